@@ -1,0 +1,317 @@
+"""All settings of the agent in one frozen tree, read once in __main__.
+
+Order: defaults here < TOML file < environment (VANTEL_EDGE__SPOOL__BYTES_MAX=...). Unknown keys are refused, every
+bound is checked at load. Secrets come from the environment or a file path, never from the TOML file itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from vantel.identity import check_van_id
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A section of the settings: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VanSection(Section):
+    """Who this van is and where it keeps its state."""
+
+    id: str = Field(description="pseudonym of the van, never a VIN")
+    state_dir: Path = Field(Path("/var/lib/vantel"), description="spool, epoch, detector state, status")
+
+    @field_validator("id")
+    @classmethod
+    def _legal(cls, value: str) -> str:
+        return check_van_id(value)
+
+
+class MqttSection(Section):
+    """The broker."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 1883
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    plaintext: Literal["loopback", "anywhere"] = Field("loopback", description="where plaintext is allowed")
+    keepalive_s: Annotated[int, Field(ge=5, le=1200)] = 30
+    session_expiry_s: Annotated[int, Field(ge=0)] = 3600
+
+
+class SignalMap(Section):
+    """What a column or bus signal becomes: a catalog name, and value * scale + offset in the catalog's unit."""
+
+    signal: str
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+class RecordingSection(Section):
+    """One file of a replay. format auto goes by the file name, ignoring a .gz ending."""
+
+    path: Path
+    format: Literal["auto", "can", "csv", "tegrastats"] = "auto"
+    name: str | None = Field(None, description="prefix of local signal names; default can, or the file's stem")
+    dbc: list[Path] | dict[str, Path | list[Path]] = Field(
+        default_factory=list, description="DBC files for all channels, or by channel"
+    )
+    map: dict[str, SignalMap | str] = Field(default_factory=dict, description="local name to catalog name")
+    time_column: str | None = Field(None, description="CSV: column with the time; default the first column")
+    time_unit: Literal["s", "ms", "us", "ns"] = "s"
+    text_columns: list[str] = Field(default_factory=list, description="CSV: columns kept as text")
+    start_unix_s: float | None = Field(None, description="gives the first sample this time; for logs without a date")
+
+
+class ReplaySource(Section):
+    """Recorded drives as a source: all recordings are merged by time into one stream."""
+
+    kind: Literal["replay"]
+    name: str = "replay"
+    recordings: Annotated[list[RecordingSection], Field(min_length=1)]
+    time: Literal["original", "shifted"] = "original"
+    speed: Annotated[float, Field(ge=0)] = Field(1.0, description="1 is real time, 0 as fast as the pipeline takes it")
+    loop: bool = False
+    start_offset_s: Annotated[float, Field(ge=0)] = Field(0.0, description="begin this far into the recording")
+    at_end: Literal["stay", "exit"] = Field("stay", description="exit: leave once the spool is drained")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ReplaySource:
+        if self.loop and self.time == "original":
+            raise ValueError('loop = true needs time = "shifted": original stamps can be replayed once only')
+        if self.time == "shifted" and self.speed == 0:
+            raise ValueError('speed = 0 needs time = "original": shifted stamps follow the clock')
+        return self
+
+
+class SyntheticSource(Section):
+    """A seeded model of a van; its output is marked simulated."""
+
+    kind: Literal["synthetic"]
+    name: str = "synthetic"
+    seed: int = 1
+    rate_hz: Annotated[float, Field(gt=0, le=1000)] = 10.0
+
+
+class ProbeSource(Section):
+    """One steady noisy signal for fault injection: Vehicle.Robovan.TestBench.Probe."""
+
+    kind: Literal["probe"]
+    name: str = "probe"
+    seed: int = 1
+    rate_hz: Annotated[float, Field(gt=0, le=1000)] = 20.0
+
+
+class SystemSource(Section):
+    """The machine the agent runs on."""
+
+    kind: Literal["system"]
+    name: str = "system"
+    period_s: Positive = 1.0
+
+
+SourceSection = Annotated[ReplaySource | SyntheticSource | ProbeSource | SystemSource, Field(discriminator="kind")]
+
+
+class FaultSection(Section):
+    """A fault put into a signal, for rigs and the demo. Marked in quality and event."""
+
+    signal: str
+    kind: Literal["spike", "stuck", "dropout", "bias", "drift", "noise"]
+    magnitude: float = Field(0.0, description="unit of the signal; drift: unit per second; noise: standard deviation")
+    at_s: Annotated[float, Field(ge=0)] = Field(0.0, description="seconds after the first sample of the signal")
+    for_s: Annotated[float, Field(ge=0)] = Field(0.0, description="length; 0: one sample")
+    every_s: Annotated[float, Field(ge=0)] = Field(0.0, description="repeat; 0: once")
+    mark: str = Field("fault", max_length=64)
+
+
+class QueueSection(Section):
+    """Bounded queues between threads: seconds of the configured rates, bounded in bytes."""
+
+    source_bytes_max: Count = 8 * 1024 * 1024
+    spool_bytes_max: Count = 8 * 1024 * 1024
+
+
+class RingSection(Section):
+    """The past that a trigger may look back on."""
+
+    seconds: Positive = 60.0
+    bytes_max: Count = 32 * 1024 * 1024
+
+
+class DetectorSection(Section):
+    """First detector; numbers are in the units of docs/detection.md."""
+
+    tick_s: Positive = 0.05
+    robust_z_min: Positive = 12.0
+    warmup_samples: Count = 64
+    refractory_s: Annotated[float, Field(ge=0)] = 1.0
+    muted: dict[str, str] = Field(default_factory=dict, description="signal name to the reason why it is muted")
+
+
+class BatchSection(Section):
+    """When batches close."""
+
+    window_s: Positive = 10.0
+    window_live_s: Positive = Field(1.0, description="while watched, or after an event")
+    live_after_event_s: Annotated[float, Field(ge=0)] = 30.0
+    samples_max: Annotated[int, Field(ge=1, le=100_000)] = 30_000
+    fidelity: Literal["rollup", "full"] = "rollup"
+
+    @model_validator(mode="after")
+    def _multiple(self) -> BatchSection:
+        ratio = self.window_s / self.window_live_s
+        if ratio < 1 or abs(ratio - round(ratio)) > 1e-9:
+            raise ValueError("window_s must be a whole multiple of window_live_s")
+        return self
+
+
+class SpoolSection(Section):
+    """Disk use and durability of the spool."""
+
+    segment_bytes_max: Annotated[int, Field(ge=65_536, le=64 * 1024 * 1024)] = 4 * 1024 * 1024
+    bytes_max: Annotated[int, Field(ge=1024 * 1024)] = 2 * 1024 * 1024 * 1024
+    p0_reserve_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    keep_free_bytes: Annotated[int, Field(ge=0)] = 512 * 1024 * 1024
+    group_s_max: Positive = 1.0
+    group_bytes_max: Count = 256 * 1024
+    cursor_period_s: Positive = 5.0
+
+    @model_validator(mode="after")
+    def _room(self) -> SpoolSection:
+        if self.bytes_max < 3 * self.segment_bytes_max + self.p0_reserve_bytes:
+            raise ValueError("bytes_max must hold three segments and p0_reserve_bytes")
+        return self
+
+
+class UplinkSection(Section):
+    """Sending: window, resend, back-off."""
+
+    inflight_max: Annotated[int, Field(ge=1, le=1000)] = 16
+    resend_after_s: Positive = 30.0
+    resend_after_s_max: Positive = 600.0
+    backoff_s_min: Positive = 1.0
+    backoff_s_max: Positive = 120.0
+    stable_after_s: Positive = 30.0
+    live_age_s_max: Positive = 30.0
+    stalled_after_s: Positive = Field(300.0, description="backlog without an acked byte for so long rebuilds the client")
+
+
+class HealthSection(Section):
+    """Reports of the agent about itself."""
+
+    period_s: Positive = 10.0
+    status_period_s: Positive = 1.0
+
+
+class LogSection(Section):
+    """Structured logs on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "text"
+
+
+class EdgeSettings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="VANTEL_EDGE__", env_nested_delimiter="__"
+    )
+
+    van: VanSection
+    mqtt: MqttSection = MqttSection()
+    sources: Annotated[list[SourceSection], Field(min_length=1)]
+    faults: list[FaultSection] = Field(default_factory=list)
+    faults_file: Path | None = Field(None, description="rig only: JSON lines of [[faults]] appended while running")
+    queue: QueueSection = QueueSection()
+    ring: RingSection = RingSection()
+    detector: DetectorSection = DetectorSection()
+    batch: BatchSection = BatchSection()
+    spool: SpoolSection = SpoolSection()
+    uplink: UplinkSection = UplinkSection()
+    health: HealthSection = HealthSection()
+    log: LogSection = LogSection()
+
+    @model_validator(mode="after")
+    def _one_clock(self) -> EdgeSettings:
+        replays = [source for source in self.sources if isinstance(source, ReplaySource)]
+        if len(replays) > 1:
+            raise ValueError("sources: one replay source only; put all recordings into it, they are merged by time")
+        if replays and replays[0].time == "original" and len(self.sources) > 1:
+            raise ValueError('sources: a replay with time = "original" lives on the recording\'s clock: no other source')
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ValueError(f"sources: names must differ, got {names}")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file; no dotenv, no secrets folder."""
+        return (env_settings, init_settings)
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; the text names file, key, cause and fix, one line each."""
+
+
+def load(path: Path) -> EdgeSettings:
+    """Read and check the settings. SettingsError names the file, each wrong key and what is wrong with it."""
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as cause:
+        raise SettingsError(f"cannot read settings {path}: {cause.strerror}; give another file with --config") from cause
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
+        raise SettingsError(f"settings {path} are not TOML: {cause}") from cause
+    try:
+        return EdgeSettings(**tree)
+    except ValidationError as cause:
+        raise SettingsError("\n".join(_explain(path, cause))) from cause
+
+
+def _explain(path: Path, error: ValidationError) -> list[str]:
+    """One line for each wrong key, with the nearest known key for a misspelt one."""
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "(whole file)"
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(item["loc"][-1]), _known_keys(), n=1)
+            message = "unknown key" + (f"; did you mean {near[0]}?" if near else "")
+        elif item["type"] == "missing":
+            message = "missing; add it to the file or the environment"
+        elif not isinstance(item.get("input"), dict):
+            message += f" (got {item.get('input')!r})"
+        lines.append(f"{path}: {key}: {message}")
+    return lines
+
+
+def _known_keys() -> set[str]:
+    """Every key of every section."""
+    sections = [EdgeSettings, *Section.__subclasses__()]
+    return {name for section in sections for name in section.model_fields}
