@@ -151,11 +151,11 @@ class CloudSettings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over file; no dotenv, no secrets folder."""
         return (env_settings, init_settings)
@@ -172,7 +172,9 @@ def load(path: Path | None) -> CloudSettings:
         try:
             tree = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as cause:
-            raise SettingsError(f"cannot read settings {path}: {cause.strerror}; give another with --config") from cause
+            raise SettingsError(
+                f"cannot read settings {path}: {cause.strerror}; give another with --config"
+            ) from cause
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
             raise SettingsError(f"settings {path} are not TOML: {cause}") from cause
     try:

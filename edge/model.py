@@ -13,7 +13,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
 from vantel.catalog import Signal
 
 TEXTS_MAX = 65_536

@@ -71,7 +71,9 @@ class RecordingSection(Section):
 
     path: Path
     format: Literal["auto", "can", "csv", "tegrastats"] = "auto"
-    name: str | None = Field(None, description="prefix of local signal names; default can, or the file's stem")
+    name: str | None = Field(
+        None, description="prefix of local signal names; default can, or the file's stem"
+    )
     dbc: list[Path] | dict[str, Path | list[Path]] = Field(
         default_factory=list, description="DBC files for all channels, or by channel"
     )
@@ -79,7 +81,9 @@ class RecordingSection(Section):
     time_column: str | None = Field(None, description="CSV: column with the time; default the first column")
     time_unit: Literal["s", "ms", "us", "ns"] = "s"
     text_columns: list[str] = Field(default_factory=list, description="CSV: columns kept as text")
-    start_unix_s: float | None = Field(None, description="gives the first sample this time; for logs without a date")
+    start_unix_s: float | None = Field(
+        None, description="gives the first sample this time; for logs without a date"
+    )
 
 
 class ReplaySource(Section):
@@ -89,9 +93,13 @@ class ReplaySource(Section):
     name: str = "replay"
     recordings: Annotated[list[RecordingSection], Field(min_length=1)]
     time: Literal["original", "shifted"] = "original"
-    speed: Annotated[float, Field(ge=0)] = Field(1.0, description="1 is real time, 0 as fast as the pipeline takes it")
+    speed: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="1 is real time, 0 as fast as the pipeline takes it"
+    )
     loop: bool = False
-    start_offset_s: Annotated[float, Field(ge=0)] = Field(0.0, description="begin this far into the recording")
+    start_offset_s: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="begin this far into the recording"
+    )
     at_end: Literal["stay", "exit"] = Field("stay", description="exit: leave once the spool is drained")
 
     @model_validator(mode="after")
@@ -129,7 +137,9 @@ class SystemSource(Section):
     period_s: Positive = 1.0
 
 
-SourceSection = Annotated[ReplaySource | SyntheticSource | ProbeSource | SystemSource, Field(discriminator="kind")]
+SourceSection = Annotated[
+    ReplaySource | SyntheticSource | ProbeSource | SystemSource, Field(discriminator="kind")
+]
 
 
 class FaultSection(Section):
@@ -137,8 +147,12 @@ class FaultSection(Section):
 
     signal: str
     kind: Literal["spike", "stuck", "dropout", "bias", "drift", "noise"]
-    magnitude: float = Field(0.0, description="unit of the signal; drift: unit per second; noise: standard deviation")
-    at_s: Annotated[float, Field(ge=0)] = Field(0.0, description="seconds after the first sample of the signal")
+    magnitude: float = Field(
+        0.0, description="unit of the signal; drift: unit per second; noise: standard deviation"
+    )
+    at_s: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="seconds after the first sample of the signal"
+    )
     for_s: Annotated[float, Field(ge=0)] = Field(0.0, description="length; 0: one sample")
     every_s: Annotated[float, Field(ge=0)] = Field(0.0, description="repeat; 0: once")
     mark: str = Field("fault", max_length=64)
@@ -165,7 +179,9 @@ class DetectorSection(Section):
     robust_z_min: Positive = 12.0
     warmup_samples: Count = 64
     refractory_s: Annotated[float, Field(ge=0)] = 1.0
-    muted: dict[str, str] = Field(default_factory=dict, description="signal name to the reason why it is muted")
+    muted: dict[str, str] = Field(
+        default_factory=dict, description="signal name to the reason why it is muted"
+    )
 
 
 class BatchSection(Section):
@@ -213,7 +229,9 @@ class UplinkSection(Section):
     backoff_s_max: Positive = 120.0
     stable_after_s: Positive = 30.0
     live_age_s_max: Positive = 30.0
-    stalled_after_s: Positive = Field(300.0, description="backlog without an acked byte for so long rebuilds the client")
+    stalled_after_s: Positive = Field(
+        300.0, description="backlog without an acked byte for so long rebuilds the client"
+    )
 
 
 class HealthSection(Section):
@@ -241,7 +259,9 @@ class EdgeSettings(BaseSettings):
     mqtt: MqttSection = MqttSection()
     sources: Annotated[list[SourceSection], Field(min_length=1)]
     faults: list[FaultSection] = Field(default_factory=list)
-    faults_file: Path | None = Field(None, description="rig only: JSON lines of [[faults]] appended while running")
+    faults_file: Path | None = Field(
+        None, description="rig only: JSON lines of [[faults]] appended while running"
+    )
     queue: QueueSection = QueueSection()
     ring: RingSection = RingSection()
     detector: DetectorSection = DetectorSection()
@@ -255,9 +275,13 @@ class EdgeSettings(BaseSettings):
     def _one_clock(self) -> EdgeSettings:
         replays = [source for source in self.sources if isinstance(source, ReplaySource)]
         if len(replays) > 1:
-            raise ValueError("sources: one replay source only; put all recordings into it, they are merged by time")
+            raise ValueError(
+                "sources: one replay source only; put all recordings into it, they are merged by time"
+            )
         if replays and replays[0].time == "original" and len(self.sources) > 1:
-            raise ValueError('sources: a replay with time = "original" lives on the recording\'s clock: no other source')
+            raise ValueError(
+                'sources: a replay with time = "original" lives on the recording\'s clock: no other source'
+            )
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
             raise ValueError(f"sources: names must differ, got {names}")
@@ -266,11 +290,11 @@ class EdgeSettings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over file; no dotenv, no secrets folder."""
         return (env_settings, init_settings)
@@ -285,7 +309,9 @@ def load(path: Path) -> EdgeSettings:
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as cause:
-        raise SettingsError(f"cannot read settings {path}: {cause.strerror}; give another file with --config") from cause
+        raise SettingsError(
+            f"cannot read settings {path}: {cause.strerror}; give another file with --config"
+        ) from cause
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
         raise SettingsError(f"settings {path} are not TOML: {cause}") from cause
     try:

@@ -27,7 +27,7 @@ class Ack:
         pb = downlink_pb2.Ack(van=self.van, rebirth_catalog_hashes=self.rebirth_catalog_hashes)
         for (epoch, delivery_class), intervals in self.durable.items():
             item = pb.classes.add(
-                delivery_class=int(delivery_class),  # type: ignore[arg-type]
+                delivery_class=int(delivery_class),
                 ranges=ranges_to_pb(intervals),
             )
             item.epoch.counter, item.epoch.random = epoch
@@ -37,11 +37,13 @@ class Ack:
     def decode(cls, data: bytes) -> Ack:
         """Inverse of encode. EnvelopeError for anything else; an unknown class is left out (a newer cloud)."""
         if len(data) > ACK_BYTES_MAX:
-            raise EnvelopeError("oversize", f"an ack of {len(data)} bytes, at most {ACK_BYTES_MAX} are allowed")
+            raise EnvelopeError(
+                "oversize", f"an ack of {len(data)} bytes, at most {ACK_BYTES_MAX} are allowed"
+            )
         pb = parse(downlink_pb2.Ack, data)
         durable: dict[tuple[Epoch, DeliveryClass], IntervalSet] = {}
         for item in pb.classes:
-            if item.delivery_class in set(DeliveryClass):
+            if int(item.delivery_class) in set(DeliveryClass):
                 key = (Epoch(item.epoch.counter, item.epoch.random), DeliveryClass(item.delivery_class))
                 durable[key] = ranges_from_pb(item.ranges)
         return cls(pb.van, durable, tuple(pb.rebirth_catalog_hashes))

@@ -7,8 +7,6 @@ checksum stored inside checked data, or a run of zeros, never looks valid.
 
 from __future__ import annotations
 
-from typing import cast
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +36,7 @@ _TABLES = _slicing_tables()
     numba.uint32(numba.types.Array(numba.uint8, 1, "C", readonly=True), numba.uint32[:, ::1], numba.uint32),
     nogil=True,
     cache=True,
-)  # type: ignore[untyped-decorator]
+)
 def _update(data, tables, crc):  # type: ignore[no-untyped-def]
     """Fold data uint8[n] into the running (inverted) crc; tables as _slicing_tables gives them."""
     n = data.shape[0]
@@ -71,7 +69,7 @@ def crc32c(data: bytes | bytearray | memoryview, start: int = 0) -> int:
     """CRC-32C of data; start is the checksum of what came before, so that crc32c(b, crc32c(a)) == crc32c(a + b)."""
     view = np.frombuffer(data, dtype=np.uint8)
     view.flags.writeable = False
-    return cast(int, int(_update(view, _TABLES, np.uint32(start ^ 0xFFFFFFFF))) ^ 0xFFFFFFFF)
+    return int(_update(view, _TABLES, np.uint32(start ^ 0xFFFFFFFF))) ^ 0xFFFFFFFF
 
 
 def masked(crc: int) -> int:

@@ -86,5 +86,7 @@ class StreamKey(NamedTuple):
 def check_van_id(van: str) -> str:
     """Return van if it is a legal van id; ValueError says what is wrong."""
     if not VAN_ID.fullmatch(van):
-        raise ValueError(f"van id {van!r}: 1 to 32 letters, digits or dashes, starting with a letter or digit")
+        raise ValueError(
+            f"van id {van!r}: 1 to 32 letters, digits or dashes, starting with a letter or digit"
+        )
     return van

@@ -92,10 +92,16 @@ class Batch:
     def decode(cls, data: bytes) -> Batch:
         """Inverse of encode. An unknown fidelity is taken as ROLLUP."""
         pb = parse(payload_pb2.Batch, data)
-        fidelity = Fidelity.FULL if pb.fidelity == Fidelity.FULL else Fidelity.ROLLUP
+        fidelity = Fidelity.FULL if int(pb.fidelity) == Fidelity.FULL else Fidelity.ROLLUP
         shed = {item.reason: item.samples for item in pb.shed}
         return cls(
-            pb.start_mono_ns, pb.end_mono_ns, pb.columns, pb.sample_count, fidelity, pb.coordinate_system, shed
+            pb.start_mono_ns,
+            pb.end_mono_ns,
+            pb.columns,
+            pb.sample_count,
+            fidelity,
+            pb.coordinate_system,
+            shed,
         )
 
 
@@ -133,7 +139,7 @@ class Event:
     def decode(cls, data: bytes) -> Event:
         """Inverse of encode. An unknown severity is taken as WARNING."""
         pb = parse(payload_pb2.Event, data)
-        severity = Severity(pb.severity) if pb.severity in set(Severity) else Severity.WARNING
+        severity = Severity(pb.severity) if int(pb.severity) in set(Severity) else Severity.WARNING
         return cls(
             pb.signal_id, pb.channel, pb.t_mono_ns, pb.value, pb.score, pb.threshold, pb.expected, severity,
             pb.injected, pb.detector,
@@ -247,7 +253,11 @@ class ClassAccount:
             raise EnvelopeError("unsupported", str(cause)) from None
         evicted = tuple(Eviction(item.range.first, item.range.last, item.reason) for item in pb.evicted)
         return cls(
-            Epoch(pb.epoch.counter, pb.epoch.random), delivery_class, pb.produced, ranges_from_pb(pb.acked), evicted
+            Epoch(pb.epoch.counter, pb.epoch.random),
+            delivery_class,
+            pb.produced,
+            ranges_from_pb(pb.acked),
+            evicted,
         )
 
 

@@ -69,8 +69,12 @@ def parse_shards(text: str) -> tuple[int, ...]:
         try:
             bounds = range(int(first), int(last if dash else first) + 1)
         except ValueError:
-            raise ValueError(f"shards {text!r}: {part!r} is neither a number nor a range such as 0-31") from None
+            raise ValueError(
+                f"shards {text!r}: {part!r} is neither a number nor a range such as 0-31"
+            ) from None
         if not bounds or bounds[0] < 0 or bounds[-1] >= SHARD_COUNT:
-            raise ValueError(f"shards {text!r}: {part!r} must lie within 0-{SHARD_COUNT - 1}, first before last")
+            raise ValueError(
+                f"shards {text!r}: {part!r} must lie within 0-{SHARD_COUNT - 1}, first before last"
+            )
         shards.update(bounds)
     return tuple(sorted(shards))

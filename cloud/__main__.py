@@ -1,0 +1,132 @@
+"""vantel-cloud: the command line of the cloud side. The only place of it that reads settings and builds objects.
+
+Exit codes: 0 done, 2 wrong usage, 65 a check failed, 70 an unexpected error, 75 stalled, 78 settings or access refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cloud.settings import CloudSettings, SettingsError, load, tomllib
+
+EXIT_CHECK_FAILED = 65
+EXIT_SETTINGS = 78
+
+app = typer.Typer(
+    help="Cloud side of Vantel: bridge, worker and their tools.", no_args_is_help=True, add_completion=False,
+    rich_markup_mode=None,
+)  # fmt: skip
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="settings file (TOML); default: environment only")
+]
+
+
+def _load(config: Path | None) -> CloudSettings:
+    try:
+        return load(config)
+    except SettingsError as cause:
+        print(cause, file=sys.stderr)
+        raise typer.Exit(EXIT_SETTINGS) from None
+
+
+@app.command(epilog="Example: vantel-cloud bridge --config cloud.toml")
+def bridge(config: Config = None) -> None:
+    """Move messages from MQTT into Kafka and send durable acks, until SIGTERM."""
+    settings = _load(config)
+    from cloud import log
+    from cloud.bridge import run_bridge
+    from cloud.connection import ConnectionRefused
+
+    log.configure(settings.log)
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await run_bridge(settings, stop)
+
+    try:
+        asyncio.run(body())
+    except ConnectionRefused as cause:
+        print(f"vantel-cloud bridge: {cause}", file=sys.stderr)
+        raise typer.Exit(EXIT_SETTINGS) from None
+
+
+@app.command(epilog="Example: vantel-cloud worker --config cloud.toml")
+def worker(config: Config = None) -> None:
+    """Open, check, decode and write what is in Kafka to InfluxDB, until SIGTERM."""
+    settings = _load(config)
+    from cloud import log
+    from cloud.connection import ConnectionRefused
+    from cloud.worker import run_worker
+
+    log.configure(settings.log)
+    try:
+        code = run_worker(settings)
+    except ConnectionRefused as cause:
+        print(f"vantel-cloud worker: {cause}", file=sys.stderr)
+        raise typer.Exit(EXIT_SETTINGS) from None
+    raise typer.Exit(code)
+
+
+@app.command(epilog="Example: vantel-cloud provision --config cloud.toml")
+def provision(config: Config = None) -> None:
+    """Create the Kafka topics; run again at will."""
+    settings = _load(config)
+    from cloud.provision import provision_topics
+
+    created = asyncio.run(provision_topics(settings))
+    print("created: " + ", ".join(created) if created else "all topics exist")
+
+
+@app.command(epilog="Example: vantel-cloud redrive --reason catalog_unknown --van van-007")
+def redrive(
+    config: Config = None,
+    reason: Annotated[str | None, typer.Option(help="only dead letters with this reason")] = None,
+    van: Annotated[str | None, typer.Option(help="only dead letters of this van")] = None,
+) -> None:
+    """Drive dead letters in again; what is still bad becomes a dead letter again."""
+    settings = _load(config)
+    from cloud.redrive import redrive as drive
+
+    print(json.dumps(asyncio.run(drive(settings, reason=reason, van=van))))
+
+
+@app.command(epilog="Example: vantel-cloud settings --config cloud.toml --json")
+def settings(
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON for programs")] = False,
+) -> None:
+    """Print every effective value and where it comes from (default, file, environment)."""
+    tree = _load(config).model_dump(mode="json")
+    in_file = tomllib.loads(config.read_text(encoding="utf-8")) if config else {}
+    rows = [
+        (f"{s}.{k}", value, _origin(config, in_file, s, k))
+        for s, part in tree.items()
+        for k, value in part.items()
+    ]
+    if as_json:
+        print(json.dumps({"settings": tree, "origins": {key: origin for key, _, origin in rows}}, indent=2))
+        return
+    for key, value, origin in rows:
+        print(f"{key} = {json.dumps(value)}  # {origin}")
+
+
+def _origin(config: Path | None, in_file: dict[str, Any], section: str, key: str) -> str:
+    """Where a value comes from."""
+    name = f"VANTEL_CLOUD__{section}__{key}".upper()
+    if name in os.environ:
+        return f"environment {name}"
+    return str(config) if key in in_file.get(section, {}) else "default"
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,182 @@
+"""./demo: the whole pipe on this machine, three vans replaying recorded drives, and the ledger at the end.
+
+Starts servers, bridge, worker and vans as ordinary processes, shows a line of rates a second, injects a marked fault
+into every van's probe signal, stops by Ctrl-C or after --seconds, lets everything drain and prints the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from vantel_rig.cloud_side import PROGRAMS, CloudSide
+from vantel_rig.drives import drive
+from vantel_rig.events import Events
+from vantel_rig.latency import LatencyWatch
+from vantel_rig.report import build_report, print_ledger
+from vantel_rig.stack import Stack
+from vantel_rig.van import Van
+
+PROBE = "Vehicle.Robovan.TestBench.Probe"
+MARK = "demo"
+FAULT_EVERY_S = 3.0
+FAULTS_MIN = 20
+PROBE_RATE_HZ = 20.0
+DRAIN_S_MAX = 20.0
+FIRST_FAULT_S = 5.0
+RUN_FOLDER = Path(".local") / "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """Options of ./demo. seconds None runs until Ctrl-C."""
+
+    seconds: float | None = None
+    vans: int = 3
+    headless: bool = False
+    report: Path | None = None
+    speed: float = 1.0
+
+
+def fault_period_s(options: DemoOptions) -> float:
+    """Real seconds between marked faults of one van: 3 s, or less so that there are FAULTS_MIN in all."""
+    if options.seconds is None:
+        return FAULT_EVERY_S
+    usable_s = max(options.seconds - FIRST_FAULT_S - 1.0, 1.0)
+    wanted = -(-FAULTS_MIN // options.vans)
+    return min(FAULT_EVERY_S, usable_s / (wanted + 1))
+
+
+def make_van(number: int, options: DemoOptions, folder: Path, mqtt_port: int) -> Van:
+    """Van number 0, 1, ...: a recorded drive and a probe with marked spikes, all on one clock."""
+    speed = options.speed
+    van_id = f"van-{number + 1:03d}"
+    return Van(
+        van_id,
+        folder / van_id,
+        mqtt_port,
+        [
+            drive(number, speed=speed),
+            {"kind": "probe", "seed": number + 1, "rate_hz": PROBE_RATE_HZ},
+        ],
+        faults=[
+            {
+                "signal": PROBE,
+                "kind": "spike",
+                "magnitude": 25.0,
+                "at_s": FIRST_FAULT_S * speed,
+                "every_s": fault_period_s(options) * speed,
+                "mark": MARK,
+            }
+        ],
+        detector={"refractory_s": 0.5},
+        health={"period_s": 5.0, "status_period_s": 0.5},
+    )
+
+
+class Demo:
+    """One run of the demo."""
+
+    def __init__(self, options: DemoOptions) -> None:
+        self._options = options
+        self._console = Console(force_terminal=False if options.headless else None, soft_wrap=True)
+        self._stop = threading.Event()
+        self._started_s = time.monotonic()
+
+    def run(self) -> int:
+        """0 when the ledger balances and all points are there, 1 when not."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stop.set())
+        shutil.rmtree(RUN_FOLDER, ignore_errors=True)
+        self._say("starting Mosquitto, Kafka and InfluxDB")
+        with Stack(RUN_FOLDER / "servers") as stack:
+            self._say(f"servers are up: {stack.summary()}")
+            cloud = CloudSide(stack, RUN_FOLDER / "cloud")
+            vans = [
+                make_van(number, self._options, RUN_FOLDER / "vans", stack.mqtt_port)
+                for number in range(self._options.vans)
+            ]
+            try:
+                return self._with_cloud(cloud, vans)
+            finally:
+                for van in vans:
+                    if van.alive:
+                        van.stop()
+                cloud.stop()
+
+    def _with_cloud(self, cloud: CloudSide, vans: list[Van]) -> int:
+        cloud.provision()
+        for name in PROGRAMS:
+            cloud.launch(name)
+        for van in vans:
+            van.start()
+        self._say(f"bridge, worker and {len(vans)} vans are starting")
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(cloud.wait_healthy, PROGRAMS))
+        for van in vans:
+            van.wait_ready()
+        events = Events(cloud.settings.influx)
+        watch = LatencyWatch(events, vans, MARK)
+        watch.start()
+        self._say("running" + ("; Ctrl-C ends it" if self._options.seconds is None else ""))
+        self._watch_rates(cloud, vans)
+        self._say("stopping: sources off, waiting for spool and Kafka to drain")
+        deadline = time.monotonic() + DRAIN_S_MAX
+        with ThreadPoolExecutor(max_workers=max(len(vans), 1)) as pool:
+            list(pool.map(lambda van: van.drain(max(deadline - time.monotonic(), 1.0)), vans))
+        report = build_report(cloud, vans, deadline)
+        watch.stop()
+        report["event_latency_ms"] = watch.summary()
+        if self._options.report is not None:
+            self._options.report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        return print_ledger(self._console, report)
+
+    def _watch_rates(self, cloud: CloudSide, vans: list[Van]) -> None:
+        """A line a second until time is up, Ctrl-C, or a process that ended."""
+        began = time.monotonic()
+        last = {van.id: (0.0, 0, 0.0) for van in vans}
+        while not self._stop.wait(1.0):
+            parts = []
+            for van in vans:
+                status = van.status()
+                samples, sent = int(status.get("samples_produced", 0)), float(_uplink(status, "bytes_sent"))
+                now = time.monotonic()
+                then, samples_before, sent_before = last[van.id]
+                elapsed = max(now - then, 1e-3) if then else 1.0
+                last[van.id] = (now, samples, sent)
+                waiting = sum(int(part["envelopes"]) for part in status.get("spool", {}).values())
+                parts.append(
+                    f"{van.id} {(samples - samples_before) / elapsed:7.0f} samples/s"
+                    f" {(sent - sent_before) / elapsed / 1000:6.1f} kB/s {waiting:3d} waiting"
+                )
+            self._say(" | ".join(parts))
+            ended = [van.id for van in vans if not van.alive] + [
+                n for n in PROGRAMS if not cloud.process(n).running
+            ]
+            if ended:
+                self._say(f"ended too early: {', '.join(ended)}")
+                for van in vans:
+                    if not van.alive:
+                        self._say(van.tail())
+                return
+            if self._options.seconds is not None and time.monotonic() - began >= self._options.seconds:
+                return
+
+    def _say(self, text: str) -> None:
+        self._console.print(
+            f"[{time.monotonic() - self._started_s:6.1f} s] {text}", markup=False, highlight=False
+        )
+
+
+def _uplink(status: dict[str, Any], name: str) -> float:
+    uplink = status.get("uplink", {})
+    return float(uplink.get(name, 0.0))

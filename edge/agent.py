@@ -1,0 +1,354 @@
+"""The agent: threads, the two queues between them, stop and restart. Wiring; it decides nothing about data.
+
+One thread a source, one pipeline thread (owns all sampling state), one spool thread (append and sync), one uplink
+thread; the caller's thread supervises: heartbeats, systemd, status. Stop order: sources, pipeline, spool, uplink.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import structlog
+from vantel.catalog import Catalog, Signal, assemble
+
+from edge import sources
+from edge.births import Births
+from edge.clock import VanClock
+from edge.fault_file import FaultFile
+from edge.model import SampleBlock, Source, TextTable
+from edge.notify import Notifier
+from edge.pipeline import Pipeline
+from edge.queues import BoundedQueue, Outgoing, block_bytes
+from edge.settings import EdgeSettings, ReplaySource
+from edge.spool import Spool
+from edge.status import write_status
+from edge.uplink_thread import Uplink
+from vantel.envelope import ClockStamp
+from vantel.identity import DeliveryClass, PayloadKind
+from vantel.payloads import Health
+
+SOURCE_RESTARTS_MAX = 20
+SOURCE_RESTART_S = 1.0
+STAMP_PERIOD_S = 10.0
+THREAD_JOIN_S = 2.0
+
+_log = structlog.get_logger("agent")
+
+
+class Agent:
+    """One van. Construct, then run(stop) in the main thread; returns the exit code."""
+
+    def __init__(self, settings: EdgeSettings) -> None:
+        self._settings = settings
+        replays = [section for section in settings.sources if isinstance(section, ReplaySource)]
+        self._replay = replays[0] if replays else None
+        self._original = self._replay is not None and self._replay.time == "original"
+        self._exit_at_end = self._replay is not None and self._replay.at_end == "exit"
+        self._clock = VanClock(self._replay.speed if self._replay and not self._original else 1.0)
+        self._texts = TextTable()
+        self._spool = Spool.open(settings.van.state_dir / "spool", settings.van.id, settings.spool)
+        self._resume = self._spool.position()
+        self._sources = [sources.build(s, self._clock, self._texts, self._resume) for s in settings.sources]
+        self._catalog, self._rows = catalog_of(self._sources)
+        self._births = Births(
+            settings.van.state_dir / "catalogs",
+            self._catalog,
+            self._clock.boot_id,
+            [s.name for s in self._sources],
+        )
+        offset_ns = 0 if self._original else self._clock.stamp().offset_ns
+        self._pipeline = Pipeline(self._catalog, settings, self._texts, offset_ns, self._resume)
+        self._fault_file = FaultFile(settings.faults_file) if settings.faults_file else None
+        self._blocks: BoundedQueue[SampleBlock] = BoundedQueue(settings.queue.source_bytes_max)
+        self._outgoing: BoundedQueue[Outgoing] = BoundedQueue(settings.queue.spool_bytes_max)
+        self._uplink = Uplink(
+            settings.van.id, self._spool.epoch, settings.mqtt, settings.uplink, self._spool,
+            on_rebirth=self._rebirth, on_command=self._command,
+        )  # fmt: skip
+        self._shed: dict[str, int] = {}
+        self._shed_total: dict[str, int] = {}
+        self._shed_lock = threading.Lock()
+        self._beats = {"pipeline": 0, "spool": 0}
+        self._stop_sources = threading.Event()
+        self._stop_pipeline = threading.Event()
+        self._stop_spool = threading.Event()
+        self._stop_uplink = threading.Event()
+        self._source_threads: list[threading.Thread] = []
+        self._pipeline_done = threading.Event()
+        self._failure = ""
+        self._rebirths: list[tuple[int, ...]] = []
+
+    def run(self, stop: threading.Event, drain: threading.Event) -> int:
+        """Run until stop is set; drain ends the sources, and the agent leaves once the cloud has everything.
+
+        A replay with at_end = "exit" drains by itself at its end. Returns the exit code, 0 when all went well.
+        """
+        settings = self._settings
+        notifier = Notifier()
+        self._births.remember()
+        self._outgoing.put(self._births.current(self._now_ns()), 0, self._stop_pipeline)
+        threads = [
+            self._start("uplink", lambda: self._uplink.run(self._stop_uplink)),
+            self._start("spool", self._run_spool),
+            self._start("pipeline", self._run_pipeline),
+        ]
+        self._source_threads = [
+            self._start(f"source-{source.name}", lambda s=source, r=rows: self._run_source(s, r))  # type: ignore[misc]
+            for source, rows in zip(self._sources, self._rows, strict=True)
+        ]
+        notifier.ready(f"{len(self._catalog)} signals, epoch {self._spool.epoch.text}")
+        _log.info("running", van=settings.van.id, epoch=self._spool.epoch.text, signals=len(self._catalog),
+                  resume_position=self._resume, recovered=self._spool.recovery.records)  # fmt: skip
+        self._supervise(stop, drain, notifier)
+        notifier.stopping("sealing what is in memory")
+        self._leave(threads)
+        write_status(settings.van.state_dir, self.status())
+        return 1 if self._failure else 0
+
+    def status(self) -> dict[str, object]:
+        """What `vantel-edge status` shows: plain JSON values, units in the names."""
+        backlog = self._spool.backlog()
+        with self._shed_lock:
+            shed = dict(self._shed_total)
+        return {
+            "van": self._settings.van.id,
+            "epoch": self._spool.epoch.text,
+            "t_unix_s": time.time(),
+            "clock_anchor_unix_ns": self._clock.anchor_unix_ns,
+            "clock_speed": self._clock.speed,
+            "catalog_hash": f"{self._catalog.hash:016x}",
+            "signals": len(self._catalog),
+            "samples_produced": self._pipeline.samples_produced,
+            "events_produced": self._pipeline.events_produced,
+            "samples_shed": shed,
+            "sources_finished": self._sources_finished(),
+            "sources": {source.name: getattr(source, "counters", {}) for source in self._sources},
+            "queue_blocks": len(self._blocks),
+            "queue_outgoing": len(self._outgoing),
+            "spool": {c.label: {"envelopes": n, "bytes": size} for c, (n, size) in backlog.items()},
+            "spool_degraded": self._spool.degraded,
+            "uplink": self._uplink.counters(),
+            "connected": self._uplink.connected,
+            "failure": self._failure,
+        }
+
+    def _supervise(self, stop: threading.Event, drain: threading.Event, notifier: Notifier) -> None:
+        """Status, watchdog and health until it is time to leave."""
+        settings = self._settings
+        next_health = time.monotonic() + settings.health.period_s
+        seen = dict(self._beats)
+        while not stop.wait(min(0.2, settings.health.status_period_s)) and not self._failure:
+            now = time.monotonic()
+            if (
+                notifier.due(now)
+                and all(self._beats[name] != seen[name] for name in seen)
+                and not self._uplink.stalled
+            ):
+                seen = dict(self._beats)
+                notifier.watchdog(now)
+            if now >= next_health and not self._sources_finished():
+                next_health = now + settings.health.period_s
+                self._outgoing.put(self._health(), 0, self._stop_pipeline)
+            if notifier.status_due(now, settings.health.status_period_s):
+                write_status(settings.van.state_dir, self.status())
+                notifier.status(self._line())
+            if drain.is_set():
+                self._stop_sources.set()
+            if (drain.is_set() or self._exit_at_end) and self._drained():
+                return
+
+    def _leave(self, threads: Sequence[threading.Thread]) -> None:
+        """Stop in order: sources, pipeline (seals the partial window), spool, uplink."""
+        uplink, spool, pipeline = threads
+        self._stop_sources.set()
+        for thread in self._source_threads:
+            thread.join(THREAD_JOIN_S)
+        self._stop_pipeline.set()
+        pipeline.join(THREAD_JOIN_S)
+        self._stop_spool.set()
+        spool.join(THREAD_JOIN_S)
+        self._stop_uplink.set()
+        uplink.join(THREAD_JOIN_S)
+        self._spool.close()
+        _log.info("left", epoch=self._spool.epoch.text, failure=self._failure or None)
+
+    def _start(self, name: str, body: Callable[[], None]) -> threading.Thread:
+        """Start a thread whose unexpected end stops the agent; systemd starts it again."""
+
+        def guarded() -> None:
+            try:
+                body()
+            except Exception as cause:  # the thread wrapper is the one place that may catch all
+                _log.exception("thread failed", thread=name)
+                self._failure = f"{name}: {cause}"
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _run_source(self, source: Source, rows: np.ndarray) -> None:
+        """Run a source, again after an exception; a source that keeps failing is given up, the others go on."""
+        wait_for_room = self._stop_sources if source.replayed else None
+
+        def emit(block: SampleBlock) -> None:
+            block = dataclasses.replace(block, slot=rows[block.slot])
+            if not self._blocks.put(block, block_bytes(block), wait_for_room):
+                self._count_shed("queue_full", len(block))
+
+        for attempt in range(SOURCE_RESTARTS_MAX):
+            try:
+                source.run(emit, self._stop_sources)
+                return
+            except Exception as cause:  # a source must not take the agent down
+                _log.error(
+                    "source failed", source=source.name, attempt=attempt + 1, cause=str(cause), exc_info=cause
+                )
+                if source.replayed:
+                    raise
+                if self._stop_sources.wait(SOURCE_RESTART_S * (attempt + 1)):
+                    return
+        _log.error("source given up", source=source.name, fix="repair it and restart the agent")
+
+    def _run_pipeline(self) -> None:
+        """Blocks to payloads; closes the last window when the sources have ended or the agent leaves."""
+        closed = False
+        while True:
+            self._beats["pipeline"] += 1
+            block = self._blocks.get(0.1)
+            if self._fault_file is not None:
+                for fault in self._fault_file.new():
+                    self._pipeline.faults.add(fault)
+            if block is not None:
+                closed = False
+                with self._shed_lock:
+                    shed, self._shed = self._shed, {}
+                self._forward(self._pipeline.step(block, shed))
+                for reason, samples in shed.items():
+                    self._carry_shed(reason, samples)
+                continue
+            if self._stop_pipeline.is_set():
+                self._forward([] if closed else self._pipeline.close())
+                self._pipeline_done.set()
+                return
+            if self._sources_finished():
+                if not closed:
+                    self._forward(self._pipeline.close())
+                    closed = True
+                self._pipeline_done.set()
+            elif not self._original:
+                self._forward(self._pipeline.idle(self._clock.mono_ns()))
+
+    def _run_spool(self) -> None:
+        """Payloads to disk, group commits, evictions; wakes the uplink."""
+        stamp, next_stamp = self._stamp(), time.monotonic() + STAMP_PERIOD_S
+        replayed = any(source.replayed for source in self._sources)
+        simulated = all(source.simulated for source in self._sources)
+        while True:
+            self._beats["spool"] += 1
+            item = self._outgoing.get(0.1)
+            if time.monotonic() >= next_stamp:
+                stamp, next_stamp = self._stamp(), time.monotonic() + STAMP_PERIOD_S
+            if item is not None:
+                self._spool.append(
+                    item.delivery_class, item.kind, item.payload, stamp, catalog_hash=item.catalog_hash,
+                    replayed=replayed, simulated=simulated, position=item.position,
+                )  # fmt: skip
+                self._uplink.wake()
+            for hashes in self._take_rebirths():
+                for birth in self._births.again(hashes, self._now_ns()):
+                    self._spool.append(
+                        birth.delivery_class,
+                        birth.kind,
+                        birth.payload,
+                        stamp,
+                        catalog_hash=birth.catalog_hash,
+                    )
+                self._uplink.wake()
+            self._spool.maintain()
+            if item is None and self._stop_spool.is_set():
+                return
+
+    def _forward(self, items: list[Outgoing]) -> None:
+        for item in items:
+            while not self._outgoing.put(item, item.bytes_held, self._stop_spool):
+                if self._stop_spool.is_set():
+                    _log.error("payload not spooled before the stop", kind=item.kind.name)
+                    return
+
+    def _stamp(self) -> ClockStamp:
+        return self._clock.recording_stamp() if self._original else self._clock.stamp()
+
+    def _now_ns(self) -> int:
+        return time.time_ns() if self._original else self._clock.mono_ns()
+
+    def _health(self) -> Outgoing:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        gauges = {f"uplink_{name}": value for name, value in self._uplink.counters().items()}
+        gauges["cpu_s"] = usage.ru_utime + usage.ru_stime
+        gauges["rss_bytes_max"] = usage.ru_maxrss * 1024.0
+        with self._shed_lock:
+            shed = dict(self._shed_total)
+        health = Health(self._now_ns(), self._spool.accounts(), self._pipeline.samples_produced, shed, gauges)
+        return Outgoing(DeliveryClass.P1, PayloadKind.HEALTH, health.encode(), 0)
+
+    def _rebirth(self, hashes: Sequence[int]) -> None:
+        if len(self._rebirths) < CATALOG_REQUESTS_MAX:
+            self._rebirths.append(tuple(hashes))
+
+    def _take_rebirths(self) -> list[tuple[int, ...]]:
+        taken, self._rebirths = self._rebirths, []
+        return taken
+
+    def _command(self, data: bytes) -> None:
+        _log.warning("command ignored", bytes=len(data), cause="this agent knows no commands yet")
+
+    def _count_shed(self, reason: str, samples: int) -> None:
+        with self._shed_lock:
+            self._shed_total[reason] = self._shed_total.get(reason, 0) + samples
+        self._carry_shed(reason, samples)
+
+    def _carry_shed(self, reason: str, samples: int) -> None:
+        with self._shed_lock:
+            self._shed[reason] = self._shed.get(reason, 0) + samples
+
+    def _sources_finished(self) -> bool:
+        return bool(self._source_threads) and not any(thread.is_alive() for thread in self._source_threads)
+
+    def _drained(self) -> bool:
+        return (
+            self._pipeline_done.is_set()
+            and not len(self._outgoing)
+            and not any(envelopes for envelopes, _ in self._spool.backlog().values())
+        )
+
+    def _line(self) -> str:
+        waiting = sum(envelopes for envelopes, _ in self._spool.backlog().values())
+        link = "connected" if self._uplink.connected else "offline"
+        return f"{link}, {self._pipeline.samples_produced} samples, {waiting} envelopes waiting"
+
+
+CATALOG_REQUESTS_MAX = 16
+
+
+def catalog_of(parts: Sequence[Source]) -> tuple[Catalog, list[np.ndarray]]:
+    """The catalog in use and, for each source, int32[signals of the source]: its rows in the catalog."""
+    declared: list[Signal] = []
+    owner: dict[str, str] = {}
+    for source in parts:
+        for signal in source.signals():
+            if signal.name in owner:
+                raise ValueError(
+                    f"signal {signal.name} comes from {owner[signal.name]} and from {source.name}: "
+                    "rename or map one of them"
+                )
+            owner[signal.name] = source.name
+            declared.append(signal)
+    catalog = assemble(declared)
+    row = {signal.name: at for at, signal in enumerate(catalog.signals)}
+    rows = [np.array([row[s.name] for s in source.signals()], dtype=np.int32) for source in parts]
+    return catalog, rows

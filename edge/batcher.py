@@ -1,0 +1,213 @@
+"""Samples in, closed batches out: the columns of one window of stream time.
+
+Windows are whole multiples of window_s of Unix time (offset_ns maps monotonic to Unix); while the van is live (watched,
+or soon after an event) they are cut at multiples of window_live_s too, and always at samples_max samples. The clock is
+the highest stamp seen, so cuts depend on samples and events alone, never on block boundaries or wall time; only flush,
+for live sources that have gone quiet, brings a clock from outside. A sample that arrives late goes into the window that
+is open. Values that the type of their signal cannot hold are shed("unrepresentable"). Pure; never fails on data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from vantel.catalog import Catalog
+
+from edge.batch_columns import Representable, columns_of
+from edge.model import SampleBlock, TextTable
+from edge.settings import BatchSection
+from vantel.columns import Column
+from vantel.payloads import Fidelity
+
+FLUSH_DELAY_NS = 250_000_000
+"""flush leaves a window open this long after its end, for samples that are still on their way to the pipeline."""
+LIVE_SPANS_MAX = 1024
+"""Separate live spans that are remembered; each is at least live_after_event_s from the next."""
+_ROWS_FIRST = 4096
+_NEVER = int(np.iinfo(np.int64).min)
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedBatch:
+    """Columns of one window [start_mono_ns, end_mono_ns).
+
+    position: every sample of the replay stream before it is in this batch, an earlier one, or shed (0: no replay).
+    shed: samples dropped since the batch before, by reason.
+    """
+
+    start_mono_ns: int
+    end_mono_ns: int
+    columns: list[Column]
+    sample_count: int
+    position: int
+    fidelity: Fidelity
+    shed: dict[str, int] = field(default_factory=dict)
+
+
+class LiveSpans:
+    """When the van is live: the union of spans (after, until] of stream time in ns."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[int, int]] = []
+
+    def add(self, after: int, until: int) -> None:
+        """Live at every time in (after, until]."""
+        if until <= after:
+            return
+        merged = []
+        for span in self._spans:
+            if span[1] < after or span[0] > until:
+                merged.append(span)
+            else:
+                after, until = min(after, span[0]), max(until, span[1])
+        self._spans = sorted([*merged, (after, until)])[-LIVE_SPANS_MAX:]
+
+    def first_multiple(self, after: int, step: int, offset: int) -> int | None:
+        """First live time later than after that is a multiple of step once offset is added."""
+        for span in self._spans:
+            edge = next_multiple(max(after, span[0]), step, offset)
+            if edge <= span[1]:
+                return edge
+        return None
+
+    def forget(self, before: int) -> None:
+        """Drop spans that ended before a time."""
+        self._spans = [span for span in self._spans if span[1] >= before]
+
+
+def next_multiple(after: int, step: int, offset: int) -> int:
+    """First time later than after that is a multiple of step once offset is added."""
+    return ((after + offset) // step + 1) * step - offset
+
+
+class Batcher:
+    """The open window. One per stream, used by one thread."""
+
+    def __init__(self, catalog: Catalog, settings: BatchSection, texts: TextTable, offset_ns: int) -> None:
+        self._catalog = catalog
+        self._texts = texts
+        self._offset_ns = offset_ns
+        self._live_ns = round(settings.window_live_s * 1e9)
+        self._window_ns = self._live_ns * round(settings.window_s / settings.window_live_s)
+        self._live_after_ns = round(settings.live_after_event_s * 1e9)
+        self._samples_max = settings.samples_max
+        self._fidelity = Fidelity.FULL if settings.fidelity == "full" else Fidelity.ROLLUP
+        self._representable = Representable(catalog)
+        self._live = LiveSpans()
+        self._clock = _NEVER  # highest stamp of the stream so far
+        self._edge = _NEVER  # the last cut: no later window starts before it
+        self._position = 0
+        self._shed: dict[str, int] = {}
+        self._count = 0
+        self._slot = np.empty(_ROWS_FIRST, np.int32)
+        self._t = np.empty(_ROWS_FIRST, np.int64)
+        self._value = np.empty(_ROWS_FIRST, np.float64)
+        self._quality = np.empty(_ROWS_FIRST, np.uint8)
+
+    def note_event(self, t_mono_ns: int) -> None:
+        """An event at this stream time makes the van live. To be called before the block of that time is added."""
+        self._live.add(t_mono_ns, t_mono_ns + self._live_after_ns)
+
+    def watch(self, until_t_mono_ns: int) -> None:
+        """A person watches the van until this stream time."""
+        self._live.add(max(self._clock, until_t_mono_ns - 24 * 3_600_000_000_000), until_t_mono_ns)
+
+    def add(self, block: SampleBlock) -> list[ClosedBatch]:
+        """Take a block; return the batches that it closed."""
+        replay_from = block.position - len(block) if block.position else None
+        rows = self._accepted(block)
+        stamps = block.t_mono_ns[rows]
+        closed: list[ClosedBatch] = []
+        if len(rows):
+            clocks = np.maximum(np.maximum.accumulate(stamps), self._clock)
+            done = 0
+            while done < len(rows):
+                done += self._fill(block, rows, clocks, done, replay_from, closed)
+        if replay_from is not None:
+            self._position = block.position
+        return closed
+
+    def flush(self, t_mono_ns: int) -> list[ClosedBatch]:
+        """Nothing arrives; it is t_mono_ns by the clock of the stream. Closes a window that ended a while ago."""
+        edge = self._next_cut() if self._count else None
+        if edge is None or edge + FLUSH_DELAY_NS > t_mono_ns:
+            return []
+        self._clock = max(self._clock, edge)
+        return [self._close(edge)]
+
+    def close(self) -> list[ClosedBatch]:
+        """The last, partial window, at the stop of the agent or the end of a replay."""
+        return [self._close(int(self._t[: self._count].max()) + 1)] if self._count else []
+
+    def _accepted(self, block: SampleBlock) -> NDArray[np.int64]:
+        """Indices of the samples that can be kept; the others are counted. A negative slot is no sample any more."""
+        present = block.slot >= 0
+        good = self._representable.mask(block.slot, block.value) & present
+        refused = int(present.sum() - good.sum())
+        if refused:
+            self._shed["unrepresentable"] = self._shed.get("unrepresentable", 0) + refused
+        return np.flatnonzero(good)
+
+    def _fill(
+        self,
+        block: SampleBlock,
+        rows: NDArray[np.int64],
+        clocks: NDArray[np.int64],
+        done: int,
+        replay_from: int | None,
+        closed: list[ClosedBatch],
+    ) -> int:
+        """Move rows[done:] into the open window up to its next cut, cut if reached; return how many were moved."""
+        if not self._count:  # the first sample of a window is before every later cut
+            self._clock = int(clocks[done])
+        edge = self._next_cut()
+        room = self._samples_max - self._count
+        upto = done + min(int(np.searchsorted(clocks[done:], edge, side="left")), room)
+        self._append(block, rows[done:upto])
+        if upto > done:
+            self._clock = int(clocks[upto - 1])
+            edge = self._next_cut()
+        full = self._count >= self._samples_max
+        if full or (upto < len(rows) and int(clocks[upto]) >= edge):
+            if replay_from is not None:
+                self._position = replay_from + int(rows[upto] if upto < len(rows) else len(block))
+            crossed = not full or (upto < len(rows) and int(clocks[upto]) >= edge)
+            closed.append(self._close(edge if crossed else int(self._t[: self._count].max()) + 1))
+        return upto - done
+
+    def _next_cut(self) -> int:
+        """The first cut after the newest sample of the open window."""
+        self._live.forget(self._clock)
+        window = next_multiple(self._clock, self._window_ns, self._offset_ns)
+        live = self._live.first_multiple(self._clock, self._live_ns, self._offset_ns)
+        return window if live is None else min(window, live)
+
+    def _append(self, block: SampleBlock, rows: NDArray[np.int64]) -> None:
+        first, count = self._count, self._count + len(rows)
+        while count > len(self._slot):
+            rows_held = 2 * len(self._slot)
+            self._slot = np.resize(self._slot, rows_held)
+            self._t = np.resize(self._t, rows_held)
+            self._value = np.resize(self._value, rows_held)
+            self._quality = np.resize(self._quality, rows_held)
+        self._slot[first:count] = block.slot[rows]
+        self._t[first:count] = block.t_mono_ns[rows]
+        self._value[first:count] = block.value[rows]
+        self._quality[first:count] = 0 if block.quality is None else block.quality[rows]
+        self._count = count
+
+    def _close(self, end_ns: int) -> ClosedBatch:
+        """Build the columns of what is held and start anew."""
+        count, self._count = self._count, 0
+        stamps = self._t[:count]
+        first = int(stamps[0])
+        window_start = next_multiple(first, self._window_ns, self._offset_ns) - self._window_ns
+        start = min(max(window_start, self._edge), int(stamps.min()))
+        self._edge = end_ns
+        columns = columns_of(
+            self._catalog, self._texts, self._slot[:count], stamps, self._value[:count], self._quality[:count]
+        )
+        shed, self._shed = self._shed, {}
+        return ClosedBatch(start, end_ns, columns, count, self._position, self._fidelity, shed)

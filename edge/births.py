@@ -1,0 +1,74 @@
+"""Births: the catalog in use, kept on disk by hash, so that an old one can be told again when the cloud asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+from vantel.catalog import Catalog, CatalogError
+
+from edge.queues import Outgoing
+from vantel.identity import DeliveryClass, PayloadKind
+from vantel.payloads import Birth
+
+CATALOGS_MAX = 32
+AGENT_VERSION = "0.1.0"
+
+_log = structlog.get_logger("births")
+
+
+class Births:
+    """Makes births; remembers the last CATALOGS_MAX catalogs of this van in a folder."""
+
+    def __init__(self, folder: Path, catalog: Catalog, boot_id: bytes, sources: Sequence[str]) -> None:
+        self._folder = folder
+        self._catalog = catalog
+        self._boot_id = boot_id
+        self._sources = tuple(sources)
+
+    def remember(self) -> None:
+        """Keep the catalog in use; a disk that cannot be written costs only the memory of old catalogs."""
+        path = self._path(self._catalog.hash)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(".tmp")
+            temporary.write_bytes(self._catalog.encode())
+            temporary.replace(path)
+            kept = sorted(self._folder.glob("*.catalog"), key=lambda p: p.stat().st_mtime, reverse=True)
+            for old in kept[CATALOGS_MAX:]:
+                old.unlink()
+        except OSError as cause:
+            _log.warning(
+                "catalog not kept", path=str(path), cause=cause.strerror, fix="check the state directory"
+            )
+
+    def current(self, t_mono_ns: int) -> Outgoing:
+        """Birth of the catalog in use."""
+        return self._birth(self._catalog, t_mono_ns)
+
+    def again(self, hashes: Sequence[int], t_mono_ns: int) -> list[Outgoing]:
+        """Births for the hashes that the cloud does not know; those that this van never had are left out."""
+        births = []
+        for catalog_hash in dict.fromkeys(hashes):
+            catalog = self._find(catalog_hash)
+            if catalog is None:
+                _log.warning("asked for an unknown catalog", catalog_hash=f"{catalog_hash:016x}")
+            else:
+                births.append(self._birth(catalog, t_mono_ns))
+        return births
+
+    def _find(self, catalog_hash: int) -> Catalog | None:
+        if catalog_hash == self._catalog.hash:
+            return self._catalog
+        try:
+            return Catalog.decode(self._path(catalog_hash).read_bytes())
+        except (OSError, CatalogError):
+            return None
+
+    def _birth(self, catalog: Catalog, t_mono_ns: int) -> Outgoing:
+        birth = Birth(catalog.encode(), catalog.hash, AGENT_VERSION, t_mono_ns, self._boot_id, self._sources)
+        return Outgoing(DeliveryClass.P0, PayloadKind.BIRTH, birth.encode(), catalog.hash)
+
+    def _path(self, catalog_hash: int) -> Path:
+        return self._folder / f"{catalog_hash:016x}.catalog"

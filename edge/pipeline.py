@@ -1,0 +1,131 @@
+"""The pipeline: blocks of samples in, payloads for the spool out. Pure: owned by one thread, no clock, no I/O.
+
+ordering -> fault injector -> rings -> detector -> batcher -> codec. What lies before resume_position of a replay runs
+through everything but the batcher and the output, so that ring, detector and the state of the injector are those of an
+undisturbed run (docs/architecture.md, "Restart of a replay").
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vantel.catalog import Catalog
+
+from edge.batcher import Batcher, ClosedBatch
+from edge.detector import Detector
+from edge.faults import FaultInjector
+from edge.model import SampleBlock, TextTable
+from edge.ordering import Ordering
+from edge.queues import Outgoing
+from edge.rings import Rings
+from edge.settings import EdgeSettings
+from vantel import codec
+from vantel.columns import Column
+from vantel.identity import DeliveryClass, PayloadKind
+from vantel.payloads import Batch, Event
+
+PAYLOAD_BYTES_MAX = 192 * 1024
+"""A batch whose columns come out larger is halved; well below MESSAGE_BYTES_MAX."""
+
+
+class Pipeline:
+    """All state between the sources and the spool."""
+
+    def __init__(
+        self, catalog: Catalog, settings: EdgeSettings, texts: TextTable, offset_ns: int, resume_position: int
+    ) -> None:
+        self._catalog = catalog
+        self._slots = {signal.id: slot for slot, signal in enumerate(catalog.signals)}
+        self._resume_position = resume_position
+        self._ordering = Ordering(len(catalog))
+        self._faults = FaultInjector(list(settings.faults), catalog)
+        self._rings = Rings(len(catalog), settings.ring)
+        self._detector = Detector(catalog, settings.detector)
+        self._batcher = Batcher(catalog, settings.batch, texts, offset_ns)
+        self.samples_produced = 0
+        self.events_produced = 0
+
+    @property
+    def faults(self) -> FaultInjector:
+        """The injector, so that a rig can add faults while running."""
+        return self._faults
+
+    @property
+    def rings(self) -> Rings:
+        """The past of every signal."""
+        return self._rings
+
+    def step(self, block: SampleBlock, shed: dict[str, int] | None = None) -> list[Outgoing]:
+        """Take a block; return what goes to the spool, events before the batch that holds their samples."""
+        repeated = 0 < block.position <= self._resume_position
+        block = self._faults.apply(self._ordering.apply(block))
+        self._rings.push(block)
+        events = self._detector.step(block)
+        for event in events:
+            self._batcher.note_event(event.t_mono_ns)
+        if repeated:
+            return []
+        self.samples_produced += len(block)
+        out = [self._event(event) for event in events]
+        for closed in self._batcher.add(block):
+            out.extend(self._batch(closed, shed))
+        return out
+
+    def idle(self, t_mono_ns: int) -> list[Outgoing]:
+        """Nothing arrived until t_mono_ns: silence time-outs, and windows whose end has passed."""
+        out = [self._event(event) for event in self._detector.idle(t_mono_ns)]
+        for closed in self._batcher.flush(t_mono_ns):
+            out.extend(self._batch(closed, None))
+        return out
+
+    def close(self) -> list[Outgoing]:
+        """The last, partial window."""
+        out: list[Outgoing] = []
+        for closed in self._batcher.close():
+            out.extend(self._batch(closed, None))
+        return out
+
+    def _event(self, event: Event) -> Outgoing:
+        marked = replace(event, injected=self._faults.mark_at(self._slots[event.signal_id], event.t_mono_ns))
+        self.events_produced += 1
+        return Outgoing(DeliveryClass.P0, PayloadKind.EVENT, marked.encode(), self._catalog.hash)
+
+    def _batch(self, closed: ClosedBatch, shed: dict[str, int] | None) -> list[Outgoing]:
+        """Encode a closed batch; one that comes out too large is halved, and only the last part moves the position."""
+        payloads = self._encode(closed, closed.columns, dict(shed or {}))
+        if shed is not None:
+            shed.clear()
+        last = len(payloads) - 1
+        return [
+            Outgoing(
+                DeliveryClass.P1,
+                PayloadKind.BATCH,
+                payload,
+                self._catalog.hash,
+                closed.position if at == last else 0,
+            )
+            for at, payload in enumerate(payloads)
+        ]
+
+    def _encode(self, closed: ClosedBatch, columns: list[Column], shed: dict[str, int]) -> list[bytes]:
+        samples = sum(len(column.t_ns) for column in columns)
+        encoded = codec.encode(columns)
+        if len(encoded) > PAYLOAD_BYTES_MAX and samples > len(columns):
+            halves = split_columns(columns)
+            return self._encode(closed, halves[0], shed) + self._encode(closed, halves[1], {})
+        batch = Batch(
+            closed.start_mono_ns, closed.end_mono_ns, encoded, samples, closed.fidelity, shed=shed
+        )  # fmt: skip
+        return [batch.encode()]
+
+
+def split_columns(columns: list[Column]) -> tuple[list[Column], list[Column]]:
+    """Halve every column in time; empty halves are left out."""
+    halves: tuple[list[Column], list[Column]] = ([], [])
+    for column in columns:
+        middle = (len(column.t_ns) + 1) // 2
+        for half, part in ((halves[0], slice(None, middle)), (halves[1], slice(middle, None))):
+            if len(column.t_ns[part]):
+                quality = None if column.quality is None else column.quality[part]
+                half.append(Column(column.signal_id, column.t_ns[part], column.values[part], quality))
+    return halves

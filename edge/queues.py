@@ -1,0 +1,86 @@
+"""The two bounded crossings between threads: sources -> pipeline, pipeline -> spool.
+
+Bounded in bytes. What a full queue does: a live source sheds the block (counted by reason), a replay waits, the
+pipeline waits for the spool (so that pressure reaches the sources, where shedding is counted in samples).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from edge.model import SampleBlock
+from vantel.identity import DeliveryClass, PayloadKind
+
+Item = TypeVar("Item")
+
+_BLOCK_OVERHEAD_BYTES = 512
+_OUTGOING_OVERHEAD_BYTES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A payload on its way into the spool. position: see SampleBlock; 0 leaves it where it is."""
+
+    delivery_class: DeliveryClass
+    kind: PayloadKind
+    payload: bytes
+    catalog_hash: int
+    position: int = 0
+
+    @property
+    def bytes_held(self) -> int:
+        """Memory this item stands for."""
+        return len(self.payload) + _OUTGOING_OVERHEAD_BYTES
+
+
+def block_bytes(block: SampleBlock) -> int:
+    """Memory a block stands for."""
+    return 21 * len(block) + _BLOCK_OVERHEAD_BYTES
+
+
+class BoundedQueue(Generic[Item]):
+    """First in, first out, bounded in bytes. An item larger than the bound passes alone."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._items: deque[tuple[Item, int]] = deque()
+        self._bytes = 0
+        self._changed = threading.Condition()
+
+    def put(self, item: Item, item_bytes: int, stop: threading.Event | None = None) -> bool:
+        """Append; with stop given waits while full until stop is set. False when it was not taken."""
+        with self._changed:
+            while self._items and self._bytes + item_bytes > self._bytes_max:
+                if stop is None or stop.is_set():
+                    return False
+                self._changed.wait(0.1)
+            self._items.append((item, item_bytes))
+            self._bytes += item_bytes
+            self._changed.notify_all()
+            return True
+
+    def get(self, timeout_s: float) -> Item | None:
+        """Oldest item, or None after timeout_s."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while not self._items:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return None
+                self._changed.wait(left)
+            item, item_bytes = self._items.popleft()
+            self._bytes -= item_bytes
+            self._changed.notify_all()
+            return item
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes waiting."""
+        return self._bytes

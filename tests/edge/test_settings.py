@@ -1,0 +1,71 @@
+"""Settings of the agent.
+
+Goal: a mistake is answered with the file, the key, what is wrong and the fix; the order default < file < environment holds.
+Method: small TOML files with one mistake each.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.settings import SettingsError, load
+
+GOOD = """
+[van]
+id = "van-1"
+[[sources]]
+kind = "synthetic"
+"""
+
+REPLAY = """
+[van]
+id = "van-1"
+[[sources]]
+kind = "replay"
+{extra}
+[[sources.recordings]]
+path = "a.log"
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "edge.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_file_over_default_and_environment_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, GOOD + "[mqtt]\nport = 2000\nkeepalive_s = 40\n")
+    assert load(path).mqtt.port == 2000
+    monkeypatch.setenv("VANTEL_EDGE__MQTT__PORT", "3000")
+    settings = load(path)
+    assert (settings.mqtt.port, settings.mqtt.keepalive_s, settings.mqtt.host) == (3000, 40, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (GOOD + "[spool]\nbyte_max = 1\n", ["spool.byte_max", "unknown key", "did you mean bytes_max"]),
+        ('[[sources]]\nkind = "synthetic"\n', ["van", "missing"]),
+        (GOOD.replace("van-1", "van 1"), ["van.id", "letters, digits or dashes", "'van 1'"]),
+        (GOOD + "[mqtt]\nport = 70000\n", ["mqtt.port", "65535"]),
+        (GOOD.replace("synthetic", "lidar"), ["sources.0", "'lidar'"]),
+        (GOOD + "[batch]\nwindow_s = 10\nwindow_live_s = 3\n", ["batch", "whole multiple"]),
+        (REPLAY.format(extra="loop = true"), ["sources.0", 'time = "shifted"']),
+        (REPLAY.format(extra='time = "original"') + '[[sources]]\nkind = "probe"\n', ["recording's clock"]),
+        ("[van\n", ["not TOML", "line 1"]),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, expected: list[str]) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(SettingsError) as caught:
+        load(path)
+    for part in [str(path), *expected]:
+        assert part in str(caught.value)
+
+
+def test_a_missing_file_is_named_with_the_option_that_gives_another(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no.toml.*--config"):
+        load(tmp_path / "no.toml")
