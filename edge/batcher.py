@@ -112,21 +112,41 @@ class Batcher:
 
     def watch(self, until_t_mono_ns: int) -> None:
         """A person watches the van until this stream time."""
-        self._live.add(max(self._clock, until_t_mono_ns - 24 * 3_600_000_000_000), until_t_mono_ns)
+        self._live.add(self._clock, until_t_mono_ns)
 
     def add(self, block: SampleBlock) -> list[ClosedBatch]:
         """Take a block; return the batches that it closed."""
         replay_from = block.position - len(block) if block.position else None
-        rows = self._accepted(block)
-        stamps = block.t_mono_ns[rows]
+        good = self._representable.mask(block.slot, block.value)
+        rows, refused = np.flatnonzero(good), np.flatnonzero(~good & (block.slot >= 0))
+        clocks = np.maximum(np.maximum.accumulate(block.t_mono_ns[rows]), self._clock)
         closed: list[ClosedBatch] = []
-        if len(rows):
-            clocks = np.maximum(np.maximum.accumulate(stamps), self._clock)
-            done = 0
-            while done < len(rows):
-                done += self._fill(block, rows, clocks, done, replay_from, closed)
-        if replay_from is not None:
-            self._position = block.position
+        done = counted = 0
+
+        def cut(end_ns: int, upto: int) -> None:
+            """Close the window; the samples of the block before index upto are in it or shed."""
+            nonlocal counted
+            before = int(np.searchsorted(refused, upto))
+            self._count_shed(before - counted)
+            counted = before
+            self._position = self._position if replay_from is None else replay_from + upto
+            closed.append(self._close(end_ns))
+
+        while done < len(rows):
+            if not self._count:  # the first sample of a window comes before every later cut
+                self._clock = int(clocks[done])
+            edge = self._next_cut()
+            first, room = done, self._samples_max - self._count
+            done += min(int(np.searchsorted(clocks[done:], edge)), room)
+            if done > first:
+                self._append(block, rows[first:done])
+                self._clock = int(clocks[done - 1])
+            if self._count >= self._samples_max:
+                cut(self._newest_ns() + 1, int(rows[done - 1]) + 1)
+            elif done < len(rows):
+                cut(edge, int(rows[done]))
+        self._count_shed(len(refused) - counted)
+        self._position = block.position or self._position
         return closed
 
     def flush(self, t_mono_ns: int) -> list[ClosedBatch]:
@@ -139,43 +159,14 @@ class Batcher:
 
     def close(self) -> list[ClosedBatch]:
         """The last, partial window, at the stop of the agent or the end of a replay."""
-        return [self._close(int(self._t[: self._count].max()) + 1)] if self._count else []
+        return [self._close(self._newest_ns() + 1)] if self._count else []
 
-    def _accepted(self, block: SampleBlock) -> NDArray[np.int64]:
-        """Indices of the samples that can be kept; the others are counted. A negative slot is no sample any more."""
-        present = block.slot >= 0
-        good = self._representable.mask(block.slot, block.value) & present
-        refused = int(present.sum() - good.sum())
-        if refused:
-            self._shed["unrepresentable"] = self._shed.get("unrepresentable", 0) + refused
-        return np.flatnonzero(good)
+    def _count_shed(self, samples: int) -> None:
+        if samples:
+            self._shed["unrepresentable"] = self._shed.get("unrepresentable", 0) + samples
 
-    def _fill(
-        self,
-        block: SampleBlock,
-        rows: NDArray[np.int64],
-        clocks: NDArray[np.int64],
-        done: int,
-        replay_from: int | None,
-        closed: list[ClosedBatch],
-    ) -> int:
-        """Move rows[done:] into the open window up to its next cut, cut if reached; return how many were moved."""
-        if not self._count:  # the first sample of a window is before every later cut
-            self._clock = int(clocks[done])
-        edge = self._next_cut()
-        room = self._samples_max - self._count
-        upto = done + min(int(np.searchsorted(clocks[done:], edge, side="left")), room)
-        self._append(block, rows[done:upto])
-        if upto > done:
-            self._clock = int(clocks[upto - 1])
-            edge = self._next_cut()
-        full = self._count >= self._samples_max
-        if full or (upto < len(rows) and int(clocks[upto]) >= edge):
-            if replay_from is not None:
-                self._position = replay_from + int(rows[upto] if upto < len(rows) else len(block))
-            crossed = not full or (upto < len(rows) and int(clocks[upto]) >= edge)
-            closed.append(self._close(edge if crossed else int(self._t[: self._count].max()) + 1))
-        return upto - done
+    def _newest_ns(self) -> int:
+        return int(self._t[: self._count].max())
 
     def _next_cut(self) -> int:
         """The first cut after the newest sample of the open window."""

@@ -22,6 +22,7 @@ from vantel_rig.cloud_side import PROGRAMS, CloudSide
 from vantel_rig.drives import drive
 from vantel_rig.events import Events
 from vantel_rig.latency import LatencyWatch
+from vantel_rig.programs import local_dir
 from vantel_rig.report import build_report, print_ledger
 from vantel_rig.stack import Stack
 from vantel_rig.van import Van
@@ -33,7 +34,6 @@ FAULTS_MIN = 20
 PROBE_RATE_HZ = 20.0
 DRAIN_S_MAX = 20.0
 FIRST_FAULT_S = 5.0
-RUN_FOLDER = Path(".local") / "demo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class DemoOptions:
     headless: bool = False
     report: Path | None = None
     speed: float = 1.0
+    folder: Path | None = None
 
 
 def fault_period_s(options: DemoOptions) -> float:
@@ -96,13 +97,14 @@ class Demo:
         """0 when the ledger balances and all points are there, 1 when not."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stop.set())
-        shutil.rmtree(RUN_FOLDER, ignore_errors=True)
+        folder = self._options.folder or local_dir() / "demo"
+        shutil.rmtree(folder, ignore_errors=True)
         self._say("starting Mosquitto, Kafka and InfluxDB")
-        with Stack(RUN_FOLDER / "servers") as stack:
+        with Stack(folder / "servers") as stack:
             self._say(f"servers are up: {stack.summary()}")
-            cloud = CloudSide(stack, RUN_FOLDER / "cloud")
+            cloud = CloudSide(stack, folder / "cloud")
             vans = [
-                make_van(number, self._options, RUN_FOLDER / "vans", stack.mqtt_port)
+                make_van(number, self._options, folder / "vans", stack.mqtt_port)
                 for number in range(self._options.vans)
             ]
             try:

@@ -1,0 +1,38 @@
+"""Sources of samples: replay of recordings, synthetic van, probe for fault injection, the machine itself.
+
+build() makes the source of a section of the settings; it reads and checks recordings, so it may take seconds and
+raises RecordingError (a ValueError) with file, cause and fix.
+"""
+
+from __future__ import annotations
+
+from edge.clock import VanClock
+from edge.model import Source, TextTable
+from edge.settings import ProbeSource as ProbeSection
+from edge.settings import ReplaySource as ReplaySection
+from edge.settings import SyntheticSource as SyntheticSection
+from edge.settings import SystemSource as SystemSection
+
+
+def build(
+    section: ReplaySection | SyntheticSection | ProbeSection | SystemSection,
+    clock: VanClock,
+    texts: TextTable,
+    resume_position: int,
+) -> Source:
+    """The source of a section. resume_position: where a replay goes on, 0 for a fresh start."""
+    if isinstance(section, ReplaySection):
+        from edge.sources.replay import ReplaySource
+
+        return ReplaySource(section, clock, texts, resume_position)
+    if isinstance(section, SyntheticSection):
+        from edge.sources.synthetic import SyntheticSource
+
+        return SyntheticSource(section, clock)
+    if isinstance(section, ProbeSection):
+        from edge.sources.probe import ProbeSource
+
+        return ProbeSource(section, clock)
+    from edge.sources.system import SystemSource
+
+    return SystemSource(section, clock)

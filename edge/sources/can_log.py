@@ -1,0 +1,279 @@
+"""Frames out of CAN logs, in chunks of arrays.
+
+From candump -L text (own reader: decimal stamps are kept to the digit, a bad line is skipped) or any format python-can
+reads (.asc, .blf, .trc, .mf4, its own .csv; also with .gz) to FrameChunk. python-can gives float64 seconds, which
+resolve 0.24 us of Unix time, so those stamps are rounded to 1 us. Error and remote frames are counted and left out.
+Raises RecordingError when the file cannot be read at all.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import re
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import can
+import numpy as np
+import structlog
+from can.io.blf import BLFParseError
+from numpy.typing import NDArray
+
+from edge.sources.dbc_kernel import PAYLOAD_BYTES
+from edge.sources.dbc_tables import EXTENDED
+from edge.sources.errors import RecordingError
+
+FRAMES_PER_CHUNK = 8192
+BLOCK_BYTES = 1 << 20
+BAD_LINES_LOGGED_MAX = 5
+_ID_MASK = 0x1FFF_FFFF
+_ERROR_FLAG = 0x2000_0000
+_HEX_PER_PAYLOAD = 2 * PAYLOAD_BYTES
+
+_LINE = re.compile(
+    rb"\s*\((\d+)(?:\.(\d+))?\)\s+(\S+)\s+([0-9A-Fa-f]{1,8})#(?:#[0-9A-Fa-f])?"
+    rb"((?:[0-9A-Fa-f]{2}){0,64})(?:\s+[RTrt])?\s*"
+)
+_REMOTE = re.compile(rb"\s*\(\d+(?:\.\d+)?\)\s+\S+\s+[0-9A-Fa-f]+#[Rr][0-9A-Fa-f]?(?:\s+[RTrt])?\s*")
+_LONG_LINE = re.compile(
+    rb"\s*\((\d+)(?:\.(\d+))?\)\s+(\S+)\s+(?:[RT]X\s+\S+\s+\S+\s+)?([0-9A-Fa-f]{1,8})\s+\[\d+\]"
+    rb"\s*((?:[0-9A-Fa-f]{2}\s*){0,64})(?:'.*')?\s*"
+)
+
+READ_ERRORS = (ValueError, IndexError, KeyError, struct.error, zlib.error, EOFError, OSError, BLFParseError)
+_log = structlog.get_logger("replay")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameChunk:
+    """Data frames in the order of the log.
+
+    channel: int64[n], index into names. ids: uint32[n] with EXTENDED set for 29-bit frames. lengths: int64[n] bytes.
+    payload: uint8[n, 64], zeros after the length. t_ns: int64[n], Unix time or time since the start of the log.
+    """
+
+    names: list[str]
+    channel: NDArray[np.int64]
+    ids: NDArray[np.uint32]
+    lengths: NDArray[np.int64]
+    payload: NDArray[np.uint8]
+    t_ns: NDArray[np.int64]
+
+
+def read_frames(path: Path, counts: Counter[str], start_given: bool) -> Iterator[FrameChunk]:
+    """Chunks of a CAN log. start_given: the settings say when it began, so a log without a usable date is fine."""
+    suffix = inner_suffix(path)
+    frames = _candump(path, counts) if suffix in (".log", ".txt", "") else _by_python_can(path, counts, start_given)
+    chunk = _Collector()
+    for frame in frames:
+        chunk.add(*frame)
+        if len(chunk) >= FRAMES_PER_CHUNK:
+            yield chunk.take()
+    if len(chunk):
+        yield chunk.take()
+
+
+def inner_suffix(path: Path) -> str:
+    """Ending of the file name without .gz, lower case."""
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+def open_binary(path: Path) -> IO[bytes]:
+    """The file, unpacked if its name ends in .gz. RecordingError when it cannot be opened or is empty."""
+    try:
+        if path.stat().st_size == 0:
+            raise RecordingError(path, "the file is empty", "record again or remove it from the settings")
+        return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
+    except OSError as cause:
+        raise RecordingError(path, f"cannot open: {cause.strerror}", "correct path = in the settings") from cause
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(line number, line) of a text file; RecordingError when reading fails on the way."""
+    number = 0
+    with open_binary(path) as file:
+        try:
+            for line in file:
+                number += 1
+                yield number, line
+        except (OSError, EOFError, zlib.error) as cause:
+            raise RecordingError(path, f"cannot read on: {cause}", "the file is damaged; copy it again", number) from cause
+
+
+class BadLines:
+    """Counts lines that were skipped and logs the first few."""
+
+    def __init__(self, path: Path, counts: Counter[str]) -> None:
+        self._path = path
+        self._counts = counts
+
+    def add(self, number: int, line: bytes, cause: str) -> None:
+        """One more skipped line."""
+        self._counts["lines_bad"] += 1
+        if self._counts["lines_bad"] <= BAD_LINES_LOGGED_MAX:
+            _log.warning("line skipped", file=str(self._path), line=number, cause=cause, text=repr(line[:80]))
+
+
+class _Collector:
+    """Frames one by one into a chunk."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._index: dict[str, int] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        self._channel: list[int] = []
+        self._ids: list[int] = []
+        self._lengths: list[int] = []
+        self._hex: list[bytes] = []
+        self._t_ns: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, name: str, key: int, data_hex: bytes, t_ns: int) -> None:
+        """key: id with EXTENDED. data_hex: two digits a byte."""
+        index = self._index.get(name)
+        if index is None:
+            index = self._index[name] = len(self._names)
+            self._names.append(name)
+        self._channel.append(index)
+        self._ids.append(key)
+        self._lengths.append(len(data_hex) // 2)
+        self._hex.append(data_hex.ljust(_HEX_PER_PAYLOAD, b"0"))
+        self._t_ns.append(t_ns)
+
+    def take(self) -> FrameChunk:
+        """The chunk so far; starts a new one with the same channel names."""
+        payload = np.frombuffer(bytes.fromhex(b"".join(self._hex).decode("ascii")), dtype=np.uint8)
+        chunk = FrameChunk(
+            list(self._names),
+            np.array(self._channel, dtype=np.int64),
+            np.array(self._ids, dtype=np.uint32),
+            np.array(self._lengths, dtype=np.int64),
+            payload.reshape(-1, PAYLOAD_BYTES),
+            np.array(self._t_ns, dtype=np.int64),
+        )
+        self._clear()
+        return chunk
+
+
+def _candump(path: Path, counts: Counter[str]) -> Iterator[tuple[str, int, bytes, int]]:
+    """(channel, key, data in hex, t_ns) of candump -L text; the longer form of candump -t a is read too."""
+    bad = BadLines(path, counts)
+    names: dict[bytes, str] = {}
+    for number, line in read_lines(path):
+        match = _LINE.fullmatch(line) or _LONG_LINE.fullmatch(line)
+        if match is None:
+            if _REMOTE.fullmatch(line):
+                counts["frames_remote"] += 1
+            elif line.strip():
+                bad.add(number, line, "not a line of candump -L")
+            continue
+        seconds, fraction, channel, digits, data = match.groups()
+        key = int(digits, 16)
+        if len(digits) > 3:
+            if key & _ERROR_FLAG:
+                counts["frames_error"] += 1
+                continue
+            key = (key & _ID_MASK) | EXTENDED
+        t_ns = int(seconds) * 1_000_000_000 + (int(fraction.ljust(9, b"0")[:9]) if fraction else 0)
+        name = names.get(channel)
+        if name is None:
+            name = names[channel] = channel.decode("ascii", errors="replace")
+        counts["frames"] += 1
+        yield name, key, data if b" " not in data else b"".join(data.split()), t_ns
+
+
+class _PatientAscReader(can.ASCReader):
+    """ASCReader that skips a broken line instead of ending: its two line parsers may answer None."""
+
+    bad: BadLines
+    lines: _CountedLines
+
+    def _process_classic_can_frame(self, line: str, msg_kwargs: dict[str, Any]) -> can.Message:
+        try:
+            return super()._process_classic_can_frame(line, msg_kwargs)
+        except (ValueError, IndexError) as cause:
+            self.bad.add(self.lines.number, line.encode(), str(cause))
+            return None  # type: ignore[return-value]
+
+    def _process_fd_can_frame(self, line: str, msg_kwargs: dict[str, Any]) -> can.Message:
+        try:
+            return super()._process_fd_can_frame(line, msg_kwargs)
+        except (ValueError, IndexError) as cause:
+            self.bad.add(self.lines.number, line.encode(), str(cause))
+            return None  # type: ignore[return-value]
+
+
+class _CountedLines:
+    """Text lines of a file for a reader of python-can, with the number of the last one."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = 0
+        self._lines = read_lines(path)
+
+    def __iter__(self) -> _CountedLines:
+        return self
+
+    def __next__(self) -> str:
+        self.number, line = next(self._lines)
+        return line.decode("utf-8", errors="replace")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._lines.close()  # type: ignore[attr-defined]
+
+
+def _by_python_can(path: Path, counts: Counter[str], start_given: bool) -> Iterator[tuple[str, int, bytes, int]]:
+    """(channel, key, data in hex, t_ns) of a log that python-can reads."""
+    lines: _CountedLines | None = None
+    try:
+        reader, lines = _reader(path, counts, start_given)
+        for message in reader:
+            if message.is_error_frame or message.is_remote_frame:
+                counts["frames_error" if message.is_error_frame else "frames_remote"] += 1
+                continue
+            channel = message.channel
+            name = channel if isinstance(channel, str) else f"can{0 if channel is None else channel}"
+            key = message.arbitration_id | (EXTENDED if message.is_extended_id else 0)
+            counts["frames"] += 1
+            yield name, key, message.data[:PAYLOAD_BYTES].hex().encode(), round(message.timestamp * 1e6) * 1000
+    except RecordingError:
+        raise
+    except READ_ERRORS as cause:
+        line = lines.number if lines is not None else None
+        raise RecordingError(
+            path, f"cannot read it as {inner_suffix(path)}: {cause or type(cause).__name__}",
+            "the file is damaged or of another format; set format = or convert it", line,
+        ) from cause  # fmt: skip
+
+
+def _reader(path: Path, counts: Counter[str], start_given: bool) -> tuple[Any, _CountedLines | None]:
+    suffix = inner_suffix(path)
+    if suffix == ".asc":
+        lines = _CountedLines(path)
+        # With start_unix_s the header's date is not used, so one in a foreign language does no harm.
+        reader = _PatientAscReader(lines, relative_timestamp=start_given)  # type: ignore[arg-type]
+        reader.bad, reader.lines = BadLines(path, counts), lines
+        return reader, lines
+    if suffix == ".blf":
+        return can.BLFReader(open_binary(path)), None  # type: ignore[arg-type]
+    if suffix in (".trc", ".csv"):
+        lines = _CountedLines(path)
+        return (can.TRCReader if suffix == ".trc" else can.CSVReader)(lines), lines  # type: ignore[arg-type]
+    if suffix == ".mf4":
+        if importlib.util.find_spec("asammdf") is None:
+            raise RecordingError(path, "reading .mf4 needs the package asammdf",
+                                 "install asammdf, or convert the log to .blf, .asc or candump")  # fmt: skip
+        return can.MF4Reader(open_binary(path)), None  # type: ignore[arg-type]
+    raise RecordingError(path, f"no CAN log format has the ending {suffix!r}",
+                         "use .log (candump), .asc, .blf, .trc or .mf4, or set format")  # fmt: skip

@@ -1,0 +1,140 @@
+"""What every reader of a recording gives: chunks of samples and the signals they belong to.
+
+Chunk -> the replay's timeline. A reader declares its signals as it meets them (a CAN log tells its channels only
+while it is read); SlotTable gives them slots, makes names legal and unique, and applies the map of the settings.
+A wrong key of the map raises RecordingError with the nearest name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.settings import SignalMap
+from edge.sources.errors import RecordingError
+from vantel.catalog import CatalogError, Signal, SignalType, builtin
+
+NAME_CHARS_MAX = 200
+UNIT_CHARS_MAX = 32
+_NOT_IN_NAMES = re.compile(r"[^!#-&(-\[\]-_a-~]+")
+_NOT_IN_GROUPS = re.compile(r"[^a-z0-9_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Samples in file order. slot: int32[n] of the reader. t_ns: int64[n], Unix or from 0. value: float64[n]."""
+
+    slot: NDArray[np.int32]
+    t_ns: NDArray[np.int64]
+    value: NDArray[np.float64]
+
+
+class Recording(Protocol):
+    """A recorded file. chunks() starts from the beginning at each call and resets counts."""
+
+    path: Path
+    counts: Counter[str]
+    slots: SlotTable
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Samples of the whole file."""
+        ...
+
+    def finish(self) -> None:
+        """After one whole pass: RecordingError when the file cannot be what the settings say it is."""
+        ...
+
+
+def legal_name(text: str) -> str:
+    """text as a part of a signal name: printable ASCII without quotes, backslash and blanks, bounded."""
+    return _NOT_IN_NAMES.sub("_", text.strip())[:NAME_CHARS_MAX] or "_"
+
+
+def legal_group(text: str) -> str:
+    """text as a signal group."""
+    return _NOT_IN_GROUPS.sub("_", text.lower())[:64] or "recording"
+
+
+class SlotTable:
+    """Signals of one recording by slot, with the linear map of each."""
+
+    def __init__(self, path: Path, mapping: Mapping[str, SignalMap | str]) -> None:
+        self._path = path
+        self.mapping = mapping
+        self._map_keys_used: set[str] = set()
+        self._candidates: set[str] = set()
+        self._taken: set[str] = set()
+        self._mapped_from: dict[str, str] = {}
+        self._scale: list[float] = []
+        self._offset: list[float] = []
+        self.signals: list[Signal] = []
+
+    def add(self, name: str, keys: tuple[str, ...], *, unit: str = "", group: str = "",
+            kind: SignalType = SignalType.FLOAT64) -> int:  # fmt: skip
+        """Declare a signal; keys are the names by which the map may call it, the most exact first. Returns the slot."""
+        self._candidates.update(keys)
+        key = next((key for key in keys if key in self.mapping), None)
+        scale, offset = 1.0, 0.0
+        if key is None:
+            signal = Signal(name=self._unique(name), unit=_legal_unit(unit), type=kind, group=group)
+        else:
+            self._map_keys_used.add(key)
+            entry = self.mapping[key]
+            target = SignalMap(signal=entry) if isinstance(entry, str) else entry
+            signal, scale, offset = self._target(key, target, name, kind), target.scale, target.offset
+        self.signals.append(signal)
+        self._scale.append(scale)
+        self._offset.append(offset)
+        return len(self.signals) - 1
+
+    def apply(self, slot: NDArray[np.int32], value: NDArray[np.float64]) -> NDArray[np.float64]:
+        """value * scale + offset for the mapped signals; the others keep every bit."""
+        scale, offset = np.array(self._scale), np.array(self._offset)
+        moved = ((scale != 1.0) | (offset != 0.0))[slot]
+        if not moved.any():
+            return value
+        return np.where(moved, value * scale[slot] + offset[slot], value)
+
+    def check_map(self) -> None:
+        """RecordingError when a key of the map calls no signal of the recording."""
+        for key in self.mapping:
+            if key not in self._map_keys_used:
+                near = difflib.get_close_matches(key, sorted(self._candidates), n=1, cutoff=0.0)
+                hint = f"did you mean {near[0]}?" if near else "the recording has no signals"
+                raise RecordingError(self._path, f"map: no signal {key!r} in it", hint)
+
+    def _target(self, key: str, target: SignalMap, name: str, kind: SignalType) -> Signal:
+        try:
+            signal = builtin().by_name(target.signal)
+        except CatalogError as cause:
+            raise RecordingError(self._path, f"map: {key!r}: {cause}", "use a name of the catalog") from cause
+        if (signal.type is SignalType.STRING) != (kind is SignalType.STRING):
+            fix = "map a text column (text_columns) to it" if kind is not SignalType.STRING else "map it to a text signal"
+            raise RecordingError(self._path, f"map: {key!r} and {signal.name} differ, one is text, one is a number", fix)
+        if signal.name in self._mapped_from:
+            raise RecordingError(
+                self._path, f"map: {self._mapped_from[signal.name]} and {name} both become {signal.name}",
+                f"give the key with its channel, such as {name!r}",
+            )  # fmt: skip
+        self._mapped_from[signal.name] = name
+        return replace(signal, id=0)
+
+    def _unique(self, name: str) -> str:
+        """Catalog names are unique without regard to case; a later twin gets a number."""
+        unique, number = name, 2
+        while unique.lower() in self._taken:
+            unique, number = f"{name}_{number}", number + 1
+        self._taken.add(unique.lower())
+        return unique
+
+
+def _legal_unit(unit: str) -> str:
+    return "".join(char for char in unit if char.isprintable())[:UNIT_CHARS_MAX]

@@ -1,0 +1,55 @@
+"""Opens one recording of a replay, by its section of the settings.
+
+From RecordingSection to a Recording (edge.sources.chunks). The format comes from the settings, else from the file
+name without .gz, and for .log and .txt from the first line. RecordingError for a format that cannot be told.
+"""
+
+from __future__ import annotations
+
+import re
+
+from edge.model import TextTable
+from edge.settings import RecordingSection
+from edge.sources.can_log import inner_suffix, read_lines
+from edge.sources.can_recording import CanRecording
+from edge.sources.chunks import Recording
+from edge.sources.csv_log import CsvRecording
+from edge.sources.errors import RecordingError
+from edge.sources.tegrastats import TegrastatsRecording, parse_line
+
+_CAN_SUFFIXES = (".asc", ".blf", ".trc", ".mf4")
+_CSV_SUFFIXES = (".csv", ".tsv")
+_CANDUMP = re.compile(rb"\s*\(\d+(\.\d+)?\)\s+\S+\s+[0-9A-Fa-f]+")
+LINES_LOOKED_AT_MAX = 50
+
+
+def open_recording(section: RecordingSection, texts: TextTable) -> Recording:
+    """The recording, its header and DBC read and checked; the rest is read by chunks()."""
+    kind = section.format if section.format != "auto" else _format(section)
+    if kind == "can":
+        return CanRecording(section)
+    if kind == "tegrastats":
+        return TegrastatsRecording(section, section.name or "board")
+    stem = section.path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    return CsvRecording(section, section.name or stem, texts)
+
+
+def _format(section: RecordingSection) -> str:
+    suffix = inner_suffix(section.path)
+    if suffix in _CAN_SUFFIXES:
+        return "can"
+    if suffix in _CSV_SUFFIXES:
+        return "csv"
+    for number, line in read_lines(section.path):
+        if _CANDUMP.match(line):
+            return "can"
+        if parse_line(line.decode("utf-8", errors="replace")):
+            return "tegrastats"
+        if number >= LINES_LOOKED_AT_MAX:
+            break
+    if suffix == ".log" and section.dbc:
+        return "can"
+    raise RecordingError(
+        section.path, f"cannot tell its format from the ending {suffix!r} or its first lines",
+        'set format = "can", "csv" or "tegrastats"',
+    )  # fmt: skip

@@ -1,0 +1,9 @@
+"""The spool of the van: envelopes on disk until the cloud has them (see edge.spool.spool)."""
+
+from __future__ import annotations
+
+from edge.spool.index import Entry
+from edge.spool.recovery import Recovery
+from edge.spool.spool import Spool, SpoolLockedError, SpoolReport
+
+__all__ = ["Entry", "Recovery", "Spool", "SpoolLockedError", "SpoolReport"]

@@ -1,0 +1,69 @@
+"""Account of one stream (epoch, class): what was produced, acked, evicted. Pure; seqs as intervals.
+
+Every seq below produced is in exactly one of: acked, evicted(reason), spooled. An ack for something evicted before
+(the cloud had it after all) moves it to acked: being stored is the better truth.
+"""
+
+from __future__ import annotations
+
+from vantel.identity import DeliveryClass, Epoch
+from vantel.intervals import IntervalSet
+from vantel.payloads import ClassAccount, Eviction
+
+StreamId = tuple[Epoch, DeliveryClass]
+
+
+class Account:
+    """Mutable account of one stream; guarded by the lock of the spool."""
+
+    __slots__ = ("acked", "delivery_class", "epoch", "evicted", "produced", "settled", "synced")
+
+    def __init__(self, epoch: Epoch, delivery_class: DeliveryClass) -> None:
+        self.epoch = epoch
+        self.delivery_class = delivery_class
+        self.produced = 0
+        self.synced = 0  # seqs below it were durable; for saying why one is missing
+        self.acked = IntervalSet()
+        self.evicted: dict[str, IntervalSet] = {}
+        self.settled = IntervalSet()
+
+    @property
+    def is_settled(self) -> bool:
+        """True when nothing of the stream is waiting."""
+        return self.settled.count() == self.produced
+
+    @property
+    def settled_upto(self) -> int:
+        """All seqs below it are acked or evicted."""
+        for first, last in self.settled:
+            return last + 1 if first == 0 else 0
+        return 0
+
+    def ack(self, durable: IntervalSet) -> tuple[IntervalSet, int, int]:
+        """Take an ack: (seqs that were waiting and are acked now, newly acked in all, seqs never produced)."""
+        known = durable.copy()
+        known.remove(self.produced, 1 << 64)
+        forged = durable.count() - known.count()
+        fresh = known.difference(self.acked)
+        waiting = fresh.difference(self.settled)
+        for intervals in self.evicted.values():
+            for first, last in fresh:
+                intervals.remove(first, last)
+        self.acked.update(fresh)
+        self.settled.update(fresh)
+        return waiting, fresh.count(), forged
+
+    def evict(self, seqs: IntervalSet, reason: str) -> IntervalSet:
+        """Give seqs up; returns those that were waiting."""
+        waiting = seqs.difference(self.settled)
+        if waiting:
+            self.evicted.setdefault(reason, IntervalSet()).update(waiting)
+            self.settled.update(waiting)
+        return waiting
+
+    def freeze(self) -> ClassAccount:
+        """As the plain value that health reports and the ledger use."""
+        evicted = tuple(
+            Eviction(first, last, reason) for reason in sorted(self.evicted) for first, last in self.evicted[reason]
+        )
+        return ClassAccount(self.epoch, self.delivery_class, self.produced, self.acked.copy(), evicted)
