@@ -97,7 +97,7 @@ class CompactedTopic:
                         "cannot read topic, trying again", topic=self.topic, cause=str(cause), held=held
                     )
                 await self.close()
-                await _pause(stop, RETRY_S)
+                await pause(stop, RETRY_S)
 
     async def close(self) -> None:
         """Close the consumer; the place is kept, a later call goes on from it."""
@@ -138,7 +138,8 @@ class CompactedTopic:
         return any(places[partition] < end for partition, end in ends.items())
 
 
-async def _pause(stop: asyncio.Event, duration_s: float) -> None:
+async def pause(stop: asyncio.Event, duration_s: float) -> None:
+    """Sleep, but not longer than until stop."""
     try:
         await asyncio.wait_for(stop.wait(), duration_s)
     except asyncio.TimeoutError:

@@ -12,18 +12,35 @@ import ssl
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
+from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code  # type: ignore[import-untyped]
 
 from cloud.connection import ConnectionRefused, password_of, refuse_plaintext, tls_of_files
 from cloud.settings import KafkaSection
 
 __all__ = [
-    "RECORD_BYTES_MAX", "AIOKafkaAdminClient", "AIOKafkaConsumer", "AIOKafkaProducer", "KafkaError", "KafkaUnavailable",
-    "NewTopic", "TopicAlreadyExistsError", "TopicPartition", "abandon", "client_arguments", "end_offsets", "error_of_code",
-    "open_admin", "open_consumer", "open_producer", "partitions_of", "ssl_of",
-]  # fmt: skip
+    "RECORD_BYTES_MAX",
+    "AIOKafkaAdminClient",
+    "AIOKafkaConsumer",
+    "AIOKafkaProducer",
+    "KafkaError",
+    "KafkaTimeoutError",
+    "KafkaUnavailable",
+    "NewTopic",
+    "TopicAlreadyExistsError",
+    "TopicPartition",
+    "abandon",
+    "answered",
+    "client_arguments",
+    "end_offsets",
+    "error_of_code",
+    "open_admin",
+    "open_consumer",
+    "open_producer",
+    "partitions_of",
+    "ssl_of",
+]
 
 RECORD_BYTES_MAX = 1_000_000
 """Largest record that we produce: Kafka's own default bound is 1,048,588 bytes with its overhead."""

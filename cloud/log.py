@@ -1,7 +1,8 @@
 """Structured logs of the cloud side on standard error: text for people, JSON for machines.
 
 structlog events and the records of libraries (aiokafka, Faust, aiohttp) leave in one form. Seldom bounds repeated
-problems: it lets a message through once a period for each key and says how many were held back.
+problems: it lets a message through once a period for each key and says how many were held back. What libraries repeat
+(aiokafka says ten times a second that a broker is away) passes through it too.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def configure(settings: LogSection) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    sink.addFilter(_Repeats())
     root = logging.getLogger()
     root.handlers[:] = [sink]
     # libraries tell their inner life at info; what needs a person they say at warning
@@ -67,3 +69,19 @@ class Seldom:
         if len(self._seen) > KEYS_MAX:
             self._seen.popitem(last=False)
         return held if passed else None
+
+
+class _Repeats(logging.Filter):
+    """Holds back what a library said in the same words within the last period, but for critical messages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seldom = Seldom()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.CRITICAL:
+            return True
+        held = self._seldom.allow(f"{record.name} {record.msg}")
+        if held:
+            record.msg = f"{record.msg} (and {held} more like it)"
+        return held is not None

@@ -20,6 +20,7 @@ from edge import sources
 from edge.births import Births
 from edge.clock import VanClock
 from edge.fault_file import FaultFile
+from edge.faults import FaultError
 from edge.model import SampleBlock, Source, TextTable
 from edge.notify import Notifier
 from edge.pipeline import Pipeline
@@ -221,8 +222,7 @@ class Agent:
             self._beats["pipeline"] += 1
             block = self._blocks.get(0.1)
             if self._fault_file is not None:
-                for fault in self._fault_file.new():
-                    self._pipeline.faults.add(fault)
+                self._add_faults(self._fault_file)
             if block is not None:
                 closed = False
                 with self._shed_lock:
@@ -242,6 +242,14 @@ class Agent:
                 self._pipeline_done.set()
             elif not self._original:
                 self._forward(self._pipeline.idle(self._clock.mono_ns()))
+
+    def _add_faults(self, file: FaultFile) -> None:
+        """Faults that the rig added since the last look; one that cannot be injected is told and left out."""
+        for fault in file.new():
+            try:
+                self._pipeline.faults.add(fault)
+            except FaultError as cause:
+                _log.error("fault not injected", cause=str(cause))
 
     def _run_spool(self) -> None:
         """Payloads to disk, group commits, evictions; wakes the uplink."""

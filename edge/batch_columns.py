@@ -56,7 +56,12 @@ def columns_of(
 ) -> list[Column]:
     """Columns of samples that Representable lets through; the arrays given are copied, not kept."""
     order = np.argsort(slot, kind="stable")
-    sorted_slot, sorted_t, sorted_value, sorted_quality = slot[order], t_ns[order], value[order], quality[order]
+    sorted_slot, sorted_t, sorted_value, sorted_quality = (
+        slot[order],
+        t_ns[order],
+        value[order],
+        quality[order],
+    )
     firsts = np.flatnonzero(np.diff(sorted_slot, prepend=-1))
     columns = []
     for first, last in zip(firsts, [*firsts[1:], len(sorted_slot)], strict=True):

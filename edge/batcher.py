@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from vantel.catalog import Catalog
 
 from edge.batch_columns import Representable, columns_of
 from edge.model import SampleBlock, TextTable
 from edge.settings import BatchSection
+from vantel.catalog import Catalog
 from vantel.columns import Column
 from vantel.payloads import Fidelity
 
@@ -97,7 +97,6 @@ class Batcher:
         self._representable = Representable(catalog)
         self._live = LiveSpans()
         self._clock = _NEVER  # highest stamp of the stream so far
-        self._edge = _NEVER  # the last cut: no later window starts before it
         self._position = 0
         self._shed: dict[str, int] = {}
         self._count = 0
@@ -105,6 +104,11 @@ class Batcher:
         self._t = np.empty(_ROWS_FIRST, np.int64)
         self._value = np.empty(_ROWS_FIRST, np.float64)
         self._quality = np.empty(_ROWS_FIRST, np.uint8)
+
+    @property
+    def shed_pending(self) -> dict[str, int]:
+        """Samples shed since the last closed batch, by reason: what no batch has reported yet."""
+        return dict(self._shed)
 
     def note_event(self, t_mono_ns: int) -> None:
         """An event at this stream time makes the van live. To be called before the block of that time is added."""
@@ -194,9 +198,8 @@ class Batcher:
         count, self._count = self._count, 0
         stamps = self._t[:count]
         first = int(stamps[0])
-        window_start = next_multiple(first, self._window_ns, self._offset_ns) - self._window_ns
-        start = min(max(window_start, self._edge), int(stamps.min()))
-        self._edge = end_ns
+        # A function of the first sample alone, so that a run that resumes here makes the same bytes.
+        start = min(next_multiple(first, self._live_ns, self._offset_ns) - self._live_ns, int(stamps.min()))
         columns = columns_of(
             self._catalog, self._texts, self._slot[:count], stamps, self._value[:count], self._quality[:count]
         )

@@ -37,11 +37,13 @@ def tls_context(mqtt: MqttSection) -> ssl.SSLContext | None:
         if mqtt.plaintext == "anywhere" or is_loopback(mqtt.host):
             return None
         raise SettingsError(
-            f'mqtt.host {mqtt.host}: plaintext outside this machine is refused; set mqtt.ca_file for TLS, '
+            f"mqtt.host {mqtt.host}: plaintext outside this machine is refused; set mqtt.ca_file for TLS, "
             'or name the risk with mqtt.plaintext = "anywhere"'
         )
     if mqtt.key_file and not mqtt.certificate_file:
-        raise SettingsError(f"mqtt.key_file {mqtt.key_file}: set mqtt.certificate_file, which belongs to it, too")
+        raise SettingsError(
+            f"mqtt.key_file {mqtt.key_file}: set mqtt.certificate_file, which belongs to it, too"
+        )
     context = _trusting(mqtt.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if mqtt.certificate_file:

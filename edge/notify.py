@@ -90,7 +90,9 @@ def _address(name: str) -> str:
     if name.startswith("@"):
         return "\0" + name[1:]
     if name and not name.startswith("/"):
-        _log.warning("NOTIFY_SOCKET not usable", value=name, fix="a path or @name; other kinds are not spoken")
+        _log.warning(
+            "NOTIFY_SOCKET not usable", value=name, fix="a path or @name; other kinds are not spoken"
+        )
         return ""
     return name
 

@@ -32,7 +32,7 @@ _NEVER = np.iinfo(np.int64).min
     ),
     nogil=True,
     cache=True,
-)  # type: ignore[untyped-decorator]
+)
 def _order(slot, t, last_in, last_out, out, counts):  # type: ignore[no-untyped-def]
     """slot int32[n], t int64[n] ns -> out int64[n] ns. last_in, last_out int64[signals]: carried from block to block.
 

@@ -65,7 +65,7 @@ class Pipeline:
             self._batcher.note_event(event.t_mono_ns)
         if repeated:
             return []
-        self.samples_produced += len(block)
+        self.samples_produced += int((block.slot >= 0).sum())  # a dropout takes samples away before they count
         out = [self._event(event) for event in events]
         for closed in self._batcher.add(block):
             out.extend(self._batch(closed, shed))
@@ -92,9 +92,12 @@ class Pipeline:
 
     def _batch(self, closed: ClosedBatch, shed: dict[str, int] | None) -> list[Outgoing]:
         """Encode a closed batch; one that comes out too large is halved, and only the last part moves the position."""
-        payloads = self._encode(closed, closed.columns, dict(shed or {}))
+        told = dict(closed.shed)
+        for reason, samples in (shed or {}).items():
+            told[reason] = told.get(reason, 0) + samples
         if shed is not None:
             shed.clear()
+        payloads = self._encode(closed, closed.columns, told)
         last = len(payloads) - 1
         return [
             Outgoing(

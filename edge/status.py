@@ -37,7 +37,9 @@ def write_status(state_dir: Path, status: Mapping[str, object]) -> bool:
         text = cause.strerror or str(cause)
         if _unwritable.get(state_dir) != text:
             _unwritable[state_dir] = text
-            _log.warning("status not written", path=str(path), cause=text, fix="check space and owner of van.state_dir")
+            _log.warning(
+                "status not written", path=str(path), cause=text, fix="check space and owner of van.state_dir"
+            )
         return False
     _unwritable.pop(state_dir, None)
     return True
@@ -58,11 +60,15 @@ def read_status(state_dir: Path) -> dict[str, Any]:
             f"cannot read {path}: {cause.strerror}; run this as the agent's user, for example with sudo"
         ) from None
     if len(data) > STATUS_BYTES_MAX:
-        raise StatusError(f"{path} is larger than {STATUS_BYTES_MAX} bytes: not a status of this agent; delete it")
+        raise StatusError(
+            f"{path} is larger than {STATUS_BYTES_MAX} bytes: not a status of this agent; delete it"
+        )
     try:
         status = json.loads(data)
     except ValueError as cause:
-        raise StatusError(f"{path} is not JSON: {cause}; delete it, the running agent writes it again") from None
+        raise StatusError(
+            f"{path} is not JSON: {cause}; delete it, the running agent writes it again"
+        ) from None
     if not isinstance(status, dict):
         raise StatusError(f"{path} is not a JSON object; delete it, the running agent writes it again")
     return status

@@ -40,6 +40,16 @@ find_python() { # the newest Python may be too new for compiled packages: prefer
   done
 }
 
+find_exact_python() { # 3.X: on the PATH, else among pyenv's, whose shims refuse versions that are not chosen
+  local path
+  for path in "python$1" "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/$1."*/bin/python; do
+    if [ "$("$path" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$1" ]; then
+      printf '%s' "$path"
+      return
+    fi
+  done
+}
+
 can_make_venv() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
 find_java() { # not every PATH has /usr/bin; Kafka 4 wants Java 17
@@ -118,14 +128,16 @@ install_packages() { # names
   say "apt-get done, $((SECONDS - begun)) s"
 }
 
-make_venv() { # folder python extras; made anew when it was left half made or came here from another folder
-  if ! "$1/bin/pip" --version 2>/dev/null | grep -qF " $1/"; then
+make_venv() { # folder python extras (.ci/run calls it without set -e); made anew when it was left half made or came here from another folder
+  if [ -e "$1/.vantel-unfinished" ] || ! "$1/bin/pip" --version 2>/dev/null | grep -qF " $1/"; then
     rm -rf "$1"
-    "$2" -m venv "$1"
+    "$2" -m venv "$1" || return 1
   fi
-  "$1/bin/python" -m pip install --quiet --no-input --disable-pip-version-check -c "$here/constraints.txt" -e "$root[$3]"
+  touch "$1/.vantel-unfinished" # a package cut off in the middle can look installed
+  "$1/bin/python" -m pip install --quiet --no-input --disable-pip-version-check -c "$here/constraints.txt" -e "$root[$3]" || return 1
   venv_stamp >"$1/.vantel-stamp.new"
   mv "$1/.vantel-stamp.new" "$1/.vantel-stamp"
+  rm "$1/.vantel-unfinished"
 }
 
 make_kafka() {

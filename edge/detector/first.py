@@ -44,7 +44,12 @@ class Detector:
         self._policy = np.array(rows, np.float64).reshape(n, kernel.POLICY_COLUMNS)
         self._silent = np.flatnonzero(~np.isnan(self._policy[:, kernel.POLICY_SILENCE_NS])).astype(np.int32)
         self._params = np.array(
-            [settings.warmup_samples, settings.robust_z_min, settings.refractory_s * 1e9, settings.tick_s * 1e9],
+            [
+                settings.warmup_samples,
+                settings.robust_z_min,
+                settings.refractory_s * 1e9,
+                settings.tick_s * 1e9,
+            ],
             np.float64,
         )
         self._levels = np.zeros((n, kernel.LEVELS), np.float64)
@@ -82,7 +87,7 @@ class Detector:
         return self._events(count)
 
     def state(self) -> bytes:
-        """Everything learned so far; 248 bytes a signal."""
+        """Everything learned so far; 232 bytes a signal."""
         head = _HEAD.pack(_MAGIC, self._catalog.hash, len(self._catalog))
         arrays = (self._clock, self._stamps, self._levels)
         return head + b"".join(array.astype(array.dtype.newbyteorder("<")).tobytes() for array in arrays)
@@ -93,9 +98,13 @@ class Detector:
         expected = _HEAD.pack(_MAGIC, self._catalog.hash, len(self._catalog))
         size = len(expected) + sum(array.nbytes for array in arrays)
         if data[: len(expected)] != expected:
-            raise DetectorStateError("restore detector state: it is of another catalog or version; starting afresh")
+            raise DetectorStateError(
+                "restore detector state: it is of another catalog or version; starting afresh"
+            )
         if len(data) != size:
-            raise DetectorStateError(f"restore detector state: {len(data)} bytes instead of {size}; starting afresh")
+            raise DetectorStateError(
+                f"restore detector state: {len(data)} bytes instead of {size}; starting afresh"
+            )
         offset = len(expected)
         for array in arrays:
             saved = np.frombuffer(data, array.dtype.newbyteorder("<"), array.size, offset)
@@ -108,12 +117,18 @@ class Detector:
             self._out_i[:count].tolist(), self._out_f[:count].tolist(), strict=True
         ):
             value, score, threshold, expected = numbers
-            severity = Severity.INFO if channel == kernel.ROBUST_Z else Severity.WARNING
             events.append(
                 Event(
-                    self._ids[slot], kernel.CHANNELS[channel], t_ns, value, score, threshold, expected, severity,
+                    signal_id=self._ids[slot],
+                    channel=kernel.CHANNELS[channel],
+                    t_mono_ns=t_ns,
+                    value=value,
+                    score=score,
+                    threshold=threshold,
+                    expected=expected,
+                    severity=Severity.INFO if channel == kernel.ROBUST_Z else Severity.WARNING,
                     detector=DETECTOR_NAME,
-                )  # fmt: skip
+                )
             )
         return events
 

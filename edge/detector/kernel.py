@@ -58,14 +58,13 @@ _RETURN_SAMPLES_MAX = 5  # later than this, a jump is a shift of level
 _SPIKE_SAMPLES_MAX = 3
 _RELATIVE_FLOOR = 1e-6
 
-_KERNEL = {"nogil": True, "cache": True}
 _I, _F = numba.int64, numba.float64
 _TABLE_I, _TABLE_F = numba.int64[:, ::1], numba.float64[:, ::1]
 _POLICY = types.Array(types.float64, 2, "C", readonly=True)
 _SLOTS = types.Array(types.int32, 1, "C", readonly=True)
 
 
-@numba.njit(numba.boolean(_TABLE_I, _I, _I, _I, numba.boolean, _I), **_KERNEL)  # type: ignore[untyped-decorator]
+@numba.njit(numba.boolean(_TABLE_I, _I, _I, _I, numba.boolean, _I), nogil=True, cache=True)
 def _transition(stamps, s, channel, t, triggered, refractory_ns):  # type: ignore[no-untyped-def]
     """Move (signal, channel) in or out of its active state; True when it has just become active."""
     bit = np.int64(1) << channel
@@ -79,7 +78,7 @@ def _transition(stamps, s, channel, t, triggered, refractory_ns):  # type: ignor
     return False
 
 
-@numba.njit(_I(_TABLE_I, _TABLE_F, _I, _I, _I, _I, _F, _F, _F, _F), **_KERNEL)  # type: ignore[untyped-decorator]
+@numba.njit(_I(_TABLE_I, _TABLE_F, _I, _I, _I, _I, _F, _F, _F, _F), nogil=True, cache=True)
 def _report(out_i, out_f, count, s, channel, t, value, score, threshold, expected):  # type: ignore[no-untyped-def]
     """Write one event into the arrays of the caller; returns the new count."""
     out_i[count, OUT_SLOT] = s
@@ -93,8 +92,10 @@ def _report(out_i, out_f, count, s, channel, t, value, score, threshold, expecte
 
 
 @numba.njit(
-    _I(_I, _I[::1], _SLOTS, _POLICY, _TABLE_F, _TABLE_I, _F[::1], _TABLE_F, _TABLE_I, _I), **_KERNEL
-)  # type: ignore[untyped-decorator]
+    _I(_I, _I[::1], _SLOTS, _POLICY, _TABLE_F, _TABLE_I, _F[::1], _TABLE_F, _TABLE_I, _I),
+    nogil=True,
+    cache=True,
+)
 def advance(t, clock, silent, policy, levels, stamps, params, out_f, out_i, count):  # type: ignore[no-untyped-def]
     """Move the stream clock to t (ns) and judge silence at every tick passed. Writes at most len(silent) events.
 
@@ -116,9 +117,8 @@ def advance(t, clock, silent, policy, levels, stamps, params, out_f, out_i, coun
             continue
         silence_ns = policy[s, POLICY_SILENCE_NS]
         due = (arrival + np.int64(silence_ns) + tick_ns - 1) // tick_ns * tick_ns
-        if (
-            clock[TICK] < due <= tick
-            and _transition(stamps, s, TIMEOUT, due, True, np.int64(params[PARAM_REFRACTORY_NS]))
+        if clock[TICK] < due <= tick and _transition(
+            stamps, s, TIMEOUT, due, True, np.int64(params[PARAM_REFRACTORY_NS])
         ):
             value = levels[s, PREVIOUS] if stamps[s, SAMPLES] > 0 else 0.0
             count = _report(
@@ -128,7 +128,7 @@ def advance(t, clock, silent, policy, levels, stamps, params, out_f, out_i, coun
     return count
 
 
-@numba.njit(_F(_TABLE_F, _I), **_KERNEL)  # type: ignore[untyped-decorator]
+@numba.njit(_F(_TABLE_F, _I), nogil=True, cache=True)
 def _median_of_five(levels, s):  # type: ignore[no-untyped-def]
     """Median of the last five values of signal s."""
     a, b, c = levels[s, HISTORY], levels[s, HISTORY + 1], levels[s, HISTORY + 2]
@@ -138,7 +138,7 @@ def _median_of_five(levels, s):  # type: ignore[no-untyped-def]
     return max(min(low, high), min(max(low, high), e))
 
 
-@numba.njit(numba.void(_F, _F, _I, _TABLE_F, _I), **_KERNEL)  # type: ignore[untyped-decorator]
+@numba.njit(numba.void(_F, _F, _I, _TABLE_F, _I), nogil=True, cache=True)
 def _learn(value, size, samples, levels, s):  # type: ignore[no-untyped-def]
     """Take value and the size of its residual into scale, flips and changes of signal s.
 
@@ -164,13 +164,13 @@ def _learn(value, size, samples, levels, s):  # type: ignore[no-untyped-def]
     levels[s, CHANGES] += share * ((1.0 if step != 0.0 else 0.0) - levels[s, CHANGES])
 
 
-@numba.njit(numba.boolean(_TABLE_F, _I), **_KERNEL)  # type: ignore[untyped-decorator]
+@numba.njit(numba.boolean(_TABLE_F, _I), nogil=True, cache=True)
 def _is_noisy(levels, s):  # type: ignore[no-untyped-def]
     """True for a signal that goes up and down all the time, as noise does and a vehicle does not."""
     return levels[s, FLIPS] > _FLIPS_MIN and levels[s, CHANGES] > _CHANGES_MIN
 
 
-@numba.njit(_I(_F, numba.boolean, _TABLE_F, _TABLE_I, _I), **_KERNEL)  # type: ignore[untyped-decorator]
+@numba.njit(_I(_F, numba.boolean, _TABLE_F, _TABLE_I, _I), nogil=True, cache=True)
 def _follow_jump(value, warm, levels, stamps, s):  # type: ignore[no-untyped-def]
     """Watch the samples after a jump of signal s. 1: it was a spike that is to be reported now, else 0.
 
@@ -190,7 +190,7 @@ def _follow_jump(value, warm, levels, stamps, s):  # type: ignore[no-untyped-def
     return 0
 
 
-@numba.njit(_I(_F, _I, _TABLE_F, _TABLE_I, _F[::1], _TABLE_F, _TABLE_I, _I, _I), **_KERNEL)  # type: ignore[untyped-decorator]
+@numba.njit(_I(_F, _I, _TABLE_F, _TABLE_I, _F[::1], _TABLE_F, _TABLE_I, _I, _I), nogil=True, cache=True)
 def _robust_z(value, t, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
     """Judge a value against the median of the five before it, in streaming MADs; returns the new count."""
     samples = stamps[s, SAMPLES]
@@ -231,7 +231,9 @@ def _robust_z(value, t, levels, stamps, params, out_f, out_i, count, s):  # type
     return count
 
 
-@numba.njit(_I(_F, _I, _POLICY, _TABLE_F, _TABLE_I, _F[::1], _TABLE_F, _TABLE_I, _I, _I), **_KERNEL)  # type: ignore[untyped-decorator]
+@numba.njit(
+    _I(_F, _I, _POLICY, _TABLE_F, _TABLE_I, _F[::1], _TABLE_F, _TABLE_I, _I, _I), nogil=True, cache=True
+)
 def _guards(value, t, policy, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
     """Range, rate and stuck of one finite-or-infinite value of signal s; returns the new count."""
     refractory_ns = np.int64(params[PARAM_REFRACTORY_NS])
@@ -245,7 +247,7 @@ def _guards(value, t, policy, levels, stamps, params, out_f, out_i, count, s):  
         return count
     previous = levels[s, PREVIOUS]
     gap_ns = t - stamps[s, T_PREVIOUS]
-    rate = abs(value - previous) / (max(max(gap_ns, 1), 0.5 * levels[s, INTERVAL_NS]) * 1e-9)
+    rate = abs(value - previous) / (max(1.0, gap_ns, 0.5 * levels[s, INTERVAL_NS]) * 1e-9)
     if _transition(stamps, s, RATE, t, rate > policy[s, POLICY_RATE], refractory_ns):
         count = _report(out_i, out_f, count, s, RATE, t, value, rate, policy[s, POLICY_RATE], previous)
     stuck_ns = policy[s, POLICY_STUCK_NS]
@@ -262,8 +264,8 @@ def _guards(value, t, policy, levels, stamps, params, out_f, out_i, count, s):  
         _SLOTS, types.Array(types.int64, 1, "C", readonly=True), types.Array(types.float64, 1, "C", readonly=True), _I,
         _I[::1], _SLOTS, _POLICY, _TABLE_F, _TABLE_I, _F[::1], _TABLE_F, _TABLE_I, _I[::1],
     ),
-    **_KERNEL,
-)  # type: ignore[untyped-decorator]  # fmt: skip
+    nogil=True, cache=True,
+)  # fmt: skip
 def step(slot, t, value, first, clock, silent, policy, levels, stamps, params, out_f, out_i, counts):  # type: ignore[no-untyped-def]
     """Judge samples first.. of a block; returns the index of the first sample not yet judged (n: all are).
 

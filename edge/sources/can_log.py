@@ -16,6 +16,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,6 +47,10 @@ _LONG_LINE = re.compile(
     rb"\s*((?:[0-9A-Fa-f]{2}\s*){0,64})(?:'.*')?\s*"
 )
 
+_RELATIVE = re.compile(r"\s*base\s+\w+\s+timestamps\s+relative", re.IGNORECASE)
+_ASC_TIME = re.compile(r"\s*(\d+\.\d+)\s+")
+HEADER_LINES_MAX = 20
+
 READ_ERRORS = (ValueError, IndexError, KeyError, struct.error, zlib.error, EOFError, OSError, BLFParseError)
 _log = structlog.get_logger("replay")
 
@@ -69,7 +74,11 @@ class FrameChunk:
 def read_frames(path: Path, counts: Counter[str], start_given: bool) -> Iterator[FrameChunk]:
     """Chunks of a CAN log. start_given: the settings say when it began, so a log without a usable date is fine."""
     suffix = inner_suffix(path)
-    frames = _candump(path, counts) if suffix in (".log", ".txt", "") else _by_python_can(path, counts, start_given)
+    frames = (
+        _candump(path, counts)
+        if suffix in (".log", ".txt", "")
+        else _by_python_can(path, counts, start_given)
+    )
     chunk = _Collector()
     for frame in frames:
         chunk.add(*frame)
@@ -92,7 +101,9 @@ def open_binary(path: Path) -> IO[bytes]:
             raise RecordingError(path, "the file is empty", "record again or remove it from the settings")
         return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
     except OSError as cause:
-        raise RecordingError(path, f"cannot open: {cause.strerror}", "correct path = in the settings") from cause
+        raise RecordingError(
+            path, f"cannot open: {cause.strerror}", "correct path = in the settings"
+        ) from cause
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -104,7 +115,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 number += 1
                 yield number, line
         except (OSError, EOFError, zlib.error) as cause:
-            raise RecordingError(path, f"cannot read on: {cause}", "the file is damaged; copy it again", number) from cause
+            raise RecordingError(
+                path, f"cannot read on: {cause}", "the file is damaged; copy it again", number
+            ) from cause
 
 
 class BadLines:
@@ -215,25 +228,39 @@ class _PatientAscReader(can.ASCReader):
 
 
 class _CountedLines:
-    """Text lines of a file for a reader of python-can, with the number of the last one."""
+    """Text lines of a file for a reader of python-can, with the number of the last one.
+
+    An .asc with "timestamps relative" counts each time from the event before; python-can takes it as from the start of
+    the log, so such times are summed up here.
+    """
 
     def __init__(self, path: Path) -> None:
         self.number = 0
         self._lines = read_lines(path)
+        self._relative = False
+        self._elapsed_s = Decimal(0)
 
     def __iter__(self) -> _CountedLines:
         return self
 
     def __next__(self) -> str:
-        self.number, line = next(self._lines)
-        return line.decode("utf-8", errors="replace")
+        self.number, raw = next(self._lines)
+        line = raw.decode("utf-8", errors="replace")
+        if self.number <= HEADER_LINES_MAX and _RELATIVE.match(line):
+            self._relative = True
+        elif self._relative and (match := _ASC_TIME.match(line)):
+            self._elapsed_s += Decimal(match.group(1))
+            return f"{self._elapsed_s} {line[match.end() :]}"
+        return line
 
     def close(self) -> None:
         """Close the file."""
         self._lines.close()  # type: ignore[attr-defined]
 
 
-def _by_python_can(path: Path, counts: Counter[str], start_given: bool) -> Iterator[tuple[str, int, bytes, int]]:
+def _by_python_can(
+    path: Path, counts: Counter[str], start_given: bool
+) -> Iterator[tuple[str, int, bytes, int]]:
     """(channel, key, data in hex, t_ns) of a log that python-can reads."""
     lines: _CountedLines | None = None
     try:
@@ -246,7 +273,12 @@ def _by_python_can(path: Path, counts: Counter[str], start_given: bool) -> Itera
             name = channel if isinstance(channel, str) else f"can{0 if channel is None else channel}"
             key = message.arbitration_id | (EXTENDED if message.is_extended_id else 0)
             counts["frames"] += 1
-            yield name, key, message.data[:PAYLOAD_BYTES].hex().encode(), round(message.timestamp * 1e6) * 1000
+            yield (
+                name,
+                key,
+                message.data[:PAYLOAD_BYTES].hex().encode(),
+                round(message.timestamp * 1e6) * 1000,
+            )
     except RecordingError:
         raise
     except READ_ERRORS as cause:

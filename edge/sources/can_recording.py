@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from edge.settings import RecordingSection
 from edge.sources.can_log import FrameChunk, read_frames
@@ -40,7 +41,7 @@ class CanRecording:
         if not self._databases:
             raise RecordingError(section.path, "a CAN log needs a DBC to be decoded", DBC_FIX)
         self._decoders: dict[str, BusDecoder | None] = {}
-        self._slot_of: dict[str, np.ndarray] = {}
+        self._slot_of: dict[str, NDArray[np.int32]] = {}
         self._keys_seen: dict[str, set[int]] = {}
 
     def chunks(self) -> Iterator[Chunk]:
@@ -65,12 +66,22 @@ class CanRecording:
                 matched.update(decoder.frames_by_database)
         idle = [path for path in self._databases if not matched[path]]
         if len(idle) == len(self._databases):
+            given = self._section.dbc
+            channels = f" on the channels {', '.join(given)}" if isinstance(given, dict) else ""
             raise RecordingError(
-                self.path, f"the DBC {', '.join(map(str, idle))} defines none of its frames; the log has {self._ids()}",
+                self.path,
+                f"the DBC {', '.join(map(str, idle))} defines none of its frames{channels}; "
+                f"the log has {self._ids()}",
                 DBC_FIX,
-            )  # fmt: skip
+            )
         for path in idle:
-            _log.warning("DBC without frames", recording=str(self.path), dbc=str(path), log_has=self._ids(), fix=DBC_FIX)
+            _log.warning(
+                "DBC without frames",
+                recording=str(self.path),
+                dbc=str(path),
+                log_has=self._ids(),
+                fix=DBC_FIX,
+            )
         unknown = self.counts["frames_unknown"] + self.counts["frames_without_dbc"]
         if unknown or self.counts["frames_undecodable"]:
             _log.info("frames without samples", recording=str(self.path), frames=self.counts["frames"],
@@ -91,7 +102,9 @@ class CanRecording:
                 self.counts["frames_without_dbc"] += len(rows)
                 continue
             before = decoder.counts.copy()
-            decoded: Decoded = decoder.decode(ids, frames.lengths[rows], np.ascontiguousarray(frames.payload[rows]))
+            decoded: Decoded = decoder.decode(
+                ids, frames.lengths[rows], np.ascontiguousarray(frames.payload[rows])
+            )
             self.counts.update(decoder.counts - before)
             slots.append(self._slots_of(channel, decoder, decoded.slot))
             keys.append(rows[decoded.frame])
@@ -104,7 +117,7 @@ class CanRecording:
         value = self.slots.apply(slot, np.concatenate(values)[order])
         return Chunk(slot, frames.t_ns[key[order]], value)
 
-    def _slots_of(self, channel: str, decoder: BusDecoder, slot: np.ndarray) -> np.ndarray:
+    def _slots_of(self, channel: str, decoder: BusDecoder, slot: NDArray[np.int32]) -> NDArray[np.int32]:
         """Slots of the recording for those of a decoder; a signal is declared when it first occurs."""
         table = self._slot_of.setdefault(channel, np.full(len(decoder.signals), -1, dtype=np.int32))
         for at in np.unique(slot):
@@ -118,7 +131,8 @@ class CanRecording:
                     unit=signal.unit,
                     group=legal_group(prefix),
                 )
-        return table[slot]
+        found: NDArray[np.int32] = table[slot]
+        return found
 
     def prefix(self, channel: str) -> str:
         """First part of the names of a channel: as in the log, or the name of the settings with its number."""
@@ -170,5 +184,3 @@ def _paths(section: RecordingSection) -> list[Path]:
 
 def _hex(key: int) -> str:
     return f"0x{key & ~EXTENDED:X}" + ("x" if key & EXTENDED else "")
-
-

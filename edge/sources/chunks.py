@@ -117,8 +117,14 @@ class SlotTable:
         except CatalogError as cause:
             raise RecordingError(self._path, f"map: {key!r}: {cause}", "use a name of the catalog") from cause
         if (signal.type is SignalType.STRING) != (kind is SignalType.STRING):
-            fix = "map a text column (text_columns) to it" if kind is not SignalType.STRING else "map it to a text signal"
-            raise RecordingError(self._path, f"map: {key!r} and {signal.name} differ, one is text, one is a number", fix)
+            fix = (
+                "map a text column (text_columns) to it"
+                if kind is not SignalType.STRING
+                else "map it to a text signal"
+            )
+            raise RecordingError(
+                self._path, f"map: {key!r} and {signal.name} differ, one is text, one is a number", fix
+            )
         if signal.name in self._mapped_from:
             raise RecordingError(
                 self._path, f"map: {self._mapped_from[signal.name]} and {name} both become {signal.name}",

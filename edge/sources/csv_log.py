@@ -103,7 +103,8 @@ class CsvRecording:
                 collector.add(slot, t_ns, float(self._texts.code(cell)))
                 continue
             try:
-                value = float(cell)
+                # float() takes 1_000 for a number, no logger writes that
+                value = float(cell.replace("_", "?"))
             except ValueError:
                 self.counts["cells_bad"] += 1
                 if self.counts["cells_bad"] <= BAD_LINES_LOGGED_MAX:

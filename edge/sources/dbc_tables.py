@@ -98,7 +98,9 @@ def load_database(path: Path) -> cantools.database.can.Database:
     try:
         data = path.read_bytes()
     except OSError as cause:
-        raise RecordingError(path, f"cannot read the DBC: {cause.strerror}", "correct dbc = in the settings") from cause
+        raise RecordingError(
+            path, f"cannot read the DBC: {cause.strerror}", "correct dbc = in the settings"
+        ) from cause
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -108,7 +110,9 @@ def load_database(path: Path) -> cantools.database.can.Database:
     try:
         database = cantools.database.load_string(text, kind, strict=False)
     except (CantoolsError, ValueError, KeyError, IndexError, TypeError) as cause:
-        raise RecordingError(path, f"not a usable DBC: {cause}", "repair it or name another in dbc =") from cause
+        raise RecordingError(
+            path, f"not a usable DBC: {cause}", "repair it or name another in dbc ="
+        ) from cause
     if not isinstance(database, cantools.database.can.Database) or not database.messages:
         raise RecordingError(path, "the DBC defines no CAN message", "name another file in dbc =")
     return database
@@ -138,7 +142,9 @@ def _is_plain(message: Message) -> bool:
     except CantoolsError:
         message.refresh(strict=False)
         return False
-    return all(_is_plain_signal(signal) and _bits_needed(signal) <= 8 * PAYLOAD_BYTES for signal in message.signals)
+    return all(
+        _is_plain_signal(signal) and _bits_needed(signal) <= 8 * PAYLOAD_BYTES for signal in message.signals
+    )
 
 
 def _is_plain_signal(signal: Signal) -> bool:
@@ -171,7 +177,9 @@ def _bits_needed(signal: Signal) -> int:
 
 def _field(signal: Signal) -> Field:
     conversion = _conversion(signal)
-    kind = {IdentityConversion: "identity", LinearIntegerConversion: "integer"}.get(type(conversion), "linear")
+    kind = {IdentityConversion: "identity", LinearIntegerConversion: "integer"}.get(
+        type(conversion), "linear"
+    )
     return Field(int(signal.length), bool(signal.is_signed), bool(signal.is_float), conversion.scale,
                  conversion.offset, kind)  # fmt: skip
 

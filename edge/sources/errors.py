@@ -10,4 +10,4 @@ class RecordingError(ValueError):
 
     def __init__(self, path: Path, cause: str, fix: str, line: int | None = None) -> None:
         where = f"{path}" if line is None else f"{path}, line {line}"
-        super().__init__(f"recording {where}: {cause}; {fix}")
+        super().__init__(f"replay {where}: {cause}; {fix}")

@@ -9,6 +9,7 @@ their output. The same files give the same stream. Raises RecordingError when bu
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -124,9 +125,12 @@ class ReplaySource:
         loop = self.resume_position // max(1, self._samples_a_loop) if self._settings.loop else 0
         while True:
             position = loop * self._samples_a_loop
-            for block in cut(self._loop_chunks(loop), self._begin_ns + loop * self._length_ns, position,
-                             self.resume_position):  # fmt: skip
-                yield block
+            yield from cut(
+                self._loop_chunks(loop),
+                self._begin_ns + loop * self._length_ns,
+                position,
+                self.resume_position,
+            )
             if not self._settings.loop:
                 return
             loop += 1
@@ -160,7 +164,9 @@ class ReplaySource:
         return end_ns
 
 
-def cut(chunks: Iterator[Chunk], origin_ns: int, position: int, resume_position: int) -> Iterator[SampleBlock]:
+def cut(
+    chunks: Iterator[Chunk], origin_ns: int, position: int, resume_position: int
+) -> Iterator[SampleBlock]:
     """Chunks to blocks: cut at multiples of BLOCK_NS from origin_ns, after BLOCK_SAMPLES_MAX, and at resume_position.
 
     The cuts depend on the samples alone, not on how they came in chunks, so that every run has the same blocks.
@@ -188,10 +194,12 @@ def _cells(
 ) -> Iterator[SampleBlock]:
     """The first whole samples, cell by cell."""
     starts = [0, *(np.flatnonzero(cell[1:whole] != cell[: whole - 1]) + 1).tolist(), whole] if whole else []
-    for first, end in zip(starts, starts[1:], strict=False):
+    for first, end in itertools.pairwise(starts):
         edges = {*range(first, end, BLOCK_SAMPLES_MAX), end}
         if first < resume_position - position < end:
             edges.add(resume_position - position)
         marks = sorted(edges)
-        for low, high in zip(marks, marks[1:], strict=False):
-            yield SampleBlock(held.slot[low:high], held.t_ns[low:high], held.value[low:high], None, position + high)
+        for low, high in itertools.pairwise(marks):
+            yield SampleBlock(
+                held.slot[low:high], held.t_ns[low:high], held.value[low:high], None, position + high
+            )

@@ -76,7 +76,11 @@ class VanModel:
         elif self._phase == "open":
             self._phase, self._door, self._left_s = "stopped", None, 3.0
         else:
-            self._phase, self._target, self._left_s = "driving", draw.uniform(15.0, 45.0), draw.uniform(15.0, 60.0)
+            self._phase, self._target, self._left_s = (
+                "driving",
+                draw.uniform(15.0, 45.0),
+                draw.uniform(15.0, 60.0),
+            )
             if draw.random() < 0.25:
                 self._assisted_s = draw.uniform(5.0, 15.0)
             if draw.random() < 0.15:
@@ -140,7 +144,11 @@ class SyntheticSource:
         for times in due_times(self._clock, round(1e9 / self._rate_hz), stop):
             samples = [(slot, t, value) for t in times.tolist() for slot, value in self.step()]
             slots, stamps, values = zip(*samples, strict=True)
-            emit(SampleBlock(np.array(slots, dtype=np.int32), np.array(stamps, dtype=np.int64), np.array(values)))
+            emit(
+                SampleBlock(
+                    np.array(slots, dtype=np.int32), np.array(stamps, dtype=np.int64), np.array(values)
+                )
+            )
             self.counters["samples_emitted"] += len(samples)
 
     def step(self) -> list[tuple[int, float]]:

@@ -47,7 +47,9 @@ class SystemSource:
     replayed = False
     simulated = False
 
-    def __init__(self, settings: SystemSection, clock: VanClock, probes: Mapping[str, Probe] | None = None) -> None:
+    def __init__(
+        self, settings: SystemSection, clock: VanClock, probes: Mapping[str, Probe] | None = None
+    ) -> None:
         self.name = settings.name
         self.counts: Counter[str] = Counter()
         self._clock = clock
@@ -65,7 +67,8 @@ class SystemSource:
         """Signals of the probes that answered at the start."""
         known = builtin()
         return [
-            known_signal(name) if name in known else Signal(name=name, group=legal_group(self.name)) for name in self._slot
+            known_signal(name) if name in known else Signal(name=name, group=legal_group(self.name))
+            for name in self._slot
         ]
 
     def run(self, emit: Emit, stop: threading.Event) -> None:
@@ -151,7 +154,11 @@ def _memory() -> Readings:
 
 def _swap() -> Readings:
     swap = psutil.swap_memory()
-    return {f"{BOARD}Swap.Used": swap.used, f"{BOARD}Swap.Total": swap.total, f"{BOARD}Swap.Utilization": swap.percent}
+    return {
+        f"{BOARD}Swap.Used": swap.used,
+        f"{BOARD}Swap.Total": swap.total,
+        f"{BOARD}Swap.Utilization": swap.percent,
+    }
 
 
 def _disk() -> Readings:
@@ -194,7 +201,9 @@ def thermal_zones(folder: Path, source: str) -> dict[str, float]:
             continue
         if celsius <= -256.0:
             continue
-        name = board_names().get(f"{BOARD}Temperature.{kind}".lower(), f"{source}.temperature.{legal_name(kind)}")
+        name = board_names().get(
+            f"{BOARD}Temperature.{kind}".lower(), f"{source}.temperature.{legal_name(kind)}"
+        )
         unique, number = name, 2
         while unique in found:
             unique, number = f"{name}_{number}", number + 1

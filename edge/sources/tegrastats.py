@@ -106,7 +106,9 @@ class TegrastatsRecording:
             stamp = _stamp(line)
             readings = parse_line(line)
             if not readings or (dated and stamp is None):
-                bad.add(number, raw, "not a line of tegrastats" if not readings else "no date, others have one")
+                bad.add(
+                    number, raw, "not a line of tegrastats" if not readings else "no date, others have one"
+                )
                 continue
             dated = dated or stamp is not None
             at = stamp if stamp is not None else lines * 1_000_000_000

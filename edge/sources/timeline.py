@@ -103,11 +103,10 @@ class Timeline:
         """A large recording, sorted within REORDER_NS: what is older than the newest by more than that is given out."""
         held: Chunk | None = None
         newest = given = np.iinfo(np.int64).min
-        for chunk in track.recording.chunks():
-            late = chunk.t_ns < given
-            if late.any():
-                self.late["samples_late"] += int(late.sum())
-                chunk = _take(chunk, ~late)
+        for read in track.recording.chunks():
+            late = read.t_ns < given
+            self.late["samples_late"] += int(late.sum())
+            chunk = _take(read, ~late) if late.any() else read
             if not len(chunk.slot):
                 continue
             held = chunk if held is None else _join([held, chunk])
@@ -148,7 +147,9 @@ def _survey(recording: Recording, start_ns: int | None, cached_bytes_max: int) -
                 kept = None
     recording.finish()
     if not track.samples:
-        raise RecordingError(recording.path, "it gives no sample", "check dbc, columns and map of the settings")
+        raise RecordingError(
+            recording.path, "it gives no sample", "check dbc, columns and map of the settings"
+        )
     if kept is not None:
         track.cached = _sorted(_join(kept))
     else:
@@ -225,7 +226,11 @@ def _merge(streams: Sequence[Iterator[Chunk]]) -> Iterator[Chunk]:
     heads: list[Chunk | None] = [next(stream, None) for stream in streams]
     open_streams = [head is not None for head in heads]
     while any(head is not None for head in heads):
-        bounds = [int(h.t_ns[-1]) for h, is_open in zip(heads, open_streams, strict=True) if h is not None and is_open]
+        bounds = [
+            int(h.t_ns[-1])
+            for h, is_open in zip(heads, open_streams, strict=True)
+            if h is not None and is_open
+        ]
         bound = min(bounds) if bounds else None
         ready: list[Chunk] = []
         for at, head in enumerate(heads):

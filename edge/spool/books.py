@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -40,10 +41,12 @@ def boot_id() -> str:
 
 
 class Books:
-    """Accounts of all epochs; state and history are what a start would find."""
+    """Accounts of all epochs; state and history are what a start would find. held: epochs that have segments."""
 
-    def __init__(self, disk: Disk, directory: Path, lock: threading.RLock, found: Found) -> None:
-        self._disk, self._directory, self._lock = disk, directory, lock
+    def __init__(
+        self, disk: Disk, directory: Path, lock: threading.RLock, found: Found, held: Callable[[], set[Epoch]]
+    ) -> None:  # fmt: skip
+        self._disk, self._directory, self._lock, self._held = disk, directory, lock, held
         self._cursor = Slots(disk, directory, "cursor")
         self._history = Slots(disk, directory, "history")
         self._cursor.load()
@@ -100,7 +103,7 @@ class Books:
         """The current epoch, the open ones (at most 64, newest first) and the last four settled ones."""
         open_epochs = sorted({s[0] for s, a in self.state.accounts.items() if not a.is_settled}, reverse=True)
         known = {s[0] for s in (*self.state.accounts, *self.history.accounts)}
-        settled = sorted(known - set(open_epochs), reverse=True)[:SETTLED_EPOCHS_REPORTED]
+        settled = sorted(known - {self._current, *open_epochs}, reverse=True)[:SETTLED_EPOCHS_REPORTED]
         chosen = {self._current, *open_epochs[:ACCOUNT_EPOCHS_MAX], *settled}
         both = [*self.history.accounts.values(), *self.state.accounts.values()]
         return tuple(a.freeze() for a in both if a.epoch in chosen and (a.produced or a.epoch == self._current))
@@ -127,6 +130,7 @@ class Books:
             merged = {**self.history.accounts, **{s: a for s, a in self.state.accounts.items() if s[0] in done}}
             if done or self._history_dirty:
                 kept = set(sorted({stream[0] for stream in merged}, reverse=True)[:HISTORY_EPOCHS_MAX])
+                kept |= self._held()  # an epoch forgotten before its segments would be sent again
                 self.history.accounts = {s: a for s, a in merged.items() if s[0] in kept and a.produced}
                 self._history_dirty = True
             history = encode(self.history, self._history.generation + 1) if self._history_dirty else b""

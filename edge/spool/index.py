@@ -43,6 +43,10 @@ class Index:
         """Ordinal of the next envelope of the class."""
         return self._next_ordinal[delivery_class]
 
+    def epochs(self) -> set[Epoch]:
+        """Epochs that have segments."""
+        return {segment.epoch for items in self.segments.values() for segment in items}
+
     def backlog(self) -> dict[DeliveryClass, tuple[int, int]]:
         """Waiting envelopes and bytes by class."""
         return {c: (envelopes, size) for c, (envelopes, size) in self._waiting.items()}

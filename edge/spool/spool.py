@@ -69,8 +69,8 @@ class Spool:
         found = recover(disk, directory, van, boot)
         self._position = found.state.position
         self.recovery = found.recovery
-        self._books = Books(disk, directory, self._lock, found)
         self._index = Index(found.segments)
+        self._books = Books(disk, directory, self._lock, found, self._index.epochs)
         self._space = Space(
             disk, directory, self._lock, self._index, self._books, limits_of(settings), found.leftovers
         )

@@ -45,5 +45,5 @@ class Ack:
         for item in pb.classes:
             if int(item.delivery_class) in set(DeliveryClass):
                 key = (Epoch(item.epoch.counter, item.epoch.random), DeliveryClass(item.delivery_class))
-                durable[key] = ranges_from_pb(item.ranges)
+                durable.setdefault(key, IntervalSet()).update(ranges_from_pb(item.ranges))
         return cls(pb.van, durable, tuple(pb.rebirth_catalog_hashes))

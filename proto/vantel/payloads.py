@@ -192,6 +192,13 @@ class Eviction:
     last: int
     reason: str
 
+    @classmethod
+    def from_pb(cls, pb: payload_pb2.Eviction) -> Eviction:
+        """From protobuf; EnvelopeError("malformed") for an inverted range, which no ledger could take."""
+        if pb.range.last < pb.range.first:
+            raise EnvelopeError("malformed", f"evicted {pb.range.first}..{pb.range.last} runs backwards")
+        return cls(pb.range.first, pb.range.last, pb.reason)
+
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
@@ -213,7 +220,7 @@ class Tombstone:
     def decode(cls, data: bytes) -> Tombstone:
         """Inverse of encode."""
         pb = parse(payload_pb2.Tombstone, data)
-        eviction = Eviction(pb.eviction.range.first, pb.eviction.range.last, pb.eviction.reason)
+        eviction = Eviction.from_pb(pb.eviction)
         try:
             delivery_class = DeliveryClass(pb.delivery_class)
         except ValueError as cause:
@@ -251,7 +258,7 @@ class ClassAccount:
             delivery_class = DeliveryClass(pb.delivery_class)
         except ValueError as cause:
             raise EnvelopeError("unsupported", str(cause)) from None
-        evicted = tuple(Eviction(item.range.first, item.range.last, item.reason) for item in pb.evicted)
+        evicted = tuple(Eviction.from_pb(item) for item in pb.evicted)
         return cls(
             Epoch(pb.epoch.counter, pb.epoch.random),
             delivery_class,

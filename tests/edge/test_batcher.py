@@ -37,7 +37,9 @@ Row = tuple[int, int, float]
 
 
 def batcher(texts: TextTable | None = None, offset_ns: int = 0, **keys: object) -> Batcher:
-    section = BatchSection.model_validate({"window_s": 10.0, "window_live_s": 1.0, "live_after_event_s": 5.0, **keys})
+    section = BatchSection.model_validate(
+        {"window_s": 10.0, "window_live_s": 1.0, "live_after_event_s": 5.0, **keys}
+    )
     return Batcher(CATALOG, section, texts or TextTable(), offset_ns)
 
 
@@ -123,7 +125,13 @@ def fits(row: Row) -> bool:
         return True
     if not math.isfinite(value) or value != int(value):
         return False
-    low, high = {INT: (-(2**63), 2**63), UINT: (0, 2**64), BOOL: (0, 2), ENUM: (0, 65536), STRING: (0, 2**63)}[slot]
+    low, high = {
+        INT: (-(2**63), 2**63),
+        UINT: (0, 2**64),
+        BOOL: (0, 2),
+        ENUM: (0, 65536),
+        STRING: (0, 2**63),
+    }[slot]
     return low <= int(value) < high
 
 
@@ -190,7 +198,10 @@ def test_quality_is_there_only_where_something_is_not_good() -> None:
 def test_windows_are_multiples_of_unix_time() -> None:
     target = batcher(offset_ns=3 * S)
     closed = target.add(block_of([(FLOAT, k * S, 0.0) for k in range(20)]))
-    assert [(batch.start_mono_ns, batch.end_mono_ns) for batch in closed] == [(-3 * S, 7 * S), (7 * S, 17 * S)]
+    assert [(batch.start_mono_ns, batch.end_mono_ns) for batch in closed] == [
+        (-3 * S, 7 * S),
+        (7 * S, 17 * S),
+    ]
     assert [batch.sample_count for batch in closed] == [7, 10]
 
 
@@ -226,8 +237,21 @@ def test_blocks_of_other_sources_leave_the_position_alone() -> None:
     target.add(block_of([(FLOAT, 1, 1.0), (FLOAT, 2, 1.0)], position=9))
     (batch,) = target.add(block_of([(INT, 10 * S, 1.0)]))
     assert batch.position == 9
-    (batch,) = target.add(block_of([(FLOAT, 10 * S, 1.0), (FLOAT, 20 * S, 1.0), (FLOAT, 21 * S, 1.0)], position=12))
+    (batch,) = target.add(
+        block_of([(FLOAT, 10 * S, 1.0), (FLOAT, 20 * S, 1.0), (FLOAT, 21 * S, 1.0)], position=12)
+    )
     assert batch.position == 10
+
+
+def test_what_was_shed_is_in_the_next_batch_and_pending_until_then() -> None:
+    target = batcher()
+    target.add(block_of([(INT, 1, 0.5), (BOOL, 2, 2.0)]))
+    assert target.close() == []
+    assert target.shed_pending == {"unrepresentable": 2}
+    target.add(block_of([(INT, 3, 1.0)]))
+    (batch,) = target.close()
+    assert batch.shed == {"unrepresentable": 2}
+    assert target.shed_pending == {}
 
 
 def test_the_arrays_of_a_closed_batch_are_its_own() -> None:

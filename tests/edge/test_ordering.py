@@ -5,6 +5,8 @@ Method: properties against a plain-Python reading of the rule, on random blocks,
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +16,8 @@ from edge.ordering import STEP_BACK_NS, Ordering
 
 N_SIGNALS = 3
 samples = st.lists(
-    st.tuples(st.integers(0, N_SIGNALS - 1), st.integers(-5, 20) | st.integers(-(10**18), 10**18)), max_size=60
+    st.tuples(st.integers(0, N_SIGNALS - 1), st.integers(-5, 20) | st.integers(-(10**18), 10**18)),
+    max_size=60,
 )
 
 
@@ -31,11 +34,10 @@ def by_the_rule(rows: list[tuple[int, int]]) -> tuple[list[int], int, int]:
     for slot, stamp in rows:
         jumps += slot in raw and raw[slot] - stamp > STEP_BACK_NS
         raw[slot] = stamp
-        if slot in last and stamp <= last[slot]:
-            moved += 1
-            stamp = last[slot] + 1
-        last[slot] = stamp
-        out.append(stamp)
+        late = slot in last and stamp <= last[slot]
+        moved += late
+        last[slot] = last[slot] + 1 if late else stamp
+        out.append(last[slot])
     return out, moved, jumps
 
 
@@ -46,7 +48,7 @@ def test_follows_the_rule_however_the_stream_is_cut(rows: list[tuple[int, int]],
     ordering = Ordering(N_SIGNALS)
     edges = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
     out: list[int] = []
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in itertools.pairwise(edges):
         out += ordering.apply(block_of(rows[first:last])).t_mono_ns.tolist()
     assert out == expected
     assert (ordering.stamps_moved, ordering.clock_jumps) == (moved, jumps)

@@ -76,9 +76,11 @@ def read_words(cursor: Cursor, n: int, width_bytes: int) -> list[int]:
     return [sum(planes[k][i] << (8 * k) for k in range(width_bytes)) for i in range(n)]
 
 
-def read_numbers(cursor: Cursor, code: int, n: int) -> list[int]:
+def read_numbers(cursor: Cursor, code: int, n: int, plain: bool) -> list[int]:
     """Bit patterns of the values."""
     bits = WIDTH_BITS[code]
+    if plain:
+        return [int.from_bytes(cursor.take(bits // 8), "little") for _ in range(n)]
     previous = 0
     out = []
     for word in read_words(cursor, n, bits // 8):
@@ -118,7 +120,7 @@ def decode(data: bytes) -> list[PlainColumn]:
         elif code == 12:
             values = read_strings(cursor, n)
         else:
-            values = read_numbers(cursor, code, n)
+            values = read_numbers(cursor, code, n, bool(mark & 0x40))
         columns.append((signal_id, code, stamps, values, quality))
     assert cursor.at == len(raw)
     return columns

@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vantel.crc32c import crc32c, masked
 
 ISCSI_READ_10 = bytes.fromhex(

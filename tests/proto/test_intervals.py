@@ -6,10 +6,13 @@ Method: random sequences of operations against a plain Python set (hypothesis st
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
 from vantel.intervals import IntervalSet
 
 NUMBER = st.integers(0, 60)
@@ -59,7 +62,7 @@ class AgainstSet(RuleBasedStateMachine):
         assert self.intervals.count() == len(self.model)
         assert bool(self.intervals) == bool(self.model)
         assert len(self.intervals) == len(ranges)
-        assert all(a[1] + 1 < b[0] for a, b in zip(ranges, ranges[1:], strict=False)), "touching or unsorted"
+        assert all(a[1] + 1 < b[0] for a, b in pairwise(ranges)), "touching or unsorted"
         assert all((n in self.intervals) == (n in self.model) for n in range(-1, 75))
 
 

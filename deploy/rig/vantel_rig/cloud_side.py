@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
+from cloud.ledger import lag
+from cloud.letters import DeadLetter
 from cloud.provision import provision_topics
+from cloud.query import InfluxQuery
+from cloud.redrive import letters
 
 from cloud.settings import CloudSettings, load
 from vantel_rig.ports import HeldPort
@@ -20,6 +24,7 @@ from vantel_rig.stack import Stack
 
 READY_S_MAX = 60.0
 STOP_S_MAX = 10.0
+POLL_S = 0.2
 PROGRAMS = ("bridge", "worker")
 
 
@@ -56,8 +61,25 @@ class CloudSide:
         return self
 
     def provision(self) -> None:
-        """Create the Kafka topics."""
+        """Create the Kafka topics and the database."""
         asyncio.run(provision_topics(self.settings))
+        InfluxQuery(self.settings.influx).ensure_database()
+
+    def wait_drained(self, timeout_s: float) -> None:
+        """Wait until the worker has committed everything that is in Kafka; TimeoutError when it has not in time."""
+        deadline = time.monotonic() + timeout_s
+        while (behind := asyncio.run(lag(self.settings))) > 0:
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"{behind} records not committed after {timeout_s:.0f} s:\n{self.tail('worker')}")
+            time.sleep(POLL_S)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """All dead letters."""
+
+        async def read() -> list[DeadLetter]:
+            return [letter async for letter in letters(self.settings.kafka)]
+
+        return asyncio.run(read())
 
     def launch(self, name: str) -> None:
         """Start bridge or worker without waiting."""

@@ -101,7 +101,7 @@ class Demo:
         shutil.rmtree(folder, ignore_errors=True)
         self._say("starting Mosquitto, Kafka and InfluxDB")
         with Stack(folder / "servers") as stack:
-            self._say(f"servers are up: {stack.summary()}")
+            self._say(f"servers are up: MQTT 127.0.0.1:{stack.mqtt_port}, Kafka {stack.kafka_bootstrap}, InfluxDB {stack.influx_url}")
             cloud = CloudSide(stack, folder / "cloud")
             vans = [
                 make_van(number, self._options, folder / "vans", stack.mqtt_port)
@@ -135,7 +135,7 @@ class Demo:
         deadline = time.monotonic() + DRAIN_S_MAX
         with ThreadPoolExecutor(max_workers=max(len(vans), 1)) as pool:
             list(pool.map(lambda van: van.drain(max(deadline - time.monotonic(), 1.0)), vans))
-        report = build_report(cloud, vans, deadline)
+        report = build_report(cloud, vans, max(deadline - time.monotonic(), 1.0))
         watch.stop()
         report["event_latency_ms"] = watch.summary()
         if self._options.report is not None:

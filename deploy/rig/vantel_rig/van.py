@@ -31,7 +31,7 @@ class Van:
         folder: Path,
         mqtt_port: int,
         sources: Sequence[Mapping[str, Any]],
-        **sections: Mapping[str, Any],
+        **sections: Any,
     ) -> None:
         """sources: the [[sources]] of the settings; sections: further sections such as batch={"fidelity": "full"}."""
         self.id = van_id
@@ -41,7 +41,7 @@ class Van:
             "mqtt": {"host": "127.0.0.1", "port": mqtt_port, **sections.pop("mqtt", {})},
             "sources": [dict(source) for source in sources],
             "faults_file": str(folder / "faults.jsonl"),
-            **{name: dict(section) for name, section in sections.items()},
+            **sections,
         }
         self._process: Process | None = None
 

@@ -126,15 +126,15 @@ class _Block:
 
     def _column(self, signal_id: int, stamps: NDArray[np.int64]) -> Column:
         mark = self._bytes(1)[0]
-        if mark & fmt.FLAGS_RESERVED:
+        n = len(stamps)
+        quality = self._quality(n) if mark & fmt.FLAG_QUALITY else None
+        code, plain = mark & fmt.TYPE_MASK, bool(mark & fmt.FLAG_PLAIN)
+        if plain and code not in fmt.NUMBER_TYPES:
             raise UnsupportedError(
                 f"decode: signal {signal_id} has a flag that is unknown; update the decoder"
             )
-        n = len(stamps)
-        quality = self._quality(n) if mark & fmt.FLAG_QUALITY else None
-        code = mark & fmt.TYPE_MASK
         if code in fmt.NUMBER_TYPES:
-            return Column(signal_id, stamps, self._numbers(fmt.NUMBER_TYPES[code], n), quality)
+            return Column(signal_id, stamps, self._numbers(fmt.NUMBER_TYPES[code], n, plain), quality)
         if code == fmt.TYPE_BOOL:
             return Column(signal_id, stamps, self._booleans(n), quality)
         if code == fmt.TYPE_STRING:
@@ -160,7 +160,10 @@ class _Block:
         words: NDArray[Any] = split.T.copy(order="C").view(f"<u{width}").reshape(n)
         return words
 
-    def _numbers(self, kind: np.dtype[Any], n: int) -> NDArray[Any]:
+    def _numbers(self, kind: np.dtype[Any], n: int, plain: bool) -> NDArray[Any]:
+        if plain:
+            values: NDArray[Any] = np.frombuffer(self._bytes(n * kind.itemsize), kind).copy()
+            return values
         words = self._words(kind, n)
         if kind.kind == "f":
             np.bitwise_xor.accumulate(words, out=words)

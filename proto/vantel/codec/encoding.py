@@ -114,7 +114,7 @@ def _quality(column: Column, n: int) -> bytes:
 
 
 def _values(column: Column) -> tuple[int, bytes]:
-    """Type code and bytes of the values."""
+    """Type code with its plain flag, and bytes of the values."""
     values = np.asarray(column.values)
     if values.dtype.kind in "OU":
         return fmt.TYPE_STRING, _strings(column, values)
@@ -127,6 +127,9 @@ def _values(column: Column) -> tuple[int, bytes]:
     words = np.ascontiguousarray(values, dtype=fmt.NUMBER_TYPES[code]).view(f"<u{width}")
     residues = words.copy()
     if values.dtype.kind == "f":
+        # decimal steps of a sensor come back again and again: whole words repeat, their XOR does not (decision 0002)
+        if 10 * len(np.unique(words)) <= fmt.PLAIN_DISTINCT_TENTHS_MAX * len(words):
+            return code | fmt.FLAG_PLAIN, words.tobytes()
         residues[1:] ^= words[:-1]
     else:
         residues[1:] -= words[:-1]

@@ -40,7 +40,10 @@ TYPE_BOOL = 11
 TYPE_STRING = 12
 TYPE_MASK = 0x3F
 FLAG_QUALITY = 0x80
-FLAGS_RESERVED = 0x40
+FLAG_PLAIN = 0x40
+"""Numbers only: the values stand as they are, word by word, without residues and planes."""
+PLAIN_DISTINCT_TENTHS_MAX = 9
+"""The encoder leaves floats plain when at most so many tenths of them are distinct."""
 
 TABLE_WIDTHS = ((256, np.dtype("<u1")), (65_536, np.dtype("<u2")), (SAMPLES_MAX, np.dtype("<u4")))
 """Width of a string code by the largest size of the table that it serves."""

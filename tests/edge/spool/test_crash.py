@@ -18,7 +18,7 @@ from vantel.identity import DeliveryClass
 from .faulty_disk import Fault, FaultyDisk
 from .runs import ROOT, Run, settings
 
-POWER_RUNS = 40
+POWER_RUNS = 30
 CUTS_PER_RUN = 6
 GROUP_BYTES = 2048
 LARGEST_BYTES = 2500
@@ -48,7 +48,7 @@ def test_power_cuts_lose_no_p0_and_at_most_a_group_of_the_rest(seed: int) -> Non
         run.disk = disk.power_cut(rng)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(25))
 def test_kills_lose_nothing(seed: int) -> None:
     rng = random.Random(seed)
     quota, period_s = rng.choice((60_000, 1 << 30)), rng.choice((0.0, 60.0))

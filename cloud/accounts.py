@@ -1,0 +1,223 @@
+"""The ledger's records: the cloud's account of a stream, the van's account of itself. Pure values that merge.
+
+An envelope is counted once: stored wins over rejected, whatever came first; a further delivery is a duplicate. Merging
+two records of one key in any order gives the same intervals, so a late record of a worker that lost its partition
+harms nothing. Counters of a merge are the larger of both. Sequence numbers are intervals, times Unix ns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vantel.envelope import EnvelopeError
+from vantel.identity import VAN_ID, DeliveryClass, Epoch, StreamKey
+from vantel.intervals import IntervalSet
+from vantel.payloads import ClassAccount, Eviction, Tombstone, parse, ranges_from_pb, ranges_to_pb
+from vantel.telemetry.v1 import account_pb2
+
+VAN_STREAMS_MAX = 192
+"""Streams kept in the account of one van, newest epochs first; older ones are settled long ago."""
+_COUNTERS = ("points", "samples", "duplicates", "lines_refused", "values_unrepresentable")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How one delivery of an envelope ended. rejected: the reason, empty when it was stored."""
+
+    stream: StreamKey
+    seq: int
+    rejected: str = ""
+    points: int = 0
+    samples: int = 0
+    lines_refused: int = 0
+    values_unrepresentable: int = 0
+
+
+@dataclass(slots=True)
+class CloudAccount:
+    """What the cloud did with the envelopes of one (van, epoch, class)."""
+
+    stream: StreamKey
+    stored: IntervalSet = field(default_factory=IntervalSet)
+    rejected: dict[str, IntervalSet] = field(default_factory=dict)
+    points: int = 0
+    samples: int = 0
+    duplicates: int = 0
+    lines_refused: int = 0
+    values_unrepresentable: int = 0
+
+    def settle(self, one: Settled) -> bool:
+        """Count one delivery; False when the envelope was stored before, so that only duplicates grew."""
+        if one.seq in self.stored:
+            self.duplicates += 1
+            return False
+        for intervals in self.rejected.values():
+            intervals.remove(one.seq)
+        if one.rejected:
+            self.rejected.setdefault(one.rejected, IntervalSet()).add(one.seq)
+        else:
+            self.stored.add(one.seq)
+            self.points += one.points
+            self.samples += one.samples
+            self.values_unrepresentable += one.values_unrepresentable
+        self.lines_refused += one.lines_refused
+        return True
+
+    def merge(self, other: CloudAccount) -> None:
+        """Take in another record of the same stream."""
+        self.stored.update(other.stored)
+        for reason, intervals in other.rejected.items():
+            self.rejected.setdefault(reason, IntervalSet()).update(intervals)
+        taken = self.stored.copy()
+        for reason in sorted(self.rejected):
+            self.rejected[reason] = self.rejected[reason].difference(taken)
+            taken.update(self.rejected[reason])
+        for name in _COUNTERS:
+            setattr(self, name, max(getattr(self, name), getattr(other, name)))
+
+    @property
+    def rejected_all(self) -> IntervalSet:
+        """Rejected for any reason."""
+        result = IntervalSet()
+        for intervals in self.rejected.values():
+            result.update(intervals)
+        return result
+
+    def encode(self) -> bytes:
+        """Value of the ledger record."""
+        pb = account_pb2.CloudAccount(
+            van=self.stream.van,
+            delivery_class=int(self.stream.delivery_class),  # type: ignore[arg-type]
+            stored=ranges_to_pb(self.stored),
+            **{name: getattr(self, name) for name in _COUNTERS},
+        )
+        pb.epoch.counter, pb.epoch.random = self.stream.epoch
+        for reason in sorted(self.rejected):
+            for first, last in self.rejected[reason]:
+                item = pb.rejected.add(reason=reason)
+                item.range.first, item.range.last = first, last
+        return pb.SerializeToString()
+
+    @classmethod
+    def decode(cls, data: bytes) -> CloudAccount:
+        """Inverse of encode; EnvelopeError for anything else."""
+        pb = parse(account_pb2.CloudAccount, data)
+        if not VAN_ID.fullmatch(pb.van) or pb.delivery_class not in set(DeliveryClass):
+            raise EnvelopeError("malformed", "a ledger record without a legal van and class")
+        stream = StreamKey(pb.van, Epoch(pb.epoch.counter, pb.epoch.random), DeliveryClass(pb.delivery_class))
+        account = cls(stream, ranges_from_pb(pb.stored))
+        for item in pb.rejected:
+            ranges = ranges_from_pb([item.range])
+            account.rejected.setdefault(item.reason, IntervalSet()).update(ranges)
+        for name in _COUNTERS:
+            setattr(account, name, getattr(pb, name))
+        return account
+
+
+@dataclass(slots=True)
+class VanAccount:
+    """What a van last said about its streams; grows with every report, whatever order they come in."""
+
+    van: str
+    t_unix_ns: int = 0
+    streams: dict[tuple[Epoch, DeliveryClass], ClassAccount] = field(default_factory=dict)
+
+    def merge(self, other: VanAccount) -> None:
+        """Take in another report of the same van."""
+        self.t_unix_ns = max(self.t_unix_ns, other.t_unix_ns)
+        for key, theirs in other.streams.items():
+            mine = self.streams.get(key)
+            self.streams[key] = theirs if mine is None else merge_class_accounts(mine, theirs)
+        for key in sorted(self.streams)[: -VAN_STREAMS_MAX or None]:
+            if len(self.streams) > VAN_STREAMS_MAX:
+                del self.streams[key]
+
+    def encode(self) -> bytes:
+        """Value of the ledger record."""
+        return account_pb2.VanAccount(
+            van=self.van,
+            t_unix_ns=self.t_unix_ns,
+            accounts=[self.streams[key].to_pb() for key in sorted(self.streams)],
+        ).SerializeToString()
+
+    @classmethod
+    def decode(cls, data: bytes) -> VanAccount:
+        """Inverse of encode; EnvelopeError for anything else."""
+        pb = parse(account_pb2.VanAccount, data)
+        if not VAN_ID.fullmatch(pb.van):
+            raise EnvelopeError("malformed", "a ledger record without a legal van")
+        accounts = [ClassAccount.from_pb(item) for item in pb.accounts]
+        return cls(pb.van, pb.t_unix_ns, {(a.epoch, a.delivery_class): a for a in accounts})
+
+
+def merge_class_accounts(mine: ClassAccount, theirs: ClassAccount) -> ClassAccount:
+    """Union of two reports on one stream; what was acked is not evicted."""
+    acked = mine.acked.copy()
+    acked.update(theirs.acked)
+    by_reason: dict[str, IntervalSet] = {}
+    for eviction in (*mine.evicted, *theirs.evicted):
+        by_reason.setdefault(eviction.reason, IntervalSet()).add(eviction.first, eviction.last)
+    evicted: list[Eviction] = []
+    taken = acked.copy()
+    for reason in sorted(by_reason):
+        left = by_reason[reason].difference(taken)
+        taken.update(left)
+        evicted += [Eviction(first, last, reason) for first, last in left]
+    produced = max(mine.produced, theirs.produced)
+    return ClassAccount(mine.epoch, mine.delivery_class, produced, acked, tuple(evicted))
+
+
+def van_account_of(van: str, t_unix_ns: int, tombstone: Tombstone) -> VanAccount:
+    """A tombstone as a report: the evicted envelopes were produced."""
+    account = ClassAccount(
+        tombstone.epoch,
+        tombstone.delivery_class,
+        tombstone.eviction.last + 1,
+        IntervalSet(),
+        (tombstone.eviction,),
+    )
+    return VanAccount(van, t_unix_ns, {(tombstone.epoch, tombstone.delivery_class): account})
+
+
+def van_key(van: str) -> str:
+    """Key of a van's own account in the ledger topic; no stream has it, for an epoch is no word."""
+    return f"{van}|van"
+
+
+class Books:
+    """All accounts that this process knows; single-threaded. Its size is that of the compacted ledger topic."""
+
+    def __init__(self) -> None:
+        self.clouds: dict[StreamKey, CloudAccount] = {}
+        self.vans: dict[str, VanAccount] = {}
+
+    def absorb(self, key: str, value: bytes) -> bool:
+        """Merge a record of the ledger topic; False when it is none."""
+        try:
+            if key.endswith("|van"):
+                self.report(VanAccount.decode(value))
+            else:
+                account = CloudAccount.decode(value)
+                mine = self.clouds.setdefault(account.stream, account)
+                if mine is not account:
+                    mine.merge(account)
+        except EnvelopeError:
+            return False
+        return True
+
+    def settle(self, one: Settled) -> bool:
+        """Count one delivery; False for a duplicate of a stored envelope."""
+        account = self.clouds.get(one.stream)
+        if account is None:
+            account = self.clouds[one.stream] = CloudAccount(one.stream)
+        return account.settle(one)
+
+    def report(self, report: VanAccount) -> None:
+        """Take in what a van says."""
+        mine = self.vans.setdefault(report.van, VanAccount(report.van))
+        mine.merge(report)
+
+    def is_stored(self, stream: StreamKey, seq: int) -> bool:
+        """Whether the points of an envelope are written."""
+        account = self.clouds.get(stream)
+        return account is not None and seq in account.stored

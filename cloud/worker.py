@@ -1,0 +1,293 @@
+"""The Faust adapter of the worker: takes bundles from the class topics, hands them to Delivery, acks strictly in order.
+
+The only file that imports faust, and only inside build_app. Faust acks an event when an agent raises, take() acks a
+whole batch, and a commit can pass a record left unacked, so: noack_take, one agent a topic, no tables, acks only after
+all of a batch is written, and os._exit inside the agent on whatever is unexpected, before any finaliser of Faust can
+ack. Exit codes: 0 stopped, 70 unexpected error, 75 stalled, 78 the database refuses us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from cloud.accounts import Books
+from cloud.compacted import CompactedTopic
+from cloud.connection import password_of
+from cloud.delivery import Delivery, Record
+from cloud.http import Health, StatusServer
+from cloud.influx import InfluxWriter
+from cloud.kafka import KafkaUnavailable, TopicPartition, ssl_of
+from cloud.lag import LagWatch, Progress, beat, start_watchdog
+from cloud.late_catalogs import LateCatalogs
+from cloud.publish import Publisher
+from cloud.settings import CloudSettings, KafkaSection
+from cloud.sink import Sink, SinkStopped
+from cloud.steps.validate import CatalogBook
+from cloud.topics import BY_CLASS, CATALOG, LEDGER
+from cloud.worker_metrics import WorkerMetrics
+
+EXIT_ERROR = 70
+EXIT_SETTINGS = 78
+STOP_S_MAX = 4.5
+RETRY_S = 1.0
+KAFKA_SILENT_S_MAX = 30.0
+HEARTBEATS_A_SESSION = 4
+BUFFER_RECORDS_MAX = 512
+"""Records that Faust holds for one topic; below 512 its pausing and resuming stalls (about 0.8 s each)."""
+_log = structlog.get_logger("worker")
+
+
+class Runtime:
+    """What the agents share: delivery, readers of the compacted topics, signs of life. Decides nothing."""
+
+    def __init__(self, settings: CloudSettings) -> None:
+        """ConnectionRefused when the settings do not allow the connections."""
+        self.settings = settings
+        self.stop = asyncio.Event()
+        self.progress = Progress()
+        self.books = Books()
+        self.catalogs = CatalogBook(settings.worker.catalog_wait_s_max)
+        self.publisher = Publisher(settings.kafka, "worker")
+        self.sink = Sink(InfluxWriter(settings.influx), settings.influx)
+        self.delivery = Delivery(self.sink, self.publisher.publish, self.books, self.catalogs)
+        self.late = LateCatalogs(settings.kafka, self.publisher, self.delivery, self.books)
+        self._ledger = CompactedTopic(settings.kafka, LEDGER, self._take_ledger)
+        self._catalog = CompactedTopic(settings.kafka, CATALOG, self._take_catalog)
+        self._assigned = 0
+        self._caught_up = 0
+        self._catching_up = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Connect, and read both compacted topics; waits for Kafka as long as it takes."""
+        ssl_of(self.settings.kafka)
+        while not self.stop.is_set():
+            try:
+                await self.publisher.open()
+                await self._catalog.catch_up()
+                await self._ledger.catch_up()
+                return
+            except KafkaUnavailable as cause:
+                _log.warning("waiting for Kafka", cause=str(cause))
+                await self.publisher.close()
+                await asyncio.sleep(RETRY_S)
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """Start what runs beside the agents."""
+        running = [
+            self._catalog.tail(self.stop),
+            LagWatch(self.settings.kafka, self.progress).run(),
+            beat(self.progress),
+            self.late.run(self.stop),
+        ]
+        return [asyncio.create_task(item) for item in running]
+
+    def assigned(self, partitions: set[TopicPartition]) -> None:
+        """Partitions changed hands: what others wrote into the ledger must be read before the next batch."""
+        self.progress.mine = frozenset(TopicPartition(tp.topic, tp.partition) for tp in partitions)
+        self.progress.moved_s = time.monotonic()
+        self._assigned += 1
+
+    async def handle(self, events: list[Any]) -> None:
+        """One batch of Faust events of one topic: deliver, then ack in order. Never returns after an error."""
+        try:
+            await self._catch_up()
+            await self.delivery.deliver([Record(event.message.topic, event.value) for event in events])
+        except SinkStopped as cause:
+            _log.critical(
+                "the database refuses us, stopping; nothing is lost, nothing is committed", cause=str(cause)
+            )
+            leave(EXIT_SETTINGS)
+        except Exception:
+            # An exception that left the agent would make Faust ack this batch.
+            _log.critical(
+                "unexpected error, leaving; a fresh process goes on from the last commit", exc_info=True
+            )
+            leave(EXIT_ERROR)
+        for event in events:
+            event.ack()
+
+    def health(self) -> Health:
+        """Healthy when partitions are ours, Kafka answers and the database takes what we write."""
+        problems = []
+        if not self.progress.mine:
+            problems.append("no partitions are assigned to this worker yet")
+        if time.monotonic() - self.progress.answered_s > KAFKA_SILENT_S_MAX:
+            problems.append(f"Kafka at {self.settings.kafka.bootstrap} does not answer")
+        if self.sink.state.trouble:
+            problems.append(self.sink.state.trouble)
+        details = {"lag": sum(self.progress.lag.values()), "partitions": len(self.progress.mine)}
+        return Health(tuple(problems), details)
+
+    def waited_s(self) -> float:
+        """Last time that an honest wait, for database or catalog, showed life."""
+        waiting = self.sink.state.tried_mono_s if self.sink.state.trouble else float("-inf")
+        return max(waiting, self.delivery.alive_mono_s)
+
+    async def close(self) -> None:
+        """Close what open() opened."""
+        self.stop.set()
+        for closing in (self._catalog.close(), self._ledger.close(), self.publisher.close()):
+            await asyncio.wait({asyncio.ensure_future(closing)}, timeout=1.0)
+
+    async def _catch_up(self) -> None:
+        async with self._catching_up:
+            while self._caught_up != self._assigned:
+                target = self._assigned
+                try:
+                    await self._ledger.catch_up()
+                    self._caught_up = target
+                except KafkaUnavailable as cause:
+                    _log.warning("waiting for the ledger topic", cause=str(cause))
+                    await asyncio.sleep(RETRY_S)
+
+    def _take_ledger(self, key: str, value: bytes | None) -> None:
+        if value is not None and not self.books.absorb(key, value):
+            _log.warning("passed over a ledger record that is none", key=key)
+
+    def _take_catalog(self, key: str, value: bytes | None) -> None:
+        if value is not None and not self.delivery.learn(value):
+            _log.warning("passed over a catalog record that is none", key=key)
+
+
+def leave(code: int) -> None:
+    """End the process now: no finaliser of Faust may run, for it would ack or commit."""
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def build_app(settings: CloudSettings, runtime: Runtime, folder: Path) -> Any:
+    """The Faust app with one agent for each class topic. Needs no broker yet. folder: Faust insists on one."""
+    import faust
+
+    kafka, worker = settings.kafka, settings.worker
+    app = faust.App(
+        kafka.group,
+        broker=[f"kafka://{host.strip()}" for host in kafka.bootstrap.split(",")],
+        broker_credentials=_credentials(faust, kafka),
+        broker_session_timeout=kafka.session_timeout_s,
+        broker_heartbeat_interval=kafka.session_timeout_s / HEARTBEATS_A_SESSION,
+        broker_commit_interval=worker.commit_interval_s,
+        broker_max_poll_interval=86_400.0,  # an outage of the database is waited out, not a reason to rebalance
+        broker_max_poll_records=BUFFER_RECORDS_MAX,
+        consumer_auto_offset_reset="earliest",
+        processing_guarantee="at_least_once",
+        stream_buffer_maxsize=BUFFER_RECORDS_MAX,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        table_standby_replicas=0,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        value_serializer="raw",
+        key_serializer="raw",
+        datadir=folder,
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+        autodiscover=False,
+    )
+    for delivery_class, name in BY_CLASS.items():
+        topic = app.topic(
+            name, value_type=bytes, key_type=bytes, value_serializer="raw", key_serializer="raw"
+        )
+        _add_agent(app, topic, runtime, f"worker_{delivery_class.label}")
+
+    async def assigned(_: Any, partitions: set[TopicPartition], **__: Any) -> None:
+        runtime.assigned(partitions)
+
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    return app
+
+
+def _add_agent(app: Any, topic: Any, runtime: Runtime, name: str) -> None:
+    take_max, within_s = runtime.settings.worker.take_max, runtime.settings.worker.take_within_s
+
+    async def agent(stream: Any) -> None:
+        async for events in stream.noack_take(take_max, within=within_s):
+            await runtime.handle(events)
+
+    app.agent(topic, name=name, concurrency=1)(agent)
+
+
+def _credentials(faust: Any, kafka: KafkaSection) -> Any:
+    context = ssl_of(kafka)
+    if kafka.security == "sasl_ssl":
+        return faust.SASLCredentials(
+            username=kafka.username, password=password_of("kafka", kafka), ssl_context=context,
+            mechanism=kafka.sasl_mechanism,
+        )  # fmt: skip
+    return None if context is None else faust.SSLCredentials(context)
+
+
+def run_worker(settings: CloudSettings) -> int:
+    """Run until SIGTERM or SIGINT; the exit code. ConnectionRefused for settings that cannot work."""
+    with tempfile.TemporaryDirectory(prefix="vantel-worker-") as folder:
+        return asyncio.run(_run(settings, Path(folder)))
+
+
+async def _run(settings: CloudSettings, folder: Path) -> int:
+    runtime = Runtime(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop_soon, runtime)
+    metrics = WorkerMetrics(runtime.delivery, runtime.sink.state, runtime.progress, runtime.catalogs)
+    server = StatusServer(
+        settings.http.host, settings.http.worker_port, "http.worker_port", runtime.health, metrics.registry
+    )
+    await server.start()
+    tasks: list[asyncio.Task[None]] = []
+    off = threading.Event()
+    app: Any = None
+    try:
+        await runtime.open()
+        if not runtime.stop.is_set():
+            app = build_app(settings, runtime, folder)
+            tasks = runtime.tasks()
+            off = start_watchdog(runtime.progress, settings.worker.stalled_after_s, runtime.waited_s)
+            await app.start()
+            _log.info("worker started", group=settings.kafka.group, topics=sorted(BY_CLASS.values()))
+            await _until_stopped(runtime, app)
+    finally:
+        off.set()
+        if app is not None:
+            await app.stop()
+        for task in tasks:
+            task.cancel()
+        await runtime.close()
+        await server.close()
+    crash = getattr(app, "crash_reason", None)
+    if crash is not None:
+        _log.critical("Faust crashed", cause=repr(crash))
+        return EXIT_ERROR
+    return 0
+
+
+async def _until_stopped(runtime: Runtime, app: Any) -> None:
+    """Until a signal, or until Faust has stopped by itself."""
+    waits = [asyncio.create_task(runtime.stop.wait()), asyncio.create_task(app.wait_until_stopped())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await wait
+
+
+def _stop_soon(runtime: Runtime) -> None:
+    """Stop in order; what hangs (a write that the database does not answer) is left after STOP_S_MAX."""
+    runtime.stop.set()
+
+    def end() -> None:
+        time.sleep(STOP_S_MAX)
+        _log.warning("left with a write unanswered; it is not committed and will be repeated")
+        leave(0)
+
+    threading.Thread(target=end, name="stop", daemon=True).start()

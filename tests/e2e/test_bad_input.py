@@ -1,0 +1,146 @@
+"""Bad input at every rim.
+
+Goal: a clear message naming the thing and the fix; the process goes on where it can; garbage is in the dead letters.
+Method: the real programs and servers, one mistake each, their words and exit codes read as a user would.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+
+from vantel import topics
+from vantel.identity import DeliveryClass
+from vantel_rig.cloud_side import CloudSide
+from vantel_rig.pytest_plugin import VanFactory
+from vantel_rig.stack import Stack
+from vantel_rig.van import Van
+
+DATA = Path(__file__).parents[1] / "data"
+RAV4 = DATA / "can" / "rav4_2016" / "rav4_can.log.gz"
+
+SETTINGS = """
+[van]
+id = "bad-1"
+state_dir = "{folder}/state"
+[[sources]]
+kind = "replay"
+[[sources.recordings]]
+path = "{path}"
+dbc = ["{dbc}"]
+"""
+
+
+def check(tmp_path: Path, text: str, command: str = "check") -> subprocess.CompletedProcess[str]:
+    config = tmp_path / "edge.toml"
+    config.write_text(text, encoding="utf-8")
+    argv = [sys.executable, "-m", "edge", command, "--config", str(config)]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+
+
+def replay(tmp_path: Path, path: Path, dbc: Path) -> str:
+    return SETTINGS.format(folder=tmp_path, path=path, dbc=dbc)
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_missing_key_names_key_and_file(tmp_path: Path, command: str) -> None:
+    done = check(tmp_path, '[[sources]]\nkind = "synthetic"\n', command)
+    assert done.returncode == 78
+    assert "edge.toml: van: missing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_an_unreadable_recording_is_named(tmp_path: Path, command: str) -> None:
+    dbc = DATA / "can" / "rav4_2016" / "toyota_adas.dbc"
+    done = check(tmp_path, replay(tmp_path, tmp_path / "no.log", dbc), command)
+    assert done.returncode in {65, 78}
+    assert "no.log" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_dbc_that_does_not_match_is_named_with_the_recording(tmp_path: Path) -> None:
+    done = check(tmp_path, replay(tmp_path, RAV4, DATA / "can" / "ev6_uds_2023" / "gnss.dbc"))
+    assert done.returncode == 65
+    assert "rav4_can.log.gz" in done.stderr
+    assert "gnss.dbc" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_no_dbc_is_named(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.dbc"
+    wrong.write_text("this is no DBC", encoding="utf-8")
+    done = check(tmp_path, replay(tmp_path, RAV4, wrong))
+    assert done.returncode == 65
+    assert "wrong.dbc" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.servers
+def test_without_a_broker_the_agent_collects_and_says_what_is_wrong(tmp_path: Path) -> None:
+    van = Van("bad-2", tmp_path / "van", 9, [{"kind": "probe"}], uplink={"backoff_s_min": 0.1, "backoff_s_max": 0.5})
+    van.start()
+    try:
+        van.wait_ready()
+        time.sleep(3.0)
+        status = van.status()
+        assert status["connected"] is False
+        assert status["samples_produced"] > 0
+        assert "127.0.0.1:9" in van.tail()
+    finally:
+        assert van.stop() == 0
+
+
+@pytest.mark.servers
+def test_garbage_is_in_the_dead_letters_and_good_vans_go_on(
+    vantel_stack: Stack, vantel_cloud: CloudSide, vantel_van: VanFactory
+) -> None:
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    client.connect("127.0.0.1", vantel_stack.mqtt_port)
+    client.loop_start()
+    garbage = [b"", b"\x00" * 64, b"not protobuf at all", bytes(range(256)) * 40]
+    for payload in garbage:
+        client.publish(topics.up("bad-3", DeliveryClass.P1), payload, qos=1).wait_for_publish(10)
+    client.publish("v1/99/bad-3/up/p1", b"wrong shard", qos=1).wait_for_publish(10)
+    client.loop_stop()
+    client.disconnect()
+    van = vantel_van("bad-4", [{"kind": "probe"}])
+    time.sleep(2.0)
+    assert van.drain(30), van.tail()
+    letters = [letter for letter in vantel_cloud.dead_letters() if letter.van == "bad-3"]
+    assert sorted(letter.message for letter in letters) == sorted(garbage)
+    assert {letter.reason for letter in letters} <= {"truncated", "corrupt", "malformed"}
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(120)
+def test_a_full_disk_does_not_stop_collection(vantel_stack: Stack, tmp_path: Path) -> None:
+    disk = tmp_path / "van" / "state"
+    disk.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"cannot mount a small disk here: {mounted.stderr.strip()}")
+    try:
+        (disk / "filler").write_bytes(bytes(1_900_000))
+        van = Van(
+            "bad-5", tmp_path / "van", vantel_stack.mqtt_port, [{"kind": "synthetic", "rate_hz": 100.0}],
+            batch={"window_s": 1.0}, spool={"segment_bytes_max": 65_536, "keep_free_bytes": 0},
+        )  # fmt: skip
+        van.start()
+        van.wait_ready()
+        time.sleep(8.0)
+        before = van.status()["samples_produced"]
+        time.sleep(2.0)
+        assert van.alive, van.tail()
+        assert van.status()["samples_produced"] > before
+        assert "spool" in van.log_path.read_text(encoding="utf-8")
+        assert van.stop() == 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
