@@ -5,7 +5,7 @@ timeouts and lost connections are waited out in place, for ever, with full jitte
 nothing certain about what was stored, so they are bisected down to single lines; points are idempotent. 413, and a
 connection that is reset under a large body, split it. 401, 403 and 404 raise SinkStopped: a person must act.
 A 500 can be our own fault: after SAME_BODY_TRIES_MAX of one body it is bisected; a single line is given up only when
-others got through meanwhile.
+the server, asked between its failures, took a line again that it had taken before, BEATEN_MAX times.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Protocol
 from cloud.settings import InfluxSection
 
 SAME_BODY_TRIES_MAX = 4
+BEATEN_MAX = 3
 RESET_TRIES_MAX = 2
 SPLIT_BYTES_MIN = 64 * 1024
 RETRY_AFTER_S_MAX = 300.0
@@ -78,7 +79,7 @@ class _Part:
     first: int
     last: int
     tries: int = 0
-    written_before: int = 0
+    beaten: int = 0
 
 
 class Sink:
@@ -90,23 +91,22 @@ class Sink:
         self._writer = writer
         self._settings = settings
         self._jitter = jitter
+        self._known_good = b""
         self.state = SinkState()
 
     async def write(self, lines: Sequence[bytes]) -> list[Refusal]:
         """Returns when every line is stored or refused; refusals in order of place. Raises SinkStopped only."""
         refusals: list[Refusal] = []
         parts = deque(self._parts(lines))
-        written = 0
         while parts:
             part = parts.popleft()
             answer = await self._send(lines[part.first : part.last])
             if answer.good:
-                written += 1
                 self.state.trouble = ""
                 self.state.lines += part.last - part.first
+                self._known_good = lines[part.first]
                 continue
             part.tries += 1
-            part.written_before = written if part.tries == 1 else part.written_before
             if answer.status in (401, 403, 404):
                 raise SinkStopped(self._stop_text(answer))
             single = part.last - part.first == 1
@@ -117,7 +117,7 @@ class Sink:
             elif not single:
                 middle = (part.first + part.last) // 2
                 parts.extendleft((_Part(middle, part.last), _Part(part.first, middle)))
-            elif answer.status == 500 and written == part.written_before:
+            elif answer.status == 500 and not await self._alone_to_blame(part):
                 parts.append(part)
                 await self._wait(answer, part.tries)
             else:
@@ -146,6 +146,12 @@ class Sink:
         self.state.requests += 1
         self.state.latencies_s.append(time.monotonic() - started_s)
         return answer
+
+    async def _alone_to_blame(self, part: _Part) -> bool:
+        """Whether the server, while it answers 500 to one line, takes another one again and again."""
+        if self._known_good and (await self._send([self._known_good])).good:
+            part.beaten += 1
+        return part.beaten >= BEATEN_MAX
 
     async def _wait(self, answer: Answer, tries: int) -> None:
         """Full jitter below a doubling bound, never shorter than the server asks for."""

@@ -34,6 +34,7 @@ from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Health
 
 SOURCE_RESTARTS_MAX = 20
+CATALOG_REQUESTS_MAX = 16
 SOURCE_RESTART_S = 1.0
 STAMP_PERIOD_S = 10.0
 THREAD_JOIN_S = 2.0
@@ -143,6 +144,7 @@ class Agent:
         settings = self._settings
         next_health = time.monotonic() + settings.health.period_s
         seen = dict(self._beats)
+        degraded = ""
         while not stop.wait(min(0.2, settings.health.status_period_s)) and not self._failure:
             now = time.monotonic()
             if (
@@ -158,6 +160,9 @@ class Agent:
             if notifier.status_due(now, settings.health.status_period_s):
                 write_status(settings.van.state_dir, self.status())
                 notifier.status(self._line())
+            if self._spool.degraded != degraded:
+                degraded = self._spool.degraded
+                log_spool(degraded)
             if drain.is_set():
                 self._stop_sources.set()
             if (drain.is_set() or self._exit_at_end) and self._drained():
@@ -340,7 +345,13 @@ class Agent:
         return f"{link}, {self._pipeline.samples_produced} samples, {waiting} envelopes waiting"
 
 
-CATALOG_REQUESTS_MAX = 16
+def log_spool(degraded: str) -> None:
+    """One line when the spool leaves the disk, one when it is back."""
+    if degraded:
+        _log.error("spool degraded", cause=degraded, effect="envelopes are kept in memory, bounded", fix="free the disk")
+    else:
+        _log.info("spool works again")
+
 
 
 def catalog_of(parts: Sequence[Source]) -> tuple[Catalog, list[np.ndarray]]:

@@ -100,9 +100,11 @@ class Writer:
         self._failures, self._retry_at_s, self.failure = FAILURES_MAX, now_s + RETRY_S, why
 
     def close_segment(self, now_s: float) -> None:
-        """Sync and close the open file, so that it may be released."""
+        """Sync and close the open file; what the sync would not take goes to a new one at once."""
         if self._unsynced:
             self._sync(now_s)
+        while self._memory and self._failures < FAILURES_MAX:
+            self._flush(now_s)
         self._drop_file()
 
     def _drop_file(self) -> None:

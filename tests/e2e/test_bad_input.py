@@ -6,6 +6,7 @@ Method: the real programs and servers, one mistake each, their words and exit co
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 
+from cloud.query import InfluxQuery
 from vantel import topics
 from vantel.identity import DeliveryClass
 from vantel_rig.cloud_side import CloudSide
@@ -45,6 +47,13 @@ def check(tmp_path: Path, text: str, command: str = "check") -> subprocess.Compl
 
 def replay(tmp_path: Path, path: Path, dbc: Path) -> str:
     return SETTINGS.format(folder=tmp_path, path=path, dbc=dbc)
+
+
+def fill(path: Path) -> None:
+    """Write until the disk is full."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
@@ -119,7 +128,9 @@ def test_garbage_is_in_the_dead_letters_and_good_vans_go_on(
 
 @pytest.mark.servers
 @pytest.mark.timeout(120)
-def test_a_full_disk_does_not_stop_collection(vantel_stack: Stack, tmp_path: Path) -> None:
+def test_a_full_disk_does_not_stop_collection(
+    vantel_stack: Stack, vantel_cloud: CloudSide, tmp_path: Path
+) -> None:
     disk = tmp_path / "van" / "state"
     disk.mkdir(parents=True)
     mounted = subprocess.run(
@@ -127,20 +138,29 @@ def test_a_full_disk_does_not_stop_collection(vantel_stack: Stack, tmp_path: Pat
     )
     if mounted.returncode != 0:
         pytest.skip(f"cannot mount a small disk here: {mounted.stderr.strip()}")
+    van = Van(
+        "bad-5", tmp_path / "van", vantel_stack.mqtt_port, [{"kind": "synthetic", "rate_hz": 100.0}],
+        batch={"window_s": 1.0}, spool={"segment_bytes_max": 65_536, "keep_free_bytes": 0},
+    )  # fmt: skip
     try:
-        (disk / "filler").write_bytes(bytes(1_900_000))
-        van = Van(
-            "bad-5", tmp_path / "van", vantel_stack.mqtt_port, [{"kind": "synthetic", "rate_hz": 100.0}],
-            batch={"window_s": 1.0}, spool={"segment_bytes_max": 65_536, "keep_free_bytes": 0},
-        )  # fmt: skip
         van.start()
         van.wait_ready()
-        time.sleep(8.0)
-        before = van.status()["samples_produced"]
-        time.sleep(2.0)
-        assert van.alive, van.tail()
-        assert van.status()["samples_produced"] > before
-        assert "spool" in van.log_path.read_text(encoding="utf-8")
+        fill(disk / "filler")
+        query = InfluxQuery(vantel_cloud.settings.influx)
+        deadline = time.monotonic() + 60
+        while "spool degraded" not in van.tail(200):
+            assert time.monotonic() < deadline, van.tail()
+            time.sleep(0.2)
+        before = query.count_points("bad-5")
+        while query.count_points("bad-5") <= before + 50:
+            assert time.monotonic() < deadline, "nothing new reached the database while the disk was full\n" + van.tail()
+            time.sleep(0.2)
+        (disk / "filler").unlink()
+        while "spool works again" not in van.tail(200):
+            assert time.monotonic() < deadline, van.tail()
+            time.sleep(0.2)
         assert van.stop() == 0
     finally:
+        if van.alive:
+            van.stop()
         subprocess.run(["umount", str(disk)], check=True)

@@ -280,7 +280,8 @@ HOSTILE = {
     "stamps wrap around": varint(1) + varint(1) + varint(2) + varint(2**64 - 2) + b"\x02",
     "varint of 11 bytes": b"\xff" * 10 + b"\x01",
     "varint above 64 bits": b"\xff" * 9 + b"\x02",
-    "stamp above 64 bits": varint(1) + varint(1) + varint(1) + b"\xff" * 9 + b"\x02",
+    "stamp above 64 bits": b"\x01\x01\x01" + b"\xff" * 9 + b"\x02" + varint(7) + varint(0) + b"\x07\0",
+    "stamp of 11 bytes": b"\x01\x01\x01" + b"\x80" * 10 + b"\x00" + varint(7) + varint(0) + b"\x07\0",
     "unused vector": varint(1) + varint(0) + varint(0),
     "vector out of range": ONE_VECTOR + varint(7) + varint(1) + b"\x07\0\0",
     "signal id too large": ONE_VECTOR + varint(2**32) + varint(0) + b"\x07\0\0",
@@ -300,12 +301,13 @@ HOSTILE = {
 
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_blocks_are_corrupt_and_cheap(raw: bytes) -> None:
+    codec.decode(codec.encode(sample()))  # the first call of a kernel takes memory of its own
     tracemalloc.start()
     with pytest.raises(codec.CorruptError):
         codec.decode(wrapped(raw))
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak_bytes < 1_000_000
+    assert peak_bytes < 4_000_000, "a million stamps that are not there would take 8 MB"
 
 
 def test_many_columns_of_one_long_vector_are_refused() -> None:

@@ -98,6 +98,7 @@ def by_us(decoder: BusDecoder, keys: list[int], payloads: list[bytes]) -> list[l
         payload[row, : len(data)] = np.frombuffer(data, dtype=np.uint8)
     lengths = np.array([len(data) for data in payloads], dtype=np.int64)
     decoded = decoder.decode(np.array(keys, dtype=np.uint32), lengths, payload)
+    assert (np.diff(decoded.frame) >= 0).all()
     frames: list[list[tuple[str, float]]] = [[] for _ in keys]
     for slot, frame, value in zip(
         decoded.slot.tolist(), decoded.frame.tolist(), decoded.value.tolist(), strict=True

@@ -1,7 +1,7 @@
 """A disk in memory that can fail: the second implementation of edge.spool.disk.Disk.
 
 Keeps what programs see (the page cache) apart from what a power cut leaves (synced content, synced names). A failed
-sync marks the pages clean without writing them, as ext4 and XFS do (Rebello et al., USENIX ATC 2020). Faults: an errno
+sync marks the pages clean, though only the later half was written, as ext4 and XFS may (Rebello et al., ATC 2020). Faults: an errno
 at the n-th call, once or from then on, or short writes; a capacity in bytes. power_cut gives a disk on which every
 unsynced 512-byte sector and every unsynced name was kept or lost by a seeded coin.
 """
@@ -119,6 +119,8 @@ class FaultyDisk(Disk):
         try:
             self._call(name)
         except OSError:
+            for offset, data in inode.dirty[len(inode.dirty) // 2 :]:
+                _put(inode.durable, offset, data)
             inode.dirty.clear()
             raise
         for offset, data in inode.dirty:

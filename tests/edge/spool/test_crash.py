@@ -120,6 +120,44 @@ def test_a_failed_sync_is_never_trusted_again() -> None:
         pytest.fail("the run never ended without a fault")
 
 
+def test_records_of_a_failed_sync_that_stand_in_two_files_count_once() -> None:
+    """The end of the first file reached the medium, its beginning did not; the second file has all of it."""
+    disk = FaultyDisk()
+    section = settings(segment_bytes_max=1 << 20, group_bytes_max=1 << 19, group_s_max=0.2, cursor_period_s=60.0)
+    run = Run(disk, section=section)
+    run.start()
+    for number in range(30):
+        run.append(DeliveryClass.P1, b"%03d" % number * 900)
+        if number == 2:
+            run.maintain()  # the first three are durable in the first file, so that it stays
+    disk.calls, disk.faults = 0, [Fault(0, errno.EIO, calls=("sync",))]
+    run.spool.close()
+    assert len([path for path in disk.names_now if path.parent.name == "p1"]) == 2
+    for cut in range(5):
+        after = Run(disk.power_cut(random.Random(cut)), promised=run.promised)
+        after.start()
+        found = after.check()
+        assert len(found[(run.spool.epoch, DeliveryClass.P1)]) == 30
+
+
+@pytest.mark.parametrize(("group_bytes", "group_s", "lost_bytes_max"), [(2048, 60.0, 2048), (1 << 20, 0.2, 0)])
+def test_groups_are_synced_by_bytes_and_by_age(group_bytes: int, group_s: float, lost_bytes_max: int) -> None:
+    """One large segment and no cursor, so that nothing else syncs; the cut forgets all that was not synced."""
+    section = settings(
+        segment_bytes_max=1 << 20, group_bytes_max=group_bytes, group_s_max=group_s, cursor_period_s=60.0
+    )
+    disk = FaultyDisk()
+    run = Run(disk, section=section)
+    run.start()
+    for _ in range(100):
+        run.append(DeliveryClass.P1, bytes(300))
+        run.maintain()
+    for cut in range(10):
+        after = Run(disk.power_cut(random.Random(cut)), promised=run.promised)
+        after.start()
+        after.check(lost_bytes_max=lost_bytes_max)
+
+
 def test_start_on_a_disk_that_cannot_be_written_then_heals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.spool.writer.RETRY_S", 0.0)
     disk = FaultyDisk()

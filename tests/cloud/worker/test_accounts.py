@@ -1,0 +1,144 @@
+"""Goal: every envelope is counted once, in any order of deliveries and records; the joined sheet has no hidden loss.
+
+Method: hypothesis plays deliveries against a plain dict; merges are compared in both orders; sheets are built by hand.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud.accounts import VAN_STREAMS_MAX, Books, CloudAccount, Settled, VanAccount, merge_class_accounts, van_key
+from cloud.ledger import VanReport, join, join_stream
+from vantel.envelope import EnvelopeError
+from vantel.identity import DeliveryClass, Epoch, StreamKey
+from vantel.intervals import IntervalSet
+from vantel.payloads import ClassAccount, Eviction
+
+P1 = DeliveryClass.P1
+EPOCH = Epoch(1, 2)
+STREAM = StreamKey("van-1", EPOCH, P1)
+DELIVERIES = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["", "codec", "catalog_unknown"])), max_size=40)
+
+
+def settle(deliveries: list[tuple[int, str]]) -> CloudAccount:
+    account = CloudAccount(STREAM)
+    for seq, reason in deliveries:
+        account.settle(Settled(STREAM, seq, reason, points=seq + 1, samples=2))
+    return account
+
+
+@given(deliveries=DELIVERIES)
+def test_deliveries_are_counted_once_and_stored_wins(deliveries: list[tuple[int, str]]) -> None:
+    account = settle(deliveries)
+    stored = {seq for seq, reason in deliveries if not reason}
+    last_reason = {seq: reason for seq, reason in deliveries if seq not in stored}
+    assert account.stored == IntervalSet((seq, seq) for seq in stored)
+    assert account.points == sum(seq + 1 for seq in stored)
+    assert account.samples == 2 * len(stored)
+    for reason in ("codec", "catalog_unknown"):
+        wanted = IntervalSet((seq, seq) for seq, said in last_reason.items() if said == reason)
+        assert account.rejected.get(reason, IntervalSet()) == wanted
+    after = [at for at, (seq, _) in enumerate(deliveries) if any(s == seq and not r for s, r in deliveries[:at])]
+    assert account.duplicates == len(after)
+
+
+@given(one=DELIVERIES, other=DELIVERIES)
+def test_merging_records_in_any_order_gives_the_same(one: list[tuple[int, str]], other: list[tuple[int, str]]) -> None:
+    left, right = settle(one), settle(other)
+    left.merge(settle(other))
+    right.merge(settle(one))
+    assert left.encode() == right.encode()
+    again = CloudAccount.decode(left.encode())
+    again.merge(left)
+    assert again.encode() == left.encode()
+    assert not left.rejected_all.intersection(left.stored)
+
+
+@given(deliveries=DELIVERIES)
+def test_an_account_survives_its_record(deliveries: list[tuple[int, str]]) -> None:
+    account = settle(deliveries)
+    assert CloudAccount.decode(account.encode()).encode() == account.encode()
+
+
+@given(data=st.binary(max_size=60))
+def test_records_that_are_none_are_refused(data: bytes) -> None:
+    books = Books()
+    for key in ("van-1|1-00000002|p1", "van-1|van"):
+        assert books.absorb(key, data) in (True, False)
+    if books.clouds or books.vans:
+        return
+    with pytest.raises(EnvelopeError):
+        CloudAccount.decode(b"\xff")
+
+
+def class_account(produced: int, acked: list[tuple[int, int]], *evicted: Eviction) -> ClassAccount:
+    return ClassAccount(EPOCH, P1, produced, IntervalSet(acked), evicted)
+
+
+def test_reports_of_a_van_merge_in_any_order() -> None:
+    old = class_account(5, [(0, 1)], Eviction(3, 4, "quota"))
+    new = class_account(9, [(0, 3)])
+    for pair in itertools.permutations([old, new]):
+        merged = merge_class_accounts(*pair)
+        assert merged == class_account(9, [(0, 3)], Eviction(4, 4, "quota"))
+
+
+def test_the_account_of_a_van_is_bounded_and_keeps_the_newest_epochs() -> None:
+    account = VanAccount("van-1")
+    for counter in range(VAN_STREAMS_MAX + 50):
+        stream = (Epoch(counter, 1), P1)
+        account.merge(VanAccount("van-1", counter, {stream: ClassAccount(*stream, 1, IntervalSet())}))
+    assert len(account.streams) == VAN_STREAMS_MAX
+    assert min(account.streams)[0].counter == 50
+    books = Books()
+    assert books.absorb(van_key("van-1"), account.encode())
+    assert books.vans["van-1"].streams == account.streams
+
+
+def test_a_sheet_counts_an_envelope_where_it_is_best_known() -> None:
+    cloud = CloudAccount(STREAM, IntervalSet([(0, 4)]), {"codec": IntervalSet([(5, 5)])}, points=50)
+    account = class_account(12, [(0, 8)], Eviction(4, 4, "quota"), Eviction(10, 10, "quota"))
+    row, residual = join_stream(account, IntervalSet([(8, 9)]), cloud, IntervalSet([(5, 8)]))
+    assert (row.produced, row.stored, row.rejected, row.in_kafka, row.spooled, row.evicted) == (12, 5, 1, 3, 1, 1)
+    assert (row.residual, list(residual)) == (1, [(11, 11)])
+    assert row.evicted_by_reason == {"quota": 1}
+    assert row.rejected_by_reason == {"codec": 1}
+    assert row.points == 50
+
+
+@given(
+    produced=st.integers(0, 20),
+    stored=st.sets(st.integers(0, 19)),
+    rejected=st.sets(st.integers(0, 19)),
+    kafka=st.sets(st.integers(0, 19)),
+    spooled=st.sets(st.integers(0, 19)),
+)
+def test_a_sheet_adds_up(
+    produced: int, stored: set[int], rejected: set[int], kafka: set[int], spooled: set[int]
+) -> None:
+    def intervals(numbers: set[int]) -> IntervalSet:
+        return IntervalSet((number, number) for number in numbers)
+
+    cloud = CloudAccount(STREAM, intervals(stored), {"codec": intervals(rejected - stored)})
+    row, residual = join_stream(class_account(produced, []), intervals(spooled), cloud, intervals(kafka))
+    assert row.produced == row.stored + row.rejected + row.evicted + row.spooled + row.in_kafka + row.residual
+    known = stored | rejected | kafka | spooled
+    assert residual == intervals(set(range(produced)) - known)
+
+
+def test_a_ledger_joins_all_vans_and_names_the_residual() -> None:
+    lost = class_account(3, [(0, 2)])
+    clouds = {STREAM: CloudAccount(STREAM, IntervalSet([(0, 1)]))}
+    other = StreamKey("van-2", EPOCH, P1)
+    clouds[other] = CloudAccount(other, IntervalSet([(0, 9)]))
+    ledger = join({"van-1": VanReport((lost,), {})}, clouds, {})
+    assert not ledger.balanced
+    assert ledger.as_dict()["residual_at"] == {STREAM.text: [[2, 2]]}
+    assert ledger.vans["van-2"].stored == 10
+    assert ledger.total.produced == 13
+    reported = VanReport.as_reported((class_account(5, [(0, 1)], Eviction(2, 2, "quota")),))
+    assert list(reported.spooled[EPOCH, P1]) == [(3, 4)]

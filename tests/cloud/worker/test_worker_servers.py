@@ -1,0 +1,275 @@
+"""Goal: with real Kafka and InfluxDB, what is in Kafka ends as points, dead letters and a ledger that agree; a worker
+that is killed, stopped, broken or stuck at the worst moment loses nothing and doubles nothing.
+
+Method: the worker runs as an ordinary process; a fault is put into it by a few lines of Python started in its place. The
+tests of the guards go red when the guard is taken out (tried by hand, each).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud.delivery import Outgoing
+from cloud.redrive import redrive
+from cloud.topics import CATALOG
+from vantel.catalog import Catalog, Signal, assemble
+from vantel.identity import DeliveryClass
+from vantel_rig.stack import Stack
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+P0, P1 = DeliveryClass.P0, DeliveryClass.P1
+
+FAULTY = """
+import os, signal, sys, time
+from pathlib import Path
+from cloud import log, worker
+from cloud.delivery import Delivery
+from cloud.settings import load
+{fault}
+settings = load(Path(sys.argv[2]))
+log.configure(settings.log)
+sys.exit(worker.run_worker(settings))
+"""
+KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+
+
+def faulty(tmp_path: Path, fault: str) -> str:
+    path = tmp_path / "faulty.py"
+    path.write_text(FAULTY.format(fault=fault))
+    return str(path)
+
+
+def at(step: str, before: str = "", after: str = "") -> str:
+    """Code that does something before or after a step of Delivery."""
+    return (
+        f"original = Delivery.{step}\n"
+        f"async def changed(self, *arguments):\n    {before or 'pass'}\n"
+        f"    await original(self, *arguments)\n    {after or 'pass'}\nDelivery.{step} = changed"
+    )
+
+
+def exit_code(run: Any, timeout_s: float = 30.0) -> int:
+    code = run.process.wait(timeout_s)
+    assert code is not None, run.tail()
+    return int(code)
+
+
+def test_bundles_become_points_and_poison_dead_letters(
+    worker_run: Callable[..., Any], bench: Any, worker_stack: Stack
+) -> None:
+    run = worker_run()
+    poison = bench.speeds("good-1", 5)[:-1]
+    run.publish(
+        bench.record("good-1", [bench.birth("good-1", 0)], P0),
+        bench.record("good-1", [bench.speeds("good-1", 0), poison, bench.speeds("good-1", 1)]),
+        Outgoing("vantel.p1", b"3", b"\xff garbage that is no bundle"),
+        Outgoing("vantel.p1", b"3", None),  # type: ignore[arg-type]
+        bench.record("good-2", [bench.speeds("good-2", seq) for seq in range(30)]),
+        bench.record("good-2", [bench.speeds("good-2", 4)]),
+        bench.record("good-1", [bench.event("good-1", 1), bench.event("good-1", 2, "rate")], P0),
+    )
+    run.start().drained()
+    assert run.query.count_points_by_van() == {"good-1": 40 + 16, "good-2": 600}
+    sheet = run.sheet()
+    assert sheet.balanced
+    assert (sheet.vans["good-1"].stored, sheet.vans["good-1"].points) == (5, 56)
+    assert (sheet.vans["good-2"].stored, sheet.vans["good-2"].points) == (30, 600)
+    assert sheet.vans["good-2"].duplicates >= 1
+    assert [(letter.reason, letter.message) for letter in run.letters("good-1")] == [("corrupt", poison)]
+    assert sorted(letter.message for letter in run.letters("") if letter.reason == "bundle") == [
+        b"", b"\xff garbage that is no bundle",
+    ]  # fmt: skip
+    events = run.query.query("SELECT * FROM events WHERE van = 'good-1'")[0]
+    assert [row["channel"] for row in events.rows()] == ["range", "rate"]
+    metrics = run.metrics()
+    assert 'vantel_worker_envelopes_total{outcome="stored"}' in metrics
+    assert 'vantel_worker_dead_letters_total{reason="corrupt"} 1.0' in metrics
+    began_s = time.monotonic()
+    assert run.process.stop(8) == 0
+    assert time.monotonic() - began_s < 5
+
+
+KILLED_AT = {
+    "before the write": at("_store", before=KILL),
+    "after the write": at("_publish_ledger", before=KILL),
+    "after the ledger": at("_publish_ledger", after=KILL),
+    "before the commit": at("deliver", after=KILL),
+}
+
+
+@pytest.mark.parametrize("moment", KILLED_AT)
+def test_a_kill_at_the_worst_moment_changes_nothing(
+    worker_run: Callable[..., Any], bench: Any, tmp_path: Path, moment: str
+) -> None:
+    van = f"kill-{list(KILLED_AT).index(moment)}"
+    run = worker_run()
+    run.publish(
+        bench.record(van, [bench.birth(van, 0)], P0),
+        *[bench.record(van, [bench.speeds(van, seq), bench.speeds(van, seq + 1)]) for seq in range(0, 12, 2)],
+    )
+    run.start(faulty(tmp_path, KILLED_AT[moment]))
+    assert exit_code(run) == -signal.SIGKILL
+    assert run.lag() >= 7, "nothing of the batch may be committed"
+    run.start().drained()
+    assert run.query.count_points_by_van()[van] == 240
+    row = run.sheet().vans[van]
+    assert (row.produced, row.stored, row.points, row.residual) == (13, 13, 240, 0)
+
+
+def test_an_unexpected_error_leaves_the_process_and_commits_nothing(
+    worker_run: Callable[..., Any], bench: Any, tmp_path: Path
+) -> None:
+    run = worker_run()
+    run.publish(*[bench.record("bug-1", [bench.speeds("bug-1", seq)]) for seq in range(10)])
+    run.publish(bench.record("bug-1", [bench.birth("bug-1", 0)], P0))
+    fault = at("_store", before="time.sleep(0.3); raise RuntimeError('a bug')")
+    before = run.lag()
+    run.start(faulty(tmp_path, fault))
+    assert exit_code(run) == 70
+    assert "a bug" in run.tail()
+    time.sleep(0.5)
+    assert run.lag() == before
+    run.start().drained()
+    assert run.query.count_points_by_van()["bug-1"] == 200
+
+
+def test_a_stuck_worker_is_ended_by_its_watchdog(
+    worker_run: Callable[..., Any], bench: Any, tmp_path: Path
+) -> None:
+    run = worker_run(worker={"stalled_after_s": 2.0})
+    run.publish(bench.record("stuck-1", [bench.birth("stuck-1", 0)], P0))
+    fault = "import asyncio\nasync def hang(self, records):\n    await asyncio.sleep(3600)\nDelivery.deliver = hang"
+    run.start(faulty(tmp_path, fault))
+    assert exit_code(run) == 75
+    assert "no commit for" in run.tail()
+
+
+def test_a_blocked_event_loop_is_ended_by_the_watchdog(
+    worker_run: Callable[..., Any], bench: Any, tmp_path: Path
+) -> None:
+    run = worker_run(worker={"stalled_after_s": 2.0})
+    run.publish(bench.record("stuck-2", [bench.birth("stuck-2", 0)], P0))
+    run.start(faulty(tmp_path, at("deliver", before="time.sleep(60)")))
+    assert exit_code(run) == 75
+
+
+def test_an_outage_of_the_database_is_waited_out_and_sigterm_ends_the_wait(
+    worker_run: Callable[..., Any], bench: Any, influx_double: Any
+) -> None:
+    run = worker_run(
+        influx={"url": influx_double.url, "bucket": "vantel"}, worker={"stalled_after_s": 3.0, "commit_interval_s": 0.2}
+    )
+    run.publish(
+        bench.record("out-1", [bench.birth("out-1", 0)], P0),
+        *[bench.record("out-1", [bench.speeds("out-1", seq)]) for seq in range(5)],
+    )
+    influx_double.always = lambda _: (503, {}, "starting")
+    run.start()
+    run.wait(lambda: len(influx_double.bodies) > 3)
+    time.sleep(4.0)
+    assert run.process.running, "an honest wait is no stall"
+    before = run.lag()
+    influx_double.always = lambda _: time.sleep(12)
+    began_s = time.monotonic()
+    assert run.process.stop(8) == 0
+    assert time.monotonic() - began_s < 5
+    assert run.lag() >= before > 0
+    influx_double.always = lambda _: None
+    run.start().drained()
+    assert sum(len(fields) for key, fields in influx_double.points.items() if ("van", "out-1") in key) == 100
+    assert run.sheet().vans["out-1"].points == 100
+
+
+def test_a_database_that_refuses_us_stops_the_worker_and_commits_nothing(
+    worker_run: Callable[..., Any], bench: Any
+) -> None:
+    run = worker_run()
+    run.publish(
+        bench.record("no-1", [bench.birth("no-1", 0)], P0), bench.record("no-1", [bench.speeds("no-1", 0)])
+    )
+    before = run.lag()
+    run.query.query(f'DROP DATABASE "{run.settings.influx.bucket}"')
+    run.start()
+    assert exit_code(run) == 78
+    assert "check influx.bucket" in run.tail()
+    run.query.ensure_database()
+    assert run.lag() >= before - 1, "only the record without a line may have passed"
+    run.start().drained()
+    assert run.query.count_points_by_van()["no-1"] == 20
+
+
+def own_catalog(name: str) -> Catalog:
+    return assemble([Signal(f"can0.Motion.{name}", group="can0"), Signal("can0.Motion.Speed", group="can0")])
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["while the worker runs", "while no worker runs"])
+def test_a_late_catalog_drives_its_dead_letters_in_again(
+    worker_run: Callable[..., Any], bench: Any, running: bool
+) -> None:
+    van = f"late-{int(running)}"
+    bench.catalog = own_catalog(f"Late{int(running)}")
+    run = worker_run()
+    run.publish(*[bench.record(van, [bench.speeds(van, seq)]) for seq in range(3)])
+    run.start().drained()
+    assert run.sheet().vans[van].rejected_by_reason == {"catalog_unknown": 3}
+    if not running:
+        assert run.process.stop(8) == 0
+    run.publish(Outgoing(CATALOG, f"{bench.catalog.hash:016x}".encode(), bench.catalog.encode()))
+    if not running:
+        run.start()
+    run.wait(lambda: run.sheet().vans[van].stored == 3)
+    row = run.sheet().vans[van]
+    assert (row.stored, row.rejected, row.points, row.residual) == (3, 0, 60, 0)
+    assert run.query.count_points_by_van()[van] == 60
+
+
+def test_redrive_by_hand_takes_what_it_is_asked_for(worker_run: Callable[..., Any], bench: Any) -> None:
+    bench.catalog = own_catalog("ByHand")
+    run = worker_run()
+    run.publish(
+        *[bench.record(van, [bench.speeds(van, 0), b"rubbish"]) for van in ("hand-1", "hand-2")]
+    )
+    run.start().drained()
+    counts = asyncio.run(redrive(run.settings, reason="truncated", van="hand-1"))
+    assert counts == {"letters": 0, "driven": 0, "no_way_back": 0}
+    counts = asyncio.run(redrive(run.settings, reason="corrupt", van="hand-1"))
+    assert counts == {"letters": 1, "driven": 1, "no_way_back": 0}
+    run.drained()
+    assert [letter.reason for letter in run.letters("hand-1")].count("corrupt") == 2
+    assert [letter.reason for letter in run.letters("hand-2")].count("corrupt") == 1
+
+
+def test_two_workers_share_and_take_over_without_loss_or_double(
+    worker_run: Callable[..., Any], bench: Any, tmp_path: Path
+) -> None:
+    run = worker_run()
+    vans = [f"share-{number}" for number in range(8)]
+    run.publish(*[bench.record(van, [bench.birth(van, 0)], P0) for van in vans])
+    run.start()
+    first = run.process
+    run.wait(lambda: "worker started" in run.tail())
+    run.start()
+    for lot in range(6):
+        run.publish(
+            *[
+                bench.record(van, [bench.speeds(van, seq) for seq in range(lot * 5, lot * 5 + 5)])
+                for van in vans
+            ]
+        )
+        if lot == 3:
+            first.kill()
+        time.sleep(0.4)
+    run.drained()
+    counts = run.query.count_points_by_van()
+    sheet = run.sheet()
+    for van in vans:
+        row = sheet.vans[van]
+        assert counts[van] == 600
+        assert (row.produced, row.stored, row.points, row.residual) == (31, 31, 600, 0), van
