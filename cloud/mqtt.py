@@ -298,8 +298,13 @@ class MqttLink:
         reason: ReasonCode,
         _got: object,
     ) -> None:
-        by = "the broker closed it: " if flags.is_disconnect_packet_from_server else ""
-        self._end = self._end or by + _reason(reason)
+        if flags.is_disconnect_packet_from_server:
+            why = f"the broker closed it: {_reason(reason)}"
+        elif self._accepted:
+            why = "the connection was lost"
+        else:
+            why = "the broker closed it without a word; does it want TLS, a certificate of ours, or another port?"
+        self._end = self._end or why
 
     def _on_subscribe(
         self, _client: object, _data: object, _mid: int, reasons: list[ReasonCode], _got: object

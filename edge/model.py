@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vantel.catalog import Signal
 
 TEXTS_MAX = 65_536
+TEXT_CHARS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ class TextTable:
         self._lock = threading.Lock()
 
     def code(self, text: str) -> int:
-        """Code of text, the same for the life of the table."""
+        """Code of text, the same for the life of the table. Longer than TEXT_CHARS_MAX is cut; what has no UTF-8 becomes ?."""
+        text = text[:TEXT_CHARS_MAX].encode("utf-8", "replace").decode("utf-8")
         with self._lock:
             code = self._codes.get(text)
             if code is None:

@@ -292,6 +292,8 @@ set_up() {
   [ $make_all_servers = 0 ] ||
     begin servers "see that apt-get reaches its package mirror, or install mosquitto, influxdb 1.x and nginx yourself" make_servers
   await_all
+  begin kernels "run .venv/bin/python -m edge warm and see what it says" "$root/.venv/bin/python" -m edge warm
+  await_all
   say "ready, $((SECONDS - started)) s"
 }
 

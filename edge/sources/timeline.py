@@ -91,7 +91,7 @@ class Timeline:
                 yield Chunk(self._cached.slot[part], self._cached.t_ns[part], self._cached.value[part])
             return
         self.late.clear()
-        yield from _merge([self._track_pieces(track) for track in self._tracks])
+        yield from merge([self._track_pieces(track) for track in self._tracks])
 
     def _track_pieces(self, track: Track) -> Iterator[Chunk]:
         """One recording in order of time, on the timeline's clock and slots."""
@@ -221,7 +221,7 @@ def _begin_at_zero(drive: Sequence[Track]) -> None:
         track.shift_ns -= start_ns
 
 
-def _merge(streams: Sequence[Iterator[Chunk]]) -> Iterator[Chunk]:
+def merge(streams: Sequence[Iterator[Chunk]]) -> Iterator[Chunk]:
     """Sorted streams to one. Gives out only what lies before the last stamp held of every unfinished stream."""
     heads: list[Chunk | None] = [next(stream, None) for stream in streams]
     open_streams = [head is not None for head in heads]

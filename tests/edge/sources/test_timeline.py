@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from edge.sources.chunks import Chunk, SlotTable
 from edge.sources.replay import BLOCK_NS, cut
-from edge.sources.timeline import REORDER_NS, Timeline
+from edge.sources.timeline import REORDER_NS, Timeline, merge
 
 S = 1_000_000_000
 
@@ -113,3 +113,29 @@ def test_blocks_do_not_depend_on_how_samples_came(times: list[int], cuts: list[i
     assert np.concatenate([b.value for b in one]).tolist() == whole.value.tolist()
     assert all(b.t_mono_ns[-1] // BLOCK_NS == b.t_mono_ns[0] // BLOCK_NS for b in one)
     assert not any(b.position - len(b) < resume < b.position for b in one)
+
+
+Sorted = st.lists(st.integers(0, 5), max_size=12).map(sorted)
+
+
+@given(
+    st.lists(st.tuples(Sorted, st.lists(st.integers(0, 12), max_size=4).map(sorted)), min_size=1, max_size=4)
+)
+def test_merge_keeps_the_order_of_streams_at_equal_times(streams: list[tuple[list[int], list[int]]]) -> None:
+    """However each stream is cut, also in the middle of samples of one time."""
+    split: list[list[Chunk]] = []
+    expected: list[tuple[int, int, float]] = []
+    for at, (times, cuts) in enumerate(streams):
+        edges = [0, *[min(c, len(times)) for c in cuts], len(times)]
+        split.append([
+            Chunk(np.full(b - a, at, np.int32), np.array(times[a:b], dtype=np.int64), np.arange(a, b, dtype=np.float64))
+            for a, b in itertools.pairwise(edges)
+            if b > a
+        ])  # fmt: skip
+        expected += [(at, t, float(k)) for k, t in enumerate(times)]
+    merged = [
+        (slot, t, value)
+        for chunk in merge([iter(chunks) for chunks in split])
+        for slot, t, value in zip(chunk.slot.tolist(), chunk.t_ns.tolist(), chunk.value.tolist(), strict=True)
+    ]
+    assert merged == sorted(expected, key=lambda sample: sample[1])
