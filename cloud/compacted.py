@@ -20,6 +20,7 @@ from cloud.kafka import (
     TopicPartition,
     answered,
     end_offsets,
+    end_quietly,
     open_consumer,
     partitions_of,
 )
@@ -103,7 +104,7 @@ class CompactedTopic:
         """Close the consumer; the place is kept, a later call goes on from it."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await asyncio.wait({asyncio.ensure_future(consumer.stop())}, timeout=RETRY_S)
+            await end_quietly(consumer.stop())
 
     async def _open(self) -> AIOKafkaConsumer:
         if self._consumer is None:

@@ -1,14 +1,16 @@
 """From records of Kafka to points that are certainly written, and an account of every message. Framework-free.
 
-deliver(records) returns only when each message of each record is written, in the dead letters, or both were answered
-for, and the accounts of all are in the ledger topic; the caller then acks, in order. Whatever raises here must end the
-process with nothing acked: replay changes nothing. Lines go to the sink in lots of LOT_BYTES, decoding runs in a thread,
-so that the event loop never blocks. Times: received and refused in Unix ns, waits in monotonic s.
+take(records) returns when each message is written or in the dead letters and its account is in the ledger topic, except
+for those that wait for a catalog: outlast() deals with them. The caller acks after both, in order. Whatever raises here
+must end the process with nothing acked: replay changes nothing. Lines go to the sink in lots of LOT_BYTES, decoding runs
+in a thread, so that the event loop never blocks. Times: received and refused in Unix ns, waits in monotonic s.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,12 +23,14 @@ from cloud.letters import DeadLetter
 from cloud.outcome import CATALOG_UNKNOWN, LINE_REFUSED, SIGNAL_UNKNOWN, Reject, Retry
 from cloud.sink import Refusal, Sink
 from cloud.steps.open import Incoming, open_bundle
-from cloud.steps.validate import CatalogBook
+from cloud.steps.validate import RETRY_AFTER_S, CatalogBook
 from cloud.topics import DEADLETTER, LEDGER
 from vantel.catalog import CatalogError
 from vantel.identity import StreamKey
 
 LOT_BYTES = 4 * 1024 * 1024
+RETRY_GROWTH = 1.5
+RETRY_AFTER_S_MAX = 1.0
 COLUMNS_NAMED_MAX = 20
 LETTERED_HASHES_MAX = 10_000
 
@@ -71,12 +75,17 @@ class Delivery:
         self._sink, self._publish, self._books, self._catalogs = sink, publish, books, catalogs
         self.tally = Tally()
         self.alive_mono_s = time.monotonic()
+        self._ledger_lock = asyncio.Lock()
         self.lettered_hashes: set[int] = set()
         self.on_late_catalog: Callable[[int], None] = lambda _: None
         """Called with the hash of a catalog that came after messages had been refused for want of it."""
 
     async def deliver(self, records: Sequence[Record]) -> None:
         """Everything in these records is dealt with when this returns."""
+        await self.outlast(await self.take(records), asyncio.Event())
+
+    async def take(self, records: Sequence[Record]) -> list[Incoming]:
+        """Deal with these records, except for the messages returned, which wait for their catalogs."""
         queue: deque[Incoming] = deque()
         letters: list[DeadLetter] = []
         for record in records:
@@ -88,23 +97,33 @@ class Delivery:
                 queue.extend(opened)
         await self._publish_letters(letters)
         self.tally.records += len(records)
-        waiting: list[Incoming] = []
-        after_s = 0.0
-        while queue or waiting:
-            if not queue:
-                self.tally.waits += 1
-                await asyncio.sleep(after_s)
-                queue.extend(waiting)
-                waiting = []
+        return await self._work_off(queue)
+
+    async def outlast(self, waiting: list[Incoming], give_up: asyncio.Event) -> None:
+        """Deal with messages that wait for their catalogs, until they came or never will; give_up ends the wait."""
+        after_s = RETRY_AFTER_S
+        while waiting:
+            self.tally.waits += 1
             self.alive_mono_s = time.monotonic()
-            digests = await asyncio.to_thread(self._digest_lot, queue)
-            self._told_late([item for item in digests if item.catalog])
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(give_up.wait(), after_s)
+            after_s = min(after_s * RETRY_GROWTH, RETRY_AFTER_S_MAX)
+            waiting = await self._work_off(deque(waiting), patient=not give_up.is_set())
+
+    async def _work_off(self, queue: deque[Incoming], patient: bool = True) -> list[Incoming]:
+        """Digest and store a queue in lots; the messages that have to wait."""
+        waiting: list[Incoming] = []
+        while queue:
+            self.alive_mono_s = time.monotonic()
+            now_s = self.alive_mono_s if patient else math.inf
+            digests = await asyncio.to_thread(self._digest_lot, queue, now_s)
             for item in digests:
-                if isinstance(item.outcome, Retry):
-                    waiting.append(item.incoming)
-                    after_s = item.outcome.after_s
+                if item.catalog:
+                    self._told(item.catalog_hash)
+            waiting += [item.incoming for item in digests if isinstance(item.outcome, Retry)]
             await self._store([item for item in digests if not isinstance(item.outcome, Retry)])
         self.alive_mono_s = time.monotonic()
+        return waiting
 
     def learn(self, encoded: bytes) -> bool:
         """Take a catalog of the catalog topic; False when the bytes are none."""
@@ -121,21 +140,17 @@ class Delivery:
         if catalog_hash in self._catalogs:
             self._told(catalog_hash)
 
-    def _digest_lot(self, queue: deque[Incoming]) -> list[Digest]:
+    def _digest_lot(self, queue: deque[Incoming], now_s: float) -> list[Digest]:
         """Digest messages until a lot of lines is there. Runs in a thread."""
         digests: list[Digest] = []
         size = 0
         while queue and size < LOT_BYTES:
-            item = digest(queue.popleft(), self._catalogs, time.monotonic())
+            item = digest(queue.popleft(), self._catalogs, now_s)
             if item.catalog:
                 self._catalogs.learn(item.catalog)
             digests.append(item)
             size += sum(len(line.text) for line in item.lines)
         return digests
-
-    def _told_late(self, births: list[Digest]) -> None:
-        for item in births:
-            self._told(item.catalog_hash)
 
     def _told(self, catalog_hash: int) -> None:
         if catalog_hash in self.lettered_hashes and catalog_hash in self._catalogs:
@@ -178,7 +193,10 @@ class Delivery:
                 self.remember_letter(letter.catalog_hash)
 
     async def _publish_ledger(self, settled: list[Settled], digests: list[Digest]) -> None:
-        """Settle the accounts and publish those that changed, one record each."""
+        """Settle the accounts and publish those that changed, one record each.
+
+        One at a time: an older record of an account written after a newer one would be what compaction keeps.
+        """
         streams: dict[StreamKey, None] = {}
         vans: dict[str, None] = {}
         for one in settled:
@@ -189,11 +207,16 @@ class Delivery:
             if item.report is not None:
                 self._books.report(item.report)
                 vans[item.report.van] = None
-        records = [
-            Outgoing(LEDGER, stream.text.encode(), self._books.clouds[stream].encode()) for stream in streams
-        ]
-        records += [Outgoing(LEDGER, van_key(van).encode(), self._books.vans[van].encode()) for van in vans]
-        if records:
+        if not streams and not vans:
+            return
+        async with self._ledger_lock:
+            records = [
+                Outgoing(LEDGER, stream.text.encode(), self._books.clouds[stream].encode())
+                for stream in streams
+            ]
+            records += [
+                Outgoing(LEDGER, van_key(van).encode(), self._books.vans[van].encode()) for van in vans
+            ]
             await self._publish(records)
 
     def _letters_of(self, item: Digest, refusals: list[tuple[int, Refusal]]) -> list[DeadLetter]:

@@ -34,6 +34,7 @@ __all__ = [
     "answered",
     "client_arguments",
     "end_offsets",
+    "end_quietly",
     "error_of_code",
     "open_admin",
     "open_consumer",
@@ -105,17 +106,17 @@ async def _started(client: Any, kafka: KafkaSection, close: str) -> None:
     try:
         await asyncio.wait_for(client.start(), START_S_MAX)
     except (KafkaError, OSError, asyncio.TimeoutError) as cause:
-        await _quietly(getattr(client, close)())
+        await end_quietly(getattr(client, close)())
         said = str(cause) or f"no answer within {START_S_MAX:.0f} s"
         raise KafkaUnavailable(
             f"connect Kafka at {kafka.bootstrap}: {said}; is it up, and are kafka.bootstrap and kafka.security right?"
         ) from cause
     except BaseException:
-        await _quietly(getattr(client, close)())
+        await end_quietly(getattr(client, close)())
         raise
 
 
-async def _quietly(closing: Awaitable[Any]) -> None:
+async def end_quietly(closing: Awaitable[Any]) -> None:
     """Wait for an end that may fail or hang: what it would tell is that Kafka is away, which is known here."""
     await asyncio.wait({asyncio.ensure_future(_returned(closing))}, timeout=CLOSE_S_MAX)
 
@@ -148,8 +149,8 @@ async def abandon(producer: AIOKafkaProducer) -> None:
     Its own stop() waits for ever while Kafka is away, because idempotent batches never expire.
     """
     producer._message_accumulator.fail_all(KafkaError("the producer was given up"))
-    await _quietly(producer.client.close())
-    await _quietly(producer.stop())
+    await end_quietly(producer.client.close())
+    await end_quietly(producer.stop())
 
 
 async def open_consumer(kafka: KafkaSection, name: str, group: str | None = None) -> AIOKafkaConsumer:
@@ -187,7 +188,7 @@ async def partitions_of(kafka: KafkaSection, topic: str) -> list[TopicPartition]
     try:
         described = await answered(admin.describe_topics([topic]), f"describe topic {topic}")
     finally:
-        await _quietly(admin.close())
+        await end_quietly(admin.close())
     numbers = sorted(part["partition"] for item in described for part in item["partitions"])
     if not numbers:
         raise KafkaUnavailable(

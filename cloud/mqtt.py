@@ -48,6 +48,7 @@ PACKET_BYTES_MAX = MESSAGE_BYTES_MAX + 64 * 1024
 """The broker sends us nothing larger; what is between this and the message limit becomes a dead letter."""
 IN_FLIGHT_BYTES_MAX = 512 * 1024 * 1024
 PUBLISH_WINDOW_MAX = 200
+LOST = "the connection was lost"
 
 FIXES = {
     0x86: "check mqtt.username and mqtt.password_file",
@@ -126,6 +127,9 @@ class MqttLink:
         give_up_s = time.monotonic() + timeout_s
         while self._thread.is_alive() and time.monotonic() < give_up_s:
             await asyncio.sleep(0.01)
+        if not self._thread.is_alive():
+            self._read_end.close()
+            self._write_end.close()
 
     def _order(self, connection: int, mid: int, topic: str, payload: bytes, tag: int) -> None:
         wake = not self._orders
@@ -167,12 +171,15 @@ class MqttLink:
                 Exception
             ) as cause:  # a packet that paho cannot digest costs the connection, not the bridge
                 self._end = self._end or _cause(cause)
+            steady = self._accepted and time.monotonic() - start_s > STEADY_S
             if self._accepted:
                 self._released.clear()
+                if self._end == LOST and not steady:  # Mosquitto 2.0.11 does not say that it was a takeover
+                    self._end += f"; if this repeats: {FIXES[0x8E]}"
             self._tell(Disconnected(self._number, self._end))
             if self._stop.is_set():
                 break
-            failures = 0 if self._accepted and time.monotonic() - start_s > STEADY_S else failures + 1
+            failures = 0 if steady else failures + 1
             held = self._seldom.allow(self._end)
             if held is not None:
                 where = f"{self._mqtt.host}:{self._mqtt.port}"
@@ -233,7 +240,7 @@ class MqttLink:
         """Wait for the network or an order, then read and write what there is."""
         link = client.socket()
         if link is None:
-            self._end = self._end or "the connection was lost"
+            self._end = self._end or LOST
             return
         # Mosquitto 2.0.11 sends more than the receive maximum once PUBACKs flow (measured: 386 instead of 100): then the
         # rest waits in the socket. A broker that keeps to it is read on, so that its PINGRESP is seen in a long outage.
@@ -248,7 +255,7 @@ class MqttLink:
                 self._read_end.recv(4096)
         flags = next(iter(ready.values()), 0)
         if full and flags & (select.POLLHUP | select.POLLERR):
-            self._end = "the connection was lost"
+            self._end = LOST
         if pending or (flags & ~select.POLLOUT and not full):
             client.loop_read()
         if flags & select.POLLOUT:
@@ -301,7 +308,7 @@ class MqttLink:
         if flags.is_disconnect_packet_from_server:
             why = f"the broker closed it: {_reason(reason)}"
         elif self._accepted:
-            why = "the connection was lost"
+            why = LOST
         else:
             why = "the broker closed it without a word; does it want TLS, a certificate of ours, or another port?"
         self._end = self._end or why

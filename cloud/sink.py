@@ -22,6 +22,7 @@ from cloud.settings import InfluxSection
 
 SAME_BODY_TRIES_MAX = 4
 BEATEN_MAX = 3
+LATENCY_BOUNDS_S = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0)
 RESET_TRIES_MAX = 2
 SPLIT_BYTES_MIN = 64 * 1024
 RETRY_AFTER_S_MAX = 300.0
@@ -69,7 +70,8 @@ class SinkState:
     requests: int = 0
     retries: int = 0
     lines: int = 0
-    latencies_s: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
+    write_s_sum: float = 0.0
+    writes_within: dict[float, int] = field(default_factory=lambda: dict.fromkeys(LATENCY_BOUNDS_S, 0))
 
 
 @dataclass(slots=True)
@@ -143,8 +145,11 @@ class Sink:
         started_s = time.monotonic()
         self.state.tried_mono_s = started_s
         answer = await asyncio.to_thread(self._writer.write, b"\n".join(lines))
+        took_s = time.monotonic() - started_s
         self.state.requests += 1
-        self.state.latencies_s.append(time.monotonic() - started_s)
+        self.state.write_s_sum += took_s
+        for bound_s in LATENCY_BOUNDS_S:
+            self.state.writes_within[bound_s] += took_s <= bound_s
         return answer
 
     async def _alone_to_blame(self, part: _Part) -> bool:

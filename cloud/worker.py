@@ -16,12 +16,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 
 from cloud.accounts import Books
+from cloud.ack_queue import AckQueue
 from cloud.compacted import CompactedTopic
 from cloud.connection import password_of
 from cloud.delivery import Delivery, Record
@@ -33,6 +35,7 @@ from cloud.late_catalogs import LateCatalogs
 from cloud.publish import Publisher
 from cloud.settings import CloudSettings, KafkaSection
 from cloud.sink import Sink, SinkStopped
+from cloud.steps.open import Incoming
 from cloud.steps.validate import CatalogBook
 from cloud.topics import BY_CLASS, CATALOG, LEDGER
 from cloud.worker_metrics import WorkerMetrics
@@ -45,6 +48,7 @@ KAFKA_SILENT_S_MAX = 30.0
 HEARTBEATS_A_SESSION = 4
 BUFFER_RECORDS_MAX = 512
 """Records that Faust holds for one topic; below 512 its pausing and resuming stalls (about 0.8 s each)."""
+T = TypeVar("T")
 _log = structlog.get_logger("worker")
 
 
@@ -62,6 +66,7 @@ class Runtime:
         self.sink = Sink(InfluxWriter(settings.influx), settings.influx)
         self.delivery = Delivery(self.sink, self.publisher.publish, self.books, self.catalogs)
         self.late = LateCatalogs(settings.kafka, self.publisher, self.delivery, self.books)
+        self.acks = {topic: AckQueue() for topic in BY_CLASS.values()}
         self._ledger = CompactedTopic(settings.kafka, LEDGER, self._take_ledger)
         self._catalog = CompactedTopic(settings.kafka, CATALOG, self._take_catalog)
         self._assigned = 0
@@ -99,23 +104,35 @@ class Runtime:
         self._assigned += 1
 
     async def handle(self, events: list[Any]) -> None:
-        """One batch of Faust events of one topic: deliver, then ack in order. Never returns after an error."""
+        """One batch of Faust events of one topic: written when this returns; acked in order, when all of it is done."""
+        topic = events[0].message.topic
+        records = [Record(topic, event.value) for event in events]
+        waiting = await self._or_leave(self._take(records))
+        give_up = asyncio.Event()
+        rest = (
+            asyncio.create_task(self._or_leave(self.delivery.outlast(waiting, give_up))) if waiting else None
+        )
+        held_bytes = sum(len(record.value or b"") for record in records)
+        await self.acks[topic].add(events, rest, give_up, held_bytes)
+
+    async def _take(self, records: list[Record]) -> list[Incoming]:
+        await self._catch_up()
+        return await self.delivery.take(records)
+
+    async def _or_leave(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of work, or the end of the process: an exception that left an agent would make Faust ack."""
         try:
-            await self._catch_up()
-            await self.delivery.deliver([Record(event.message.topic, event.value) for event in events])
+            return await work
         except SinkStopped as cause:
             _log.critical(
                 "the database refuses us, stopping; nothing is lost, nothing is committed", cause=str(cause)
             )
             leave(EXIT_SETTINGS)
         except Exception:
-            # An exception that left the agent would make Faust ack this batch.
             _log.critical(
                 "unexpected error, leaving; a fresh process goes on from the last commit", exc_info=True
             )
             leave(EXIT_ERROR)
-        for event in events:
-            event.ack()
 
     def health(self) -> Health:
         """Healthy when partitions are ours, Kafka answers and the database takes what we write."""
@@ -160,7 +177,7 @@ class Runtime:
             _log.warning("passed over a catalog record that is none", key=key)
 
 
-def leave(code: int) -> None:
+def leave(code: int) -> NoReturn:
     """End the process now: no finaliser of Faust may run, for it would ack or commit."""
     sys.stderr.flush()
     os._exit(code)

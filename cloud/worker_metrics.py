@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cloud.delivery import Delivery
@@ -58,12 +58,13 @@ class WorkerMetrics(Collector):
         return lag
 
     def _latency(self) -> Metric:
-        spent_s = sum(self._sink.latencies_s)
-        return SummaryMetricFamily(
+        buckets = [(str(bound_s), float(count)) for bound_s, count in self._sink.writes_within.items()]
+        buckets.append(("+Inf", float(self._sink.requests)))
+        return HistogramMetricFamily(
             "vantel_worker_write_seconds",
-            "Duration of the last requests to the database.",
-            count_value=len(self._sink.latencies_s),
-            sum_value=spent_s,
+            "Duration of requests to the database.",
+            buckets=buckets,
+            sum_value=self._sink.write_s_sum,
         )
 
 

@@ -29,7 +29,7 @@ from edge.settings import EdgeSettings, ReplaySource
 from edge.spool import Spool
 from edge.status import write_status
 from edge.uplink_thread import Uplink
-from vantel.envelope import ClockStamp
+from vantel.envelope import ClockStamp, EnvelopeError
 from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Health
 
@@ -267,24 +267,30 @@ class Agent:
             if time.monotonic() >= next_stamp:
                 stamp, next_stamp = self._stamp(), time.monotonic() + STAMP_PERIOD_S
             if item is not None:
-                self._spool.append(
-                    item.delivery_class, item.kind, item.payload, stamp, catalog_hash=item.catalog_hash,
-                    replayed=replayed, simulated=simulated, position=item.position,
-                )  # fmt: skip
-                self._uplink.wake()
+                self._append(item, stamp, replayed, simulated)
             for hashes in self._take_rebirths():
                 for birth in self._births.again(hashes, self._now_ns()):
-                    self._spool.append(
-                        birth.delivery_class,
-                        birth.kind,
-                        birth.payload,
-                        stamp,
-                        catalog_hash=birth.catalog_hash,
-                    )
-                self._uplink.wake()
+                    self._append(birth, stamp, replayed, simulated)
             self._spool.maintain()
             if item is None and self._stop_spool.is_set():
                 return
+
+    def _append(self, item: Outgoing, stamp: ClockStamp, replayed: bool, simulated: bool) -> None:
+        """Seal and append; a payload that no message can hold is told, since nobody could ever send it."""
+        try:
+            self._spool.append(
+                item.delivery_class,
+                item.kind,
+                item.payload,
+                stamp,
+                catalog_hash=item.catalog_hash,
+                replayed=replayed,
+                simulated=simulated,
+                position=item.position,
+            )
+        except EnvelopeError as cause:
+            _log.error("payload not spooled", kind=item.kind.name, bytes=len(item.payload), cause=str(cause))
+        self._uplink.wake()
 
     def _forward(self, items: list[Outgoing]) -> None:
         for item in items:

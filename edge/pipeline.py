@@ -22,7 +22,10 @@ from edge.settings import EdgeSettings
 from vantel import codec
 from vantel.columns import Column
 from vantel.identity import DeliveryClass, PayloadKind
-from vantel.payloads import Batch, Event
+from vantel.payloads import Batch, CoordinateSystem, Event
+
+POSITION_SIGNALS = frozenset({"Vehicle.CurrentLocation.Latitude", "Vehicle.CurrentLocation.Longitude"})
+"""Signals whose numbers mean nothing without a datum: a batch that holds one names it."""
 
 PAYLOAD_BYTES_MAX = 192 * 1024
 """A batch whose columns come out larger is halved; well below MESSAGE_BYTES_MAX."""
@@ -42,6 +45,8 @@ class Pipeline:
         self._rings = Rings(len(catalog), settings.ring)
         self._detector = Detector(catalog, settings.detector)
         self._batcher = Batcher(catalog, settings.batch, texts, offset_ns)
+        self._datum = CoordinateSystem[settings.van.coordinate_system.upper()]
+        self._position_ids = {signal.id for signal in catalog.signals if signal.name in POSITION_SIGNALS}
         self.samples_produced = 0
         self.events_produced = 0
 
@@ -116,9 +121,16 @@ class Pipeline:
         if len(encoded) > PAYLOAD_BYTES_MAX and samples > len(columns):
             halves = split_columns(columns)
             return self._encode(closed, halves[0], shed) + self._encode(closed, halves[1], {})
+        located = any(column.signal_id in self._position_ids for column in columns)
         batch = Batch(
-            closed.start_mono_ns, closed.end_mono_ns, encoded, samples, closed.fidelity, shed=shed
-        )  # fmt: skip
+            closed.start_mono_ns,
+            closed.end_mono_ns,
+            encoded,
+            samples,
+            closed.fidelity,
+            self._datum if located else CoordinateSystem.NONE,
+            shed,
+        )
         return [batch.encode()]
 
 

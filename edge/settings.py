@@ -35,7 +35,8 @@ class VanSection(Section):
     """Who this van is and where it keeps its state."""
 
     id: str = Field(description="pseudonym of the van, never a VIN")
-    state_dir: Path = Field(Path("/var/lib/vantel"), description="spool, epoch, detector state, status")
+    state_dir: Path = Field(Path("/var/lib/vantel"), description="spool, epoch, catalogs, status")
+    coordinate_system: Literal["wgs84", "gcj02"] = Field("wgs84", description="datum of the van's positions")
 
     @field_validator("id")
     @classmethod

@@ -248,7 +248,7 @@ await_all() {
       printf 'setup: FAILED: %s; %s; the whole log: %s\n' "${job_names[$i]}" "${job_hints[$i]}" "$logs/${job_names[$i]}.log" >&2
     fi
   done
-  job_pids=()
+  job_names=() job_pids=() job_hints=()
   [ $failed = 0 ] || exit 1
 }
 

@@ -87,7 +87,7 @@ class CanRecording:
             _log.info("frames without samples", recording=str(self.path), frames=self.counts["frames"],
                       unknown=unknown, undecodable=self.counts["frames_undecodable"])  # fmt: skip
         self._check_channels()
-        self.slots.check_map()
+        self.slots.check_map(self._defined())
 
     def _decode(self, frames: FrameChunk) -> Chunk:
         """Decode channel by channel, then put the samples back into the order of the log."""
@@ -165,6 +165,15 @@ class CanRecording:
                 if channel not in present:
                     _log.warning("channel without frames", recording=str(self.path), channel=channel,
                                  log_has=sorted(self._keys_seen), fix="correct the channel in dbc =")  # fmt: skip
+
+    def _defined(self) -> set[str]:
+        """Every name by which the map may call a signal of the DBC files."""
+        names: set[str] = set()
+        for channel, decoder in self._decoders.items():
+            for signal in decoder.signals if decoder is not None else ():
+                local = f"{signal.message}.{signal.name}"
+                names.update((local, f"{channel}.{local}", f"{self.prefix(channel)}.{local}"))
+        return names
 
     def _ids(self) -> str:
         """A few ids of the log, for messages."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from edge.settings import SignalMap
@@ -26,6 +27,7 @@ NAME_CHARS_MAX = 200
 UNIT_CHARS_MAX = 32
 _NOT_IN_NAMES = re.compile(r"[^!#-&(-\[\]-_a-~]+")
 _NOT_IN_GROUPS = re.compile(r"[^a-z0-9_]+")
+_log = structlog.get_logger("replay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +105,16 @@ class SlotTable:
             return value
         return np.where(moved, value * scale[slot] + offset[slot], value)
 
-    def check_map(self) -> None:
-        """RecordingError when a key of the map calls no signal of the recording."""
+    def check_map(self, defined: Collection[str] = ()) -> None:
+        """RecordingError when a key of the map calls no signal of the recording.
+
+        defined: names that may be called although the recording has no sample of them.
+        """
+        self._candidates.update(defined)
         for key in self.mapping:
-            if key not in self._map_keys_used:
+            if key in defined and key not in self._map_keys_used:
+                _log.warning("mapped signal does not occur", recording=str(self._path), key=key)
+            elif key not in self._map_keys_used:
                 near = difflib.get_close_matches(key, sorted(self._candidates), n=1, cutoff=0.0)
                 hint = f"did you mean {near[0]}?" if near else "the recording has no signals"
                 raise RecordingError(self._path, f"map: no signal {key!r} in it", hint)

@@ -7,6 +7,7 @@ Source: docs/decisions/0003-dbc-and-stamps.md.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ from edge.sources.errors import RecordingError
 
 EXTENDED = 0x8000_0000
 """Set in an id when the frame is a 29-bit one, as in cantools and in SocketCAN."""
+
+# One line for each message that is defined twice; which one counts is written in docs/decisions/0003-dbc-and-stamps.md.
+logging.getLogger("cantools").setLevel(logging.ERROR)
 
 _FLOAT_BITS = (16, 32, 64)
 _FLOAT_TYPES = {16: np.float16, 32: np.float32, 64: np.float64}

@@ -30,6 +30,14 @@ class Fidelity(enum.IntEnum):
     FULL = payload_pb2.FIDELITY_FULL
 
 
+class CoordinateSystem(enum.IntEnum):
+    """Datum of the positions in a batch; NONE where it has no position."""
+
+    NONE = payload_pb2.COORDINATE_SYSTEM_UNSPECIFIED
+    WGS84 = payload_pb2.COORDINATE_SYSTEM_WGS84
+    GCJ02 = payload_pb2.COORDINATE_SYSTEM_GCJ02
+
+
 class Severity(enum.IntEnum):
     """How bad an event is."""
 

@@ -585,6 +585,22 @@ def test_downlink_acks_rebirths_and_commands(
     until(lambda: rig.outbox.empty, "acked")
 
 
+def test_what_was_sent_down_while_the_van_was_away_arrives(
+    broker: Broker, bridge: Callable[[], Bridge], start: Callable[..., Rig]
+) -> None:
+    broker.start()
+    cloud = bridge()
+    first = start(broker.port).start()
+    until(lambda: first.uplink.connected, "connected")
+    first.stop()
+    until(cloud.deaths, "gone")
+    cloud.down("command", b"while away")
+    time.sleep(0.2)
+    second = start(broker.port).start()  # a new process of the agent: the session must outlive it
+    until(lambda: second.commands, "the broker kept it for this van")
+    assert second.commands == [b"while away"]
+
+
 def test_a_callback_that_raises_costs_nothing(
     broker: Broker, bridge: Callable[[], Bridge], start: Callable[..., Rig]
 ) -> None:

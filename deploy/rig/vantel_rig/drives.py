@@ -63,3 +63,16 @@ def drive(number: int, *, time: str = "shifted", speed: float = 1.0, loop: bool 
         "loop": loop,
         "start_offset_s": SHIFT_S * (number // len(DRIVES)),
     }
+
+
+def replay(path: Path, dbc: Path | list[Path] | dict[str, Path] | None = None, **options: Any) -> dict[str, Any]:
+    """The replay source of one recording of the rig's own, once, at its own pace, then the van leaves.
+
+    options go into the source (time, speed, loop, start_offset_s, at_end); a CAN log needs its DBC files.
+    """
+    recording: dict[str, Any] = {"path": str(path)}
+    if isinstance(dbc, dict):
+        recording["dbc"] = {channel: str(file) for channel, file in dbc.items()}
+    elif dbc is not None:
+        recording["dbc"] = [str(file) for file in ([dbc] if isinstance(dbc, Path) else dbc)]
+    return {"kind": "replay", "time": "shifted", "at_end": "exit", "recordings": [recording], **options}

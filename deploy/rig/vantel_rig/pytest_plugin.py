@@ -72,6 +72,19 @@ def vantel_van(vantel_stack: Stack, vantel_cloud: CloudSide, tmp_path: Path) -> 
 
 
 @pytest.fixture
+def vantel_replay(vantel_van: VanFactory) -> VanFactory:
+    """Replay one recording: vantel_replay(van_id, path, dbc, speed=1.0, ..., sections={...}) starts the van."""
+    from vantel_rig.drives import replay
+
+    def start(
+        van_id: str, path: Path, dbc: Any = None, sections: dict[str, Any] | None = None, **options: Any
+    ) -> Van:
+        return vantel_van(van_id, [replay(path, dbc, **options)], **(sections or {}))
+
+    return start
+
+
+@pytest.fixture
 def vantel_events(vantel_cloud: CloudSide) -> Events:
     """Events as they stand in InfluxDB: expect one, or list them."""
     from vantel_rig.events import Events

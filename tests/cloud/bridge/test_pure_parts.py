@@ -18,7 +18,7 @@ from cloud.bridge.wanted import WantedCatalogs
 from vantel import topics
 from vantel.acks import ACK_BYTES_MAX, Ack
 from vantel.catalog import Catalog, Signal
-from vantel.envelope import ClockStamp, Envelope, compose_message, seal
+from vantel.envelope import MESSAGE_BYTES_MAX, ClockStamp, Envelope, compose_message, seal
 from vantel.identity import DeliveryClass, Epoch, PayloadKind, StreamKey
 from vantel.intervals import IntervalSet
 from vantel.payloads import Birth, Death
@@ -249,6 +249,9 @@ def test_intake_names_what_it_forwards() -> None:
         assert isinstance(verdict, Forward)
         assert verdict.born is None
     assert judge(topics.death("van-1"), Death("van-1", EPOCH, True).encode()) == Presence("van-1")
+    huge = judge(topics.death("van-1"), bytes(MESSAGE_BYTES_MAX + 1))
+    assert isinstance(huge, Refuse)
+    assert huge.reason == "oversize"
 
 
 @given(st.text(max_size=60), st.binary(max_size=200))

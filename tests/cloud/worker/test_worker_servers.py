@@ -97,7 +97,6 @@ def test_bundles_become_points_and_poison_dead_letters(
 
 
 KILLED_AT = {
-    "before the write": at("_store", before=KILL),
     "after the write": at("_publish_ledger", before=KILL),
     "after the ledger": at("_publish_ledger", after=KILL),
     "before the commit": at("deliver", after=KILL),
@@ -164,7 +163,7 @@ def test_an_outage_of_the_database_is_waited_out_and_sigterm_ends_the_wait(
     worker_run: Callable[..., Any], bench: Any, influx_double: Any
 ) -> None:
     run = worker_run(
-        influx={"url": influx_double.url, "bucket": "vantel"}, worker={"stalled_after_s": 3.0, "commit_interval_s": 0.2}
+        influx={"url": influx_double.url, "bucket": "vantel"}, worker={"stalled_after_s": 2.0, "commit_interval_s": 0.2}
     )
     run.publish(
         bench.record("out-1", [bench.birth("out-1", 0)], P0),
@@ -173,7 +172,7 @@ def test_an_outage_of_the_database_is_waited_out_and_sigterm_ends_the_wait(
     influx_double.always = lambda _: (503, {}, "starting")
     run.start()
     run.wait(lambda: len(influx_double.bodies) > 3)
-    time.sleep(4.0)
+    time.sleep(3.0)
     assert run.process.running, "an honest wait is no stall"
     before = run.lag()
     influx_double.always = lambda _: time.sleep(12)
@@ -247,10 +246,11 @@ def test_redrive_by_hand_takes_what_it_is_asked_for(worker_run: Callable[..., An
 
 
 def test_two_workers_share_and_take_over_without_loss_or_double(
-    worker_run: Callable[..., Any], bench: Any, tmp_path: Path
+    worker_run: Callable[..., Any], bench: Any
 ) -> None:
     run = worker_run()
     vans = [f"share-{number}" for number in range(8)]
+    run.publish(Outgoing(CATALOG, f"{bench.catalog.hash:016x}".encode(), bench.catalog.encode()))
     run.publish(*[bench.record(van, [bench.birth(van, 0)], P0) for van in vans])
     run.start()
     first = run.process

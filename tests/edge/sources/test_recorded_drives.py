@@ -222,6 +222,16 @@ def test_map_gives_catalog_names_and_units(data: Path, play: Any, rav4_expected:
     assert played.of("Vehicle.Speed") == expected
 
 
+def test_map_may_name_a_signal_that_the_recording_lacks(data: Path, play: Any) -> None:
+    mapping = {
+        "SPEED.SPEED": "Vehicle.Speed",
+        "PCS_HUD.FCW": "Vehicle.ADAS.ObstacleDetection.Front.Center.Distance",
+    }
+    names = {signal.name for signal in play([{**rav4(data), "map": mapping}]).source.signals()}
+    assert "Vehicle.Speed" in names
+    assert not names & {"Vehicle.ADAS.ObstacleDetection.Front.Center.Distance", "can0.SPEED.SPEED"}
+
+
 @pytest.mark.parametrize(
     ("mapping", "words"),
     [
