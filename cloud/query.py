@@ -7,7 +7,6 @@ is a ValueError; what the network does raises OSError (URLError among it).
 from __future__ import annotations
 
 import json
-import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -47,9 +46,12 @@ class InfluxQuery:
     def __init__(self, influx: InfluxSection, timeout_s: float = 60.0) -> None:
         """ConnectionRefused when the settings do not allow or do not make possible the connection."""
         self._influx, self._timeout_s = influx, timeout_s
-        self._context: ssl.SSLContext | None = None
+        # the sink's client takes no proxy from the environment, so reads take none either
+        doors: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
         if check_url("influx", influx.url, influx.plaintext):
-            self._context = tls_context("influx", influx.ca_file, influx.certificate_file, influx.key_file)
+            context = tls_context("influx", influx.ca_file, influx.certificate_file, influx.key_file)
+            doors.append(urllib.request.HTTPSHandler(context=context))
+        self._opener = urllib.request.build_opener(*doors)
         self._headers = {"Accept": "application/json"}
         if influx.token_file:
             self._headers["Authorization"] = f"Token {read_secret(influx.token_file, 'influx.token_file')}"
@@ -60,7 +62,7 @@ class InfluxQuery:
         address = f"{self._influx.url.rstrip('/')}/query"
         request = urllib.request.Request(address, form, self._headers)  # noqa: S310 - check_url allows http(s) only
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout_s, context=self._context) as reply:  # noqa: S310
+            with self._opener.open(request, timeout=self._timeout_s) as reply:
                 answer = json.loads(reply.read())
         except urllib.error.HTTPError as cause:
             said = cause.read(2000).decode(errors="replace")

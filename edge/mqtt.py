@@ -132,7 +132,7 @@ class Link:
 
     @property
     def up(self) -> bool:
-        """The broker accepted us and the connection stands."""
+        """The broker accepted us and our subscriptions, and the connection stands."""
         return self._connected and not self._end
 
     @property
@@ -263,8 +263,8 @@ class Link:
         if getattr(got, "MaximumQoS", 1) < 1:
             self._fail("refused: the broker takes QoS 0 only; allow QoS 1 there")
             return
+        # Not up before the SUBACK: what is sent down until then would find no subscriber in a new session.
         client.subscribe([(topic, paho.SubscribeOptions(qos=1)) for topic in self._leaf_of])
-        self._connected = True
 
     def _on_disconnect(
         self, _client: object, _data: object, flags: paho.DisconnectFlags, reason: ReasonCode, _got: object
@@ -289,3 +289,4 @@ class Link:
     ) -> None:
         refused = zip(self._leaf_of, reasons, strict=False)
         self.refused_topics += [f"{topic}: {reason}" for topic, reason in refused if reason.is_failure]
+        self._connected = True

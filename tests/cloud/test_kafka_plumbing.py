@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud import kafka, topics
+from cloud import compacted, kafka, topics
 from cloud.compacted import CompactedTopic
 from cloud.kafka import KafkaUnavailable
 from cloud.provision import provision_topics, topic_config
@@ -100,6 +100,36 @@ def test_compacted_topic_is_read_whole_then_followed_through_a_restart(
         finally:
             await kafka.abandon(producer)
             await reader.close()
+
+    asyncio.run(body())
+
+
+def test_the_reader_outlives_a_silence_that_ends_its_consumer(
+    settings: CloudSettings, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compacted, "PROBE_PERIOD_S", 0.1)
+    monkeypatch.setattr(kafka, "REQUEST_S_MAX", 1.0)
+
+    async def body() -> None:
+        await provision_topics(settings)
+        seen: list[tuple[str, bytes | None]] = []
+        reader = CompactedTopic(settings.kafka, topics.LAST, lambda key, value: seen.append((key, value)))
+        stop = asyncio.Event()
+        await reader.catch_up()
+        tail = asyncio.create_task(reader.tail(stop))
+        first = reader._consumer
+        stack.pause("kafka")
+        try:
+            await until(lambda: reader._consumer is not first)
+        finally:
+            stack.resume("kafka")
+        producer = await kafka.open_producer(settings.kafka, "test")
+        await producer.send_and_wait(topics.LAST, b"after", b"silence")
+        await until(lambda: seen == [("silence", b"after")])
+        stop.set()
+        await asyncio.wait_for(tail, 5)
+        await kafka.abandon(producer)
+        await reader.close()
 
     asyncio.run(body())
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
+from cloud.query import InfluxQuery
 from vantel_rig.cloud_side import PROGRAMS, CloudSide
 from vantel_rig.drives import drive
 from vantel_rig.events import Events
@@ -129,6 +130,7 @@ class Demo:
         events = Events(cloud.settings.influx)
         watch = LatencyWatch(events, vans, MARK)
         watch.start()
+        threading.Thread(target=self._tell_first_point, args=(cloud,), daemon=True).start()
         self._say("running" + ("; Ctrl-C ends it" if self._options.seconds is None else ""))
         self._watch_rates(cloud, vans)
         self._say("stopping: sources off, waiting for spool and Kafka to drain")
@@ -141,6 +143,17 @@ class Demo:
         if self._options.report is not None:
             self._options.report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         return print_ledger(self._console, report)
+
+    def _tell_first_point(self, cloud: CloudSide) -> None:
+        """One line when the first point can be read back."""
+        query = InfluxQuery(cloud.settings.influx)
+        while not self._stop.wait(0.2):
+            try:
+                if query.count_points():
+                    self._say("the first point is in InfluxDB")
+                    return
+            except (OSError, ValueError):
+                continue
 
     def _watch_rates(self, cloud: CloudSide, vans: list[Van]) -> None:
         """A line a second until time is up, Ctrl-C, or a process that ended."""

@@ -66,11 +66,11 @@ class Van:
 
     def stop(self) -> int | None:
         """SIGTERM; the agent seals and leaves. Returns its exit code."""
-        return self._running().stop(STOP_S_MAX)
+        return self.process.stop(STOP_S_MAX)
 
     def kill(self) -> None:
         """SIGKILL."""
-        self._running().kill()
+        self.process.kill()
 
     def restart(self) -> None:
         """Start again after kill or stop, with the same settings and state."""
@@ -78,12 +78,12 @@ class Van:
 
     def drain(self, timeout_s: float) -> bool:
         """Stop collecting, wait until the cloud has everything; False when that took longer than timeout_s."""
-        self._running().send_signal(signal.SIGUSR1)
+        self.process.send_signal(signal.SIGUSR1)
         return self.wait_exit(timeout_s)
 
     def wait_exit(self, timeout_s: float) -> bool:
         """Wait until the agent has left by itself."""
-        return self._running().wait(timeout_s) is not None
+        return self.process.wait(timeout_s) is not None
 
     @property
     def alive(self) -> bool:
@@ -143,7 +143,9 @@ class Van:
             return "(no log)"
         return "\n".join(self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
-    def _running(self) -> Process:
+    @property
+    def process(self) -> Process:
+        """The agent's process; RuntimeError before the first start."""
         if self._process is None:
             raise RuntimeError(f"van {self.id} was never started")
         return self._process

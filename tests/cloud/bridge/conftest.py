@@ -158,7 +158,7 @@ def side(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clo
     cloud = CloudSide(
         stack,
         tmp_path_factory.mktemp("cloud"),
-        bridge={"rebirth_period_s": 1.0, "ack_s_max": 1.0},
+        bridge={"rebirth_period_s": 1.0, "ack_s_max": 3.0},
         mqtt={"receive_maximum": 100, "backoff_s_max": 2.0},
     )
     cloud.provision()

@@ -229,7 +229,9 @@ class InfluxDouble:
             self.kinds.update(kinds)
             self.points.setdefault((measurement, *sorted(tags.items()), t_ns), {}).update(fields)
         if dropped:
-            text = f"failure writing points to database: partial write: field type conflict: dropped={dropped}"
+            text = (
+                f"failure writing points to database: partial write: field type conflict: dropped={dropped}"
+            )
             return 422, {}, json.dumps({"code": "unprocessable entity", "message": text})
         return 204, {}, ""
 
@@ -334,7 +336,9 @@ class WorkerRun:
         return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
 
     def metrics(self) -> str:
-        port = self.wait(lambda: [p for p in self.tail().split("127.0.0.1:") if "/healthz" in p])[0].split("/")[0]
+        port = self.wait(lambda: [p for p in self.tail().split("127.0.0.1:") if "/healthz" in p])[0].split(
+            "/"
+        )[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             return str(answer.read().decode())
 

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.accounts import VAN_STREAMS_MAX, Books, CloudAccount, Settled, VanAccount, merge_class_accounts, van_key
+from cloud.accounts import (
+    VAN_STREAMS_MAX,
+    Books,
+    CloudAccount,
+    Settled,
+    VanAccount,
+    merge_class_accounts,
+    van_key,
+)
 from cloud.ledger import VanReport, join, join_stream
 from vantel.envelope import EnvelopeError
 from vantel.identity import DeliveryClass, Epoch, StreamKey
@@ -21,7 +29,9 @@ from vantel.payloads import ClassAccount, Eviction
 P1 = DeliveryClass.P1
 EPOCH = Epoch(1, 2)
 STREAM = StreamKey("van-1", EPOCH, P1)
-DELIVERIES = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["", "codec", "catalog_unknown"])), max_size=40)
+DELIVERIES = st.lists(
+    st.tuples(st.integers(0, 12), st.sampled_from(["", "codec", "catalog_unknown"])), max_size=40
+)
 
 
 def settle(deliveries: list[tuple[int, str]]) -> CloudAccount:
@@ -42,12 +52,16 @@ def test_deliveries_are_counted_once_and_stored_wins(deliveries: list[tuple[int,
     for reason in ("codec", "catalog_unknown"):
         wanted = IntervalSet((seq, seq) for seq, said in last_reason.items() if said == reason)
         assert account.rejected.get(reason, IntervalSet()) == wanted
-    after = [at for at, (seq, _) in enumerate(deliveries) if any(s == seq and not r for s, r in deliveries[:at])]
+    after = [
+        at for at, (seq, _) in enumerate(deliveries) if any(s == seq and not r for s, r in deliveries[:at])
+    ]
     assert account.duplicates == len(after)
 
 
 @given(one=DELIVERIES, other=DELIVERIES)
-def test_merging_records_in_any_order_gives_the_same(one: list[tuple[int, str]], other: list[tuple[int, str]]) -> None:
+def test_merging_records_in_any_order_gives_the_same(
+    one: list[tuple[int, str]], other: list[tuple[int, str]]
+) -> None:
     left, right = settle(one), settle(other)
     left.merge(settle(other))
     right.merge(settle(one))
@@ -103,7 +117,14 @@ def test_a_sheet_counts_an_envelope_where_it_is_best_known() -> None:
     cloud = CloudAccount(STREAM, IntervalSet([(0, 4)]), {"codec": IntervalSet([(5, 5)])}, points=50)
     account = class_account(12, [(0, 8)], Eviction(4, 4, "quota"), Eviction(10, 10, "quota"))
     row, residual = join_stream(account, IntervalSet([(8, 9)]), cloud, IntervalSet([(5, 8)]))
-    assert (row.produced, row.stored, row.rejected, row.in_kafka, row.spooled, row.evicted) == (12, 5, 1, 3, 1, 1)
+    assert (row.produced, row.stored, row.rejected, row.in_kafka, row.spooled, row.evicted) == (
+        12,
+        5,
+        1,
+        3,
+        1,
+        1,
+    )
     assert (row.residual, list(residual)) == (1, [(11, 11)])
     assert row.evicted_by_reason == {"quota": 1}
     assert row.rejected_by_reason == {"codec": 1}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cloud.accounts import Books, CloudAccount
+from cloud.ack_queue import AckQueue
 from cloud.core import Digest
 from cloud.delivery import Delivery, Outgoing, Record
 from cloud.influx import InfluxWriter
@@ -107,7 +108,9 @@ def test_poison_goes_alone_and_whole_to_the_dead_letters(desk: Desk, bench: Any)
 
 
 def test_a_refused_line_is_a_dead_letter_and_its_envelope_counts_as_stored(desk: Desk, bench: Any) -> None:
-    desk.double.always = lambda body: (400, {}, "unable to parse") if b" 1700000000030000000" in body else None
+    desk.double.always = lambda body: (
+        (400, {}, "unable to parse") if b" 1700000000030000000" in body else None
+    )
     desk.deliver(record(bench, bench.speeds(VAN, 0), bench.speeds(VAN, 1)))
     account = desk.account(bench)
     assert account.stored == IntervalSet([(0, 1)])
@@ -222,10 +225,11 @@ def test_events_are_acked_in_order_after_all_are_delivered_and_not_when_cancelle
         runtime = Runtime(CloudSettings())
         gate = asyncio.Event()
 
-        async def wait(_: Any) -> None:
+        async def wait(_: Any) -> list[Any]:
             await gate.wait()
+            return []
 
-        runtime.delivery.deliver = wait  # type: ignore[method-assign]
+        runtime.delivery.take = wait  # type: ignore[method-assign]
         cancelled = asyncio.create_task(runtime.handle(events))
         await asyncio.sleep(0.05)
         cancelled.cancel()
@@ -240,6 +244,85 @@ def test_events_are_acked_in_order_after_all_are_delivered_and_not_when_cancelle
 
     asyncio.run(run())
     assert acked == [0, 1, 2, 3, 4]
+
+
+def test_acks_wait_for_the_batches_before_them_and_never_pass_a_failure() -> None:
+    acked: list[int] = []
+
+    async def run() -> None:
+        queue, never = AckQueue(), asyncio.Event()
+        gate, failing = asyncio.Event(), asyncio.Event()
+
+        async def fail() -> None:
+            await failing.wait()
+            raise RuntimeError("a bug")
+
+        first, third = asyncio.create_task(_wait(gate)), asyncio.create_task(fail())
+        await queue.add([OneEvent(0, acked)], first, never, 10)
+        await queue.add([OneEvent(1, acked), OneEvent(2, acked)], None, never, 10)
+        assert acked == []
+        gate.set()
+        await asyncio.sleep(0.01)
+        assert acked == [0, 1, 2]
+        await queue.add([OneEvent(3, acked)], third, never, 10)
+        await queue.add([OneEvent(4, acked)], None, never, 10)
+        failing.set()
+        await asyncio.wait({third})
+        await asyncio.sleep(0.01)
+        assert isinstance(third.exception(), RuntimeError)
+        assert acked == [0, 1, 2]
+
+    asyncio.run(run())
+
+
+async def _wait(gate: asyncio.Event) -> None:
+    await gate.wait()
+
+
+def test_at_its_bound_the_queue_of_acks_ends_the_wait_of_its_front() -> None:
+    acked: list[int] = []
+
+    async def run() -> None:
+        queue, give_up = AckQueue(held_bytes_max=100), asyncio.Event()
+        await queue.add([OneEvent(0, acked)], asyncio.create_task(_wait(give_up)), give_up, 60)
+        assert not give_up.is_set()
+        await asyncio.wait_for(queue.add([OneEvent(1, acked)], None, asyncio.Event(), 60), 5)
+        assert (acked, queue.held_bytes) == ([0, 1], 0)
+
+    asyncio.run(run())
+
+
+def test_the_last_ledger_record_of_an_account_is_its_newest(influx_double: Any, bench: Any) -> None:
+    desk = Desk(influx_double, bench)
+    naps_s = iter([0.3, 0.0])
+
+    async def slow_first(records: Sequence[Outgoing]) -> None:
+        await asyncio.sleep(next(naps_s))
+        desk.sent.extend(records)
+
+    desk.delivery._publish = slow_first
+
+    async def run() -> None:
+        first = asyncio.create_task(desk.delivery.take([record(bench, bench.speeds(VAN, 0))]))
+        await asyncio.sleep(0.1)
+        await asyncio.gather(first, desk.delivery.take([record(bench, bench.speeds(VAN, 1))]))
+
+    asyncio.run(run())
+    assert CloudAccount.decode(desk.sent[-1].value).stored == IntervalSet([(0, 1)])
+
+
+def test_giving_up_refuses_what_waits_at_once(influx_double: Any, bench: Any) -> None:
+    desk = Desk(influx_double, bench, wait_s_max=1000.0)
+
+    async def run() -> None:
+        waiting = await desk.delivery.take([record(bench, bench.speeds(VAN, 0, catalog_hash=99))])
+        assert (len(waiting), desk.letters()) == (1, [])
+        give_up = asyncio.Event()
+        give_up.set()
+        await asyncio.wait_for(desk.delivery.outlast(waiting, give_up), 5)
+
+    asyncio.run(run())
+    assert [letter.reason for letter in desk.letters()] == ["catalog_unknown"]
 
 
 def test_progress_tells_a_stall_from_a_wait_and_from_idleness() -> None:

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from cloud.lines import TEXT_BYTES_MAX, FieldColumn, encode_columns, encode_point, field_text
 from vantel.catalog import SIGNAL_NAME
 
-FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+FIXTURE = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150
+)
 NAMES = st.from_regex(SIGNAL_NAME, fullmatch=True).filter(lambda name: len(name) < 60)
 FLOATS = st.lists(st.floats(), min_size=1, max_size=30)
 TEXTS = st.lists(st.text(max_size=20), min_size=1, max_size=30)
@@ -33,7 +35,11 @@ def column(group: str, name: str, values: list[Any], step: int) -> FieldColumn:
 def same(read: Any, given_value: Any) -> bool:
     """Equal to the last bit, and of one type."""
     if isinstance(given_value, float):
-        return isinstance(read, float) and math.copysign(1, read) == math.copysign(1, given_value) and read == given_value
+        return (
+            isinstance(read, float)
+            and math.copysign(1, read) == math.copysign(1, given_value)
+            and read == given_value
+        )
     return type(read) is type(given_value) and read == given_value
 
 
@@ -68,7 +74,9 @@ def test_what_is_read_back_is_what_was_given(reader: Any, columns: dict[str, tup
 
 @FIXTURE
 @given(columns=COLUMNS, seed=st.integers(0, 99))
-def test_lines_do_not_depend_on_the_order_of_columns(columns: dict[str, tuple[str, list[Any]]], seed: int) -> None:
+def test_lines_do_not_depend_on_the_order_of_columns(
+    columns: dict[str, tuple[str, list[Any]]], seed: int
+) -> None:
     given_columns = [column(g, n, v, 10) for n, (g, v) in columns.items()]
     shuffled = random.Random(seed).sample(given_columns, len(given_columns))
     assert encode_columns("m", "v", given_columns) == encode_columns("m", "v", shuffled)

@@ -151,7 +151,7 @@ def test_a_body_that_is_too_large_is_split(influx_double: Any) -> None:
 
 def test_a_reset_under_a_large_body_splits_it(influx_double: Any) -> None:
     influx_double.reset_above_bytes = 150_000
-    lines = [line.replace(b"a=", b"t=\"" + b"x" * 5000 + b'",a=') for line in GOOD]
+    lines = [line.replace(b"a=", b't="' + b"x" * 5000 + b'",a=') for line in GOOD]
     refusals, sink = write(section(influx_double.url), lines)
     assert refusals == []
     assert influx_double.count() == 80
@@ -173,7 +173,7 @@ def test_a_500_for_everything_refuses_nothing(influx_double: Any) -> None:
 
 
 def test_a_line_above_the_bound_goes_alone(influx_double: Any) -> None:
-    long = GOOD[0].replace(b"a=", b"t=\"" + b"x" * 3000 + b'",a=')
+    long = GOOD[0].replace(b"a=", b't="' + b"x" * 3000 + b'",a=')
     refusals, sink = write(section(influx_double.url, bytes_max=1000), [GOOD[1], long, GOOD[2]])
     assert refusals == []
     assert sink.state.requests == 3

@@ -29,7 +29,9 @@ from vantel.intervals import IntervalSet
 from vantel.payloads import ClassAccount, Eviction, Fidelity, Health, Tombstone
 
 VAN = "van-1"
-FIXTURE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
+FIXTURE = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100
+)
 
 
 def book(bench: Any, wait_s_max: float = 60.0) -> CatalogBook:
@@ -99,7 +101,9 @@ def test_arbitrary_bytes_are_refused_never_raised(bench: Any, data: bytes) -> No
 
 @FIXTURE
 @given(data=st.binary(max_size=60), kind=st.sampled_from(PayloadKind))
-def test_arbitrary_payloads_in_sound_envelopes_never_raise(bench: Any, data: bytes, kind: PayloadKind) -> None:
+def test_arbitrary_payloads_in_sound_envelopes_never_raise(
+    bench: Any, data: bytes, kind: PayloadKind
+) -> None:
     found = judged(bench, bench.message(VAN, 1, kind, data, catalog_hash=bench.catalog.hash))
     assert found.outcome == ACCEPT or isinstance(found.outcome, Reject)
 
@@ -149,13 +153,21 @@ def test_epoch_and_seq_stand_in_no_point(bench: Any) -> None:
     speed = bench.id("can0.Motion.Speed")
     payload = bench.batch([Column(speed, t(4), np.arange(4.0))])
     one = judged(bench, bench.message(VAN, 1, PayloadKind.BATCH, payload))
-    other = judged(bench, bench.message(VAN, 99, PayloadKind.BATCH, payload, epoch=bench.epoch._replace(counter=9)))
+    other = judged(
+        bench, bench.message(VAN, 99, PayloadKind.BATCH, payload, epoch=bench.epoch._replace(counter=9))
+    )
     assert one.lines == other.lines
     assert one.points == 4
 
 
 def test_full_fidelity_keeps_every_sample_at_its_time(bench: Any, reader: Any) -> None:
-    names = ["can0.Motion.Speed", "can0.Motion.Gear", "can0.Doors.Open", "can0.Text, odd=name", "can0.Motion.Count"]
+    names = [
+        "can0.Motion.Speed",
+        "can0.Motion.Gear",
+        "can0.Doors.Open",
+        "can0.Text, odd=name",
+        "can0.Motion.Count",
+    ]
     values = [
         np.array([1.5, math.nan, 3.25]), np.array([0, 2, 9], np.uint16), np.array([True, True, False]),
         np.array(["a", 'q"\\', "c,d e"], object), np.array([1, 2, 2**63], np.uint64),
@@ -184,7 +196,11 @@ def reference(signal: Signal, column: Column, offset_ns: int) -> dict[tuple[str,
         numbers = [(at, value) for at, value in samples if math.isfinite(value)]
         if numbers:
             last_t, last = numbers[-1]
-            for suffix, value in (("", last), (".min", min(v for _, v in numbers)), (".max", max(v for _, v in numbers))):
+            for suffix, value in (
+                ("", last),
+                (".min", min(v for _, v in numbers)),
+                (".max", max(v for _, v in numbers)),
+            ):
                 points[signal.name + suffix, last_t + offset_ns] = value
         return points
     before: Any = None
@@ -235,7 +251,9 @@ def test_a_rollup_equals_the_slow_way_in_any_order_of_columns(
         expected |= reference(signal, column, 1000)
     assert found == expected
     assert left_out == sum(
-        int((~np.isfinite(column.values)).sum()) for signal, column in columns if signal.type is SignalType.FLOAT64
+        int((~np.isfinite(column.values)).sum())
+        for signal, column in columns
+        if signal.type is SignalType.FLOAT64
     )
 
 
@@ -262,7 +280,9 @@ def test_events_of_one_instant_do_not_overwrite_one_another() -> None:
 
 
 def test_health_gives_gauges_and_the_account_of_the_van(bench: Any, reader: Any) -> None:
-    account = ClassAccount(bench.epoch, DeliveryClass.P1, 9, IntervalSet([(0, 3)]), (Eviction(4, 5, "quota"),))
+    account = ClassAccount(
+        bench.epoch, DeliveryClass.P1, 9, IntervalSet([(0, 3)]), (Eviction(4, 5, "quota"),)
+    )
     health = Health(5, (account,), 77, {"queue_full": 2}, {"cpu_percent": 3.5, "bad": math.nan})
     found = judged(bench, bench.message(VAN, 1, PayloadKind.HEALTH, health.encode()))
     measurement, _, fields, t_ns = reader(found.lines[0].text)

@@ -51,7 +51,8 @@ def at(step: str, before: str = "", after: str = "") -> str:
     return (
         f"original = Delivery.{step}\n"
         f"async def changed(self, *arguments):\n    {before or 'pass'}\n"
-        f"    await original(self, *arguments)\n    {after or 'pass'}\nDelivery.{step} = changed"
+        f"    result = await original(self, *arguments)\n    {after or 'pass'}\n    return result\n"
+        f"Delivery.{step} = changed"
     )
 
 
@@ -98,8 +99,7 @@ def test_bundles_become_points_and_poison_dead_letters(
 
 KILLED_AT = {
     "after the write": at("_publish_ledger", before=KILL),
-    "after the ledger": at("_publish_ledger", after=KILL),
-    "before the commit": at("deliver", after=KILL),
+    "before the commit": at("take", after=KILL),
 }
 
 
@@ -144,7 +144,9 @@ def test_a_stuck_worker_is_ended_by_its_watchdog(
 ) -> None:
     run = worker_run(worker={"stalled_after_s": 2.0})
     run.publish(bench.record("stuck-1", [bench.birth("stuck-1", 0)], P0))
-    fault = "import asyncio\nasync def hang(self, records):\n    await asyncio.sleep(3600)\nDelivery.deliver = hang"
+    fault = (
+        "import asyncio\nasync def hang(self, records):\n    await asyncio.sleep(3600)\nDelivery.take = hang"
+    )
     run.start(faulty(tmp_path, fault))
     assert exit_code(run) == 75
     assert "no commit for" in run.tail()
@@ -155,7 +157,7 @@ def test_a_blocked_event_loop_is_ended_by_the_watchdog(
 ) -> None:
     run = worker_run(worker={"stalled_after_s": 2.0})
     run.publish(bench.record("stuck-2", [bench.birth("stuck-2", 0)], P0))
-    run.start(faulty(tmp_path, at("deliver", before="time.sleep(60)")))
+    run.start(faulty(tmp_path, at("take", before="time.sleep(60)")))
     assert exit_code(run) == 75
 
 
@@ -163,7 +165,8 @@ def test_an_outage_of_the_database_is_waited_out_and_sigterm_ends_the_wait(
     worker_run: Callable[..., Any], bench: Any, influx_double: Any
 ) -> None:
     run = worker_run(
-        influx={"url": influx_double.url, "bucket": "vantel"}, worker={"stalled_after_s": 2.0, "commit_interval_s": 0.2}
+        influx={"url": influx_double.url, "bucket": "vantel"},
+        worker={"stalled_after_s": 2.0, "commit_interval_s": 0.2},
     )
     run.publish(
         bench.record("out-1", [bench.birth("out-1", 0)], P0),
@@ -229,12 +232,37 @@ def test_a_late_catalog_drives_its_dead_letters_in_again(
     assert run.query.count_points_by_van()[van] == 60
 
 
+def test_a_message_that_waits_for_its_catalog_holds_nobody_up(
+    worker_run: Callable[..., Any], bench: Any
+) -> None:
+    run = worker_run(worker={"catalog_wait_s_max": 60.0})
+    run.publish(Outgoing(CATALOG, f"{bench.catalog.hash:016x}".encode(), bench.catalog.encode()))
+    known, bench.catalog = bench.catalog, own_catalog("Waits")
+    late = bench.catalog
+    run.publish(bench.record("wait-1", [bench.speeds("wait-1", 0)]))
+    run.start()
+    run.wait(lambda: "worker started" in run.tail())
+    time.sleep(1.0)
+    bench.catalog = known
+    run.publish(*[bench.record(van, [bench.speeds(van, 1)]) for van in ("wait-1", "wait-2", "wait-3")])
+    run.wait(lambda: sum(run.query.count_points_by_van().get(f"wait-{n}", 0) for n in (1, 2, 3)) == 60, 10.0)
+    time.sleep(0.5)
+    assert run.lag() > 0, "no commit may pass the message that waits"
+    run.process.kill()
+    run.start()
+    run.wait(lambda: "worker started" in run.tail().split("health and metrics")[-1])
+    run.publish(Outgoing(CATALOG, f"{late.hash:016x}".encode(), late.encode()))
+    run.drained()
+    sheet = run.sheet()
+    assert [(sheet.vans[f"wait-{n}"].stored, sheet.vans[f"wait-{n}"].points) for n in (1, 2, 3)] == [
+        (2, 40), (1, 20), (1, 20),
+    ]  # fmt: skip
+
+
 def test_redrive_by_hand_takes_what_it_is_asked_for(worker_run: Callable[..., Any], bench: Any) -> None:
     bench.catalog = own_catalog("ByHand")
     run = worker_run()
-    run.publish(
-        *[bench.record(van, [bench.speeds(van, 0), b"rubbish"]) for van in ("hand-1", "hand-2")]
-    )
+    run.publish(*[bench.record(van, [bench.speeds(van, 0), b"rubbish"]) for van in ("hand-1", "hand-2")])
     run.start().drained()
     counts = asyncio.run(redrive(run.settings, reason="truncated", van="hand-1"))
     assert counts == {"letters": 0, "driven": 0, "no_way_back": 0}
