@@ -81,9 +81,15 @@ def worker(config: Config = None) -> None:
 def provision(config: Config = None) -> None:
     """Create the Kafka topics; run again at will."""
     settings = _load(config)
-    from cloud.provision import provision_topics
+    from cloud.connection import ConnectionRefused
+    from cloud.kafka import KafkaUnavailable
+    from cloud.provision import ProvisionError, provision_topics
 
-    created = asyncio.run(provision_topics(settings))
+    try:
+        created = asyncio.run(provision_topics(settings))
+    except (ProvisionError, KafkaUnavailable, ConnectionRefused) as cause:
+        print(f"vantel-cloud provision: {cause}", file=sys.stderr)
+        raise typer.Exit(EXIT_CHECK_FAILED) from None
     print("created: " + ", ".join(created) if created else "all topics exist")
 
 
@@ -95,9 +101,14 @@ def redrive(
 ) -> None:
     """Drive dead letters in again; what is still bad becomes a dead letter again."""
     settings = _load(config)
+    from cloud.kafka import KafkaUnavailable
     from cloud.redrive import redrive as drive
 
-    print(json.dumps(asyncio.run(drive(settings, reason=reason, van=van))))
+    try:
+        print(json.dumps(asyncio.run(drive(settings, reason=reason, van=van))))
+    except KafkaUnavailable as cause:
+        print(f"vantel-cloud redrive: {cause}", file=sys.stderr)
+        raise typer.Exit(EXIT_CHECK_FAILED) from None
 
 
 @app.command(epilog="Example: vantel-cloud settings --config cloud.toml --json")

@@ -217,7 +217,10 @@ class Books:
         mine = self.vans.setdefault(report.van, VanAccount(report.van))
         mine.merge(report)
 
-    def is_stored(self, stream: StreamKey, seq: int) -> bool:
-        """Whether the points of an envelope are written."""
+    def is_settled_beyond(self, reason: str, stream: StreamKey, seq: int) -> bool:
+        """Whether an envelope was stored, or rejected for another reason than this one."""
         account = self.clouds.get(stream)
-        return account is not None and seq in account.stored
+        if account is None:
+            return False
+        others = (seqs for other, seqs in account.rejected.items() if other != reason)
+        return seq in account.stored or any(seq in seqs for seqs in others)

@@ -1,6 +1,6 @@
 """Dead letters that were refused for want of a catalog, driven in again by themselves when it comes.
 
-At the start the dead-letter topic is read once: letters whose catalog is known by now and whose envelope is not stored
+At the start the dead-letter topic is read once: letters whose catalog is known by now and whose envelope still waits
 go in again, the other hashes are remembered. Later a catalog that comes late starts one pass for its hash. Several
 workers may do so at once; duplicates change nothing.
 """
@@ -68,18 +68,18 @@ class LateCatalogs:
         return (
             letter.reason == CATALOG_UNKNOWN
             and letter.catalog_hash in self._driving
-            and not self._is_stored(letter)
+            and not self._is_past(letter)
         )
 
     def _remember(self, letter: DeadLetter) -> bool:
         """First pass: drives nothing in itself; a hash whose catalog is known asks for a pass of its own."""
-        if letter.reason == CATALOG_UNKNOWN and not self._is_stored(letter):
+        if letter.reason == CATALOG_UNKNOWN and not self._is_past(letter):
             self._delivery.remember_letter(letter.catalog_hash)
         return False
 
-    def _is_stored(self, letter: DeadLetter) -> bool:
+    def _is_past(self, letter: DeadLetter) -> bool:
         try:
             envelope, _ = open_message(letter.message)
         except EnvelopeError:
             return True
-        return self._books.is_stored(envelope.stream, envelope.seq)
+        return self._books.is_settled_beyond(CATALOG_UNKNOWN, envelope.stream, envelope.seq)

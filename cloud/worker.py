@@ -247,8 +247,8 @@ def _credentials(faust: Any, kafka: KafkaSection) -> Any:
 
 def run_worker(settings: CloudSettings) -> int:
     """Run until SIGTERM or SIGINT; the exit code. ConnectionRefused for settings that cannot work."""
-    with tempfile.TemporaryDirectory(prefix="vantel-worker-") as folder:
-        return asyncio.run(_run(settings, Path(folder)))
+    # Faust insists on a folder, without tables it stays empty; one name for ever leaves nothing behind after a kill
+    return asyncio.run(_run(settings, Path(tempfile.gettempdir()) / f"vantel-worker-{os.getuid()}"))
 
 
 async def _run(settings: CloudSettings, folder: Path) -> int:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import structlog
-from vantel.catalog import Catalog, Signal, assemble
 
 from edge import sources
 from edge.births import Births
@@ -29,6 +28,7 @@ from edge.settings import EdgeSettings, ReplaySource
 from edge.spool import Spool
 from edge.status import write_status
 from edge.uplink_thread import Uplink
+from vantel.catalog import Catalog, Signal, assemble
 from vantel.envelope import ClockStamp, EnvelopeError
 from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Health

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
-from vantel.catalog import Catalog, CatalogError
 
 from edge.queues import Outgoing
+from vantel.catalog import Catalog, CatalogError
 from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Birth
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from vantel.catalog import Signal
 
 TEXTS_MAX = 65_536

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vantel.catalog import Catalog
-
 from edge.batcher import Batcher, ClosedBatch
 from edge.detector import Detector
 from edge.faults import FaultInjector
@@ -20,6 +18,7 @@ from edge.queues import Outgoing
 from edge.rings import Rings
 from edge.settings import EdgeSettings
 from vantel import codec
+from vantel.catalog import Catalog
 from vantel.columns import Column
 from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Batch, CoordinateSystem, Event

@@ -157,7 +157,9 @@ class Bridge:
                 ready.result()
             except (KafkaUnavailable, kafka.KafkaError, OSError) as cause:
                 self._kafka_problem = str(cause)
-                _log.warning("waiting for Kafka", cause=str(cause))
+                held = self._seldom.allow(f"kafka {cause}")
+                if held is not None:
+                    _log.warning("waiting for Kafka", cause=str(cause), held=held)
                 await pause(stop, random.uniform(0.1, KAFKA_RETRY_S))
             else:
                 self._kafka_problem = ""

@@ -1,6 +1,7 @@
 """vantel: the command for people who want to see the whole pipe: demo and ledger.
 
-Exit codes: 0 done and balanced, 1 the ledger does not balance or points are missing, 2 wrong usage, 78 settings.
+Exit codes: 0 done and balanced, 1 the ledger does not balance or points are missing, 2 wrong usage,
+65 an end of the account cannot be read, 78 settings.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def _group() -> None:
 @app.command(epilog="Example: ./demo --seconds 30 --vans 3 --headless --report report.json --speed 10")
 def demo(
     seconds: Annotated[
-        float | None, typer.Option(min=5.0, help="run this long; default: until Ctrl-C")
+        float | None, typer.Option(min=10.0, help="run this long; default: until Ctrl-C")
     ] = None,
     vans: Annotated[int, typer.Option(min=1, max=50, help="number of vans")] = 3,
     headless: Annotated[bool, typer.Option("--headless", help="plain lines, no terminal control")] = False,
@@ -51,6 +52,8 @@ def ledger(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON for programs")] = False,
 ) -> None:
     """Join both ends of the account: what was produced, and where every envelope is now."""
+    from cloud.connection import ConnectionRefused
+    from cloud.kafka import KafkaUnavailable
     from cloud.settings import SettingsError, load
     from vantel_rig.report import join_ledger, print_ledger
 
@@ -59,7 +62,11 @@ def ledger(
     except SettingsError as cause:
         print(cause, file=sys.stderr)
         raise typer.Exit(78) from None
-    joined = join_ledger(settings, van_dir or [], van)
+    try:
+        joined = join_ledger(settings, van_dir or [], van)
+    except (KafkaUnavailable, ConnectionRefused, ValueError) as cause:
+        print(f"vantel ledger: {cause}", file=sys.stderr)
+        raise typer.Exit(65) from None
     if as_json:
         print(json.dumps(joined, indent=2))
         raise typer.Exit(int(joined["ledger"]["residual"] != 0))

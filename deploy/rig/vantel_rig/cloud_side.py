@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
+
 from cloud.ledger import lag
 from cloud.letters import DeadLetter
 from cloud.provision import provision_topics
 from cloud.query import InfluxQuery
 from cloud.redrive import letters
-
 from cloud.settings import CloudSettings, load
 from vantel_rig.ports import HeldPort
 from vantel_rig.process import Process

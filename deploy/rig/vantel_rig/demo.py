@@ -6,6 +6,7 @@ into every van's probe signal, stops by Ctrl-C or after --seconds, lets everythi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -14,9 +15,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 
 from cloud.query import InfluxQuery
 from vantel_rig.cloud_side import PROGRAMS, CloudSide
@@ -24,6 +25,7 @@ from vantel_rig.drives import drive
 from vantel_rig.events import Events
 from vantel_rig.latency import LatencyWatch
 from vantel_rig.programs import local_dir
+from vantel_rig.rates import Rates
 from vantel_rig.report import build_report, print_ledger
 from vantel_rig.stack import Stack
 from vantel_rig.van import Van
@@ -32,9 +34,10 @@ PROBE = "Vehicle.Robovan.TestBench.Probe"
 MARK = "demo"
 FAULT_EVERY_S = 3.0
 FAULTS_MIN = 20
-PROBE_RATE_HZ = 20.0
+PROBE_RATE_HZ = 50.0
 DRAIN_S_MAX = 20.0
-FIRST_FAULT_S = 5.0
+FIRST_FAULT_S = 2.5
+STARTING_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,9 @@ def fault_period_s(options: DemoOptions) -> float:
     """Real seconds between marked faults of one van: 3 s, or less so that there are FAULTS_MIN in all."""
     if options.seconds is None:
         return FAULT_EVERY_S
-    usable_s = max(options.seconds - FIRST_FAULT_S - 1.0, 1.0)
+    usable_s = options.seconds - FIRST_FAULT_S - STARTING_S
     wanted = -(-FAULTS_MIN // options.vans)
-    return min(FAULT_EVERY_S, usable_s / (wanted + 1))
+    return min(FAULT_EVERY_S, usable_s / wanted)
 
 
 def make_van(number: int, options: DemoOptions, folder: Path, mqtt_port: int) -> Van:
@@ -80,7 +83,7 @@ def make_van(number: int, options: DemoOptions, folder: Path, mqtt_port: int) ->
                 "mark": MARK,
             }
         ],
-        detector={"refractory_s": 0.5},
+        detector={"refractory_s": 0.1},
         health={"period_s": 5.0, "status_period_s": 0.5},
     )
 
@@ -156,42 +159,28 @@ class Demo:
                 continue
 
     def _watch_rates(self, cloud: CloudSide, vans: list[Van]) -> None:
-        """A line a second until time is up, Ctrl-C, or a process that ended."""
+        """Rates of each van once a second until time is up, Ctrl-C, or a process that ended."""
         began = time.monotonic()
-        last = {van.id: (0.0, 0, 0.0) for van in vans}
-        while not self._stop.wait(1.0):
-            parts = []
-            for van in vans:
-                status = van.status()
-                samples, sent = int(status.get("samples_produced", 0)), float(_uplink(status, "bytes_sent"))
-                now = time.monotonic()
-                then, samples_before, sent_before = last[van.id]
-                elapsed = max(now - then, 1e-3) if then else 1.0
-                last[van.id] = (now, samples, sent)
-                waiting = sum(int(part["envelopes"]) for part in status.get("spool", {}).values())
-                parts.append(
-                    f"{van.id} {(samples - samples_before) / elapsed:7.0f} samples/s"
-                    f" {(sent - sent_before) / elapsed / 1000:6.1f} kB/s {waiting:3d} waiting"
-                )
-            self._say(" | ".join(parts))
-            ended = [van.id for van in vans if not van.alive] + [
-                n for n in PROGRAMS if not cloud.process(n).running
-            ]
-            if ended:
-                self._say(f"ended too early: {', '.join(ended)}")
-                for van in vans:
-                    if not van.alive:
-                        self._say(van.tail())
-                return
-            if self._options.seconds is not None and time.monotonic() - began >= self._options.seconds:
-                return
+        rates = Rates(vans)
+        live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        with live or contextlib.nullcontext():
+            while not self._stop.wait(1.0):
+                lines = rates.lines()
+                if live is not None:
+                    live.update(Group(*lines), refresh=True)
+                else:
+                    for line in lines:
+                        self._say(line.plain)
+                ended = [van.id for van in vans if not van.alive]
+                ended += [name for name in PROGRAMS if not cloud.process(name).running]
+                if ended:
+                    self._say(f"ended too early: {', '.join(ended)}; logs in {cloud.folder.parent}")
+                    return
+                if self._options.seconds is not None and time.monotonic() - began >= self._options.seconds:
+                    return
 
     def _say(self, text: str) -> None:
         self._console.print(
             f"[{time.monotonic() - self._started_s:6.1f} s] {text}", markup=False, highlight=False
         )
 
-
-def _uplink(status: dict[str, Any], name: str) -> float:
-    uplink = status.get("uplink", {})
-    return float(uplink.get(name, 0.0))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloud.query import InfluxQuery
-
 from cloud.settings import InfluxSection
 from vantel_rig.van import Van
 

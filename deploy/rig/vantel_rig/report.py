@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -105,7 +106,7 @@ def problems_of(report: dict[str, Any]) -> list[str]:
 
 def print_ledger(console: Console, report: dict[str, Any]) -> int:
     """Print the ledger as a table and one line; 0 when it is fine, 1 when not."""
-    table = Table("van", *SUMS, title="ledger, envelopes")
+    table = Table("van", *SUMS, title="ledger, envelopes", box=box.SIMPLE, padding=(0, 1, 0, 0))
     for van, row in sorted(report["vans"].items()):
         table.add_row(van, *(str(row[name]) for name in SUMS))
     table.add_row("all", *(str(report["ledger"][name]) for name in SUMS), style="bold")

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from edge.status import StatusError, read_status
 
 from edge.spool import Spool, SpoolReport
+from edge.status import StatusError, read_status
 from vantel_rig.process import Process
 
 STOP_S_MAX = 10.0

@@ -163,3 +163,11 @@ def test_a_ledger_joins_all_vans_and_names_the_residual() -> None:
     assert ledger.total.produced == 13
     reported = VanReport.as_reported((class_account(5, [(0, 1)], Eviction(2, 2, "quota")),))
     assert list(reported.spooled[EPOCH, P1]) == [(3, 4)]
+
+
+def test_what_was_refused_for_another_reason_since_is_not_driven_in_again() -> None:
+    books = Books()
+    for seq, reason in enumerate(["", "catalog_unknown", "codec"]):
+        books.settle(Settled(STREAM, seq, reason))
+    past = [books.is_settled_beyond("catalog_unknown", STREAM, seq) for seq in range(4)]
+    assert past == [True, False, True, False]

@@ -139,6 +139,21 @@ def test_an_unexpected_error_leaves_the_process_and_commits_nothing(
     assert run.query.count_points_by_van()["bug-1"] == 200
 
 
+def test_a_crash_of_faust_itself_ends_the_worker(
+    worker_run: Callable[..., Any], bench: Any, tmp_path: Path
+) -> None:
+    run = worker_run()
+    run.publish(bench.record("crash-1", [bench.birth("crash-1", 0)], P0))
+    fault = (
+        "import asyncio\noriginal = worker.build_app\ndef build(*arguments):\n    app = original(*arguments)\n"
+        "    later = lambda: asyncio.ensure_future(app.crash(RuntimeError('from within')))\n"
+        "    asyncio.get_running_loop().call_later(1.0, later)\n    return app\nworker.build_app = build"
+    )
+    run.start(faulty(tmp_path, fault))
+    assert exit_code(run) == 70
+    assert "from within" in run.tail()
+
+
 def test_a_stuck_worker_is_ended_by_its_watchdog(
     worker_run: Callable[..., Any], bench: Any, tmp_path: Path
 ) -> None:
@@ -284,6 +299,8 @@ def test_two_workers_share_and_take_over_without_loss_or_double(
     first = run.process
     run.wait(lambda: "worker started" in run.tail())
     run.start()
+    run.wait(lambda: run.tail().count("worker started") == 2)
+    time.sleep(2.0)
     for lot in range(6):
         run.publish(
             *[
