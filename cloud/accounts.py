@@ -102,7 +102,7 @@ class CloudAccount:
     def decode(cls, data: bytes) -> CloudAccount:
         """Inverse of encode; EnvelopeError for anything else."""
         pb = parse(account_pb2.CloudAccount, data)
-        if not VAN_ID.fullmatch(pb.van) or pb.delivery_class not in set(DeliveryClass):
+        if not VAN_ID.fullmatch(pb.van) or int(pb.delivery_class) not in set(DeliveryClass):
             raise EnvelopeError("malformed", "a ledger record without a legal van and class")
         stream = StreamKey(pb.van, Epoch(pb.epoch.counter, pb.epoch.random), DeliveryClass(pb.delivery_class))
         account = cls(stream, ranges_from_pb(pb.stored))

@@ -37,7 +37,7 @@ class InfluxWriter:
             if secure
             else None
         )
-        self._client = InfluxDBClient(
+        self._client: Any = InfluxDBClient(
             url=settings.url,
             token=token,
             org=settings.org,
@@ -46,7 +46,7 @@ class InfluxWriter:
             retries=False,
             ssl_context=context,
         )
-        self._api = self._client.write_api(write_options=SYNCHRONOUS)
+        self._api: Any = self._client.write_api(write_options=SYNCHRONOUS)
 
     def write(self, body: bytes) -> Answer:
         """One request; every end of it is an Answer."""

@@ -188,7 +188,7 @@ def build_app(settings: CloudSettings, runtime: Runtime, folder: Path) -> Any:
     import faust
 
     kafka, worker = settings.kafka, settings.worker
-    app = faust.App(
+    app: Any = faust.App(
         kafka.group,
         broker=[f"kafka://{host.strip()}" for host in kafka.bootstrap.split(",")],
         broker_credentials=_credentials(faust, kafka),

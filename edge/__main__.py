@@ -60,7 +60,7 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
 
     try:
         agent = Agent(settings)
-    except (ValueError, OSError) as cause:
+    except (SettingsError, ValueError, OSError) as cause:
         print(f"vantel-edge: {cause}", file=sys.stderr)
         raise typer.Exit(EXIT_SETTINGS) from None
     raise typer.Exit(agent.run(stop, drain))

@@ -354,10 +354,14 @@ class Agent:
 def log_spool(degraded: str) -> None:
     """One line when the spool leaves the disk, one when it is back."""
     if degraded:
-        _log.error("spool degraded", cause=degraded, effect="envelopes are kept in memory, bounded", fix="free the disk")
+        _log.error(
+            "spool degraded",
+            cause=degraded,
+            effect="envelopes are kept in memory, bounded",
+            fix="free the disk",
+        )
     else:
         _log.info("spool works again")
-
 
 
 def catalog_of(parts: Sequence[Source]) -> tuple[Catalog, list[np.ndarray]]:

@@ -69,7 +69,9 @@ class Pipeline:
             self._batcher.note_event(event.t_mono_ns)
         if repeated:
             return []
-        self.samples_produced += int((block.slot >= 0).sum())  # a dropout takes samples away before they count
+        self.samples_produced += int(
+            (block.slot >= 0).sum()
+        )  # a dropout takes samples away before they count
         out = [self._event(event) for event in events]
         for closed in self._batcher.add(block):
             out.extend(self._batch(closed, shed))

@@ -64,6 +64,8 @@ class Account:
     def freeze(self) -> ClassAccount:
         """As the plain value that health reports and the ledger use."""
         evicted = tuple(
-            Eviction(first, last, reason) for reason in sorted(self.evicted) for first, last in self.evicted[reason]
+            Eviction(first, last, reason)
+            for reason in sorted(self.evicted)
+            for first, last in self.evicted[reason]
         )
         return ClassAccount(self.epoch, self.delivery_class, self.produced, self.acked.copy(), evicted)

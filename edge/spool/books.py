@@ -106,7 +106,9 @@ class Books:
         settled = sorted(known - {self._current, *open_epochs}, reverse=True)[:SETTLED_EPOCHS_REPORTED]
         chosen = {self._current, *open_epochs[:ACCOUNT_EPOCHS_MAX], *settled}
         both = [*self.history.accounts.values(), *self.state.accounts.values()]
-        return tuple(a.freeze() for a in both if a.epoch in chosen and (a.produced or a.epoch == self._current))
+        return tuple(
+            a.freeze() for a in both if a.epoch in chosen and (a.produced or a.epoch == self._current)
+        )
 
     def store(self) -> bool:
         """Make the books durable; False, counted, when the disk does not let us."""
@@ -127,7 +129,10 @@ class Books:
     def _store_once(self) -> None:
         with self._lock:
             done = self._settled_epochs()
-            merged = {**self.history.accounts, **{s: a for s, a in self.state.accounts.items() if s[0] in done}}
+            merged = {
+                **self.history.accounts,
+                **{s: a for s, a in self.state.accounts.items() if s[0] in done},
+            }
             if done or self._history_dirty:
                 kept = set(sorted({stream[0] for stream in merged}, reverse=True)[:HISTORY_EPOCHS_MAX])
                 kept |= self._held()  # an epoch forgotten before its segments would be sent again

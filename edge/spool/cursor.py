@@ -47,7 +47,9 @@ def _account_to_json(account: Account) -> dict[str, Any]:
         "produced": account.produced,
         "synced": account.synced,
         "acked": [list(pair) for pair in account.acked],
-        "evicted": {reason: [list(p) for p in ranges] for reason, ranges in account.evicted.items() if ranges},
+        "evicted": {
+            reason: [list(p) for p in ranges] for reason, ranges in account.evicted.items() if ranges
+        },
     }
 
 

@@ -91,7 +91,11 @@ class Index:
         if at < 0 or entry.ordinal >= items[at].end_ordinal:
             return None
         segment, index = items[at], entry.ordinal - items[at].first_ordinal
-        return (segment, index) if segment.epoch == entry.stream[0] and segment.seqs[index] == entry.seq else None
+        return (
+            (segment, index)
+            if segment.epoch == entry.stream[0] and segment.seqs[index] == entry.seq
+            else None
+        )
 
     def next_after(
         self, delivery_class: DeliveryClass, after: int, accounts: Mapping[StreamId, Account]

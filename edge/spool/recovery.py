@@ -108,7 +108,11 @@ def read_through(disk: Disk, path: Path) -> bytes | None:
 
 def _first_seen(rows: NDArray[np.int64], present: IntervalSet) -> NDArray[np.int64]:
     """Rows whose seq no earlier file holds: after a failed sync the same records stand in two files."""
-    if not len(rows) or not present or not present.intersection(IntervalSet([(int(rows[0, 2]), int(rows[-1, 2]))])):
+    if (
+        not len(rows)
+        or not present
+        or not present.intersection(IntervalSet([(int(rows[0, 2]), int(rows[-1, 2]))]))
+    ):
         return rows
     fresh = np.array([int(seq) not in present for seq in rows[:, 2]], dtype=np.bool_)
     return np.compress(fresh, rows, axis=0)
@@ -119,7 +123,12 @@ def _uint32(column: NDArray[np.int64]) -> array[int]:
 
 
 def _load_segment(
-    disk: Disk, path: Path, delivery_class: DeliveryClass, van_hash: int | None, first_ordinal: int, tally: _Tally
+    disk: Disk,
+    path: Path,
+    delivery_class: DeliveryClass,
+    van_hash: int | None,
+    first_ordinal: int,
+    tally: _Tally,
 ) -> Segment | None:
     """Index of one file; None when it is not ours to read or holds no record."""
     named = parse_name(path.name)
@@ -151,7 +160,11 @@ def _load_segment(
         tally.leftovers.append(path)
         return None
     segment = Segment(number, epoch, delivery_class, first_ordinal, path, len(data), appended_s=None)
-    segment.offsets, segment.ends, segment.lengths = _uint32(rows[:, 0]), _uint32(rows[:, 1]), _uint32(rows[:, 5])
+    segment.offsets, segment.ends, segment.lengths = (
+        _uint32(rows[:, 0]),
+        _uint32(rows[:, 1]),
+        _uint32(rows[:, 5]),
+    )
     segment.seqs = array("Q", np.ascontiguousarray(rows[:, 2], dtype=np.uint64).tobytes())
     tally.present[stream].update(present_seqs(segment.seqs))
     tally.last_seq[stream] = max(tally.last_seq.get(stream, -1), int(rows[-1, 2]))
@@ -171,7 +184,9 @@ def _missing(account: Account, present: IntervalSet, cursor_lost: bool) -> list[
     durable = gone.copy()
     durable.remove(account.synced, 1 << 64)
     parts = (
-        [("cursor_lost", gone)] if cursor_lost else [("corrupt", durable), ("power", gone.difference(durable))]
+        [("cursor_lost", gone)]
+        if cursor_lost
+        else [("corrupt", durable), ("power", gone.difference(durable))]
     )
     tombstones: list[Tombstone] = []
     for reason, seqs in parts:
@@ -201,7 +216,9 @@ def count_unsettled(segment: Segment, settled: IntervalSet) -> None:
         segment.unsettled_bytes -= sum(segment.lengths[low:high])
 
 
-def _read_folders(disk: Disk, directory: Path, van: str | None, tally: _Tally) -> dict[DeliveryClass, list[Segment]]:
+def _read_folders(
+    disk: Disk, directory: Path, van: str | None, tally: _Tally
+) -> dict[DeliveryClass, list[Segment]]:
     """Indexes of all classes, in append order."""
     van_hash = None if van is None else crc32c(van.encode())
     segments: dict[DeliveryClass, list[Segment]] = {}

@@ -55,7 +55,12 @@ def order(candidates: Iterable[Candidate], lowest: DeliveryClass) -> list[Candid
 
 
 def plan(
-    candidates: Sequence[Candidate], p0_bytes: int, other_bytes: int, free_bytes: int, files: int, limits: Limits
+    candidates: Sequence[Candidate],
+    p0_bytes: int,
+    other_bytes: int,
+    free_bytes: int,
+    files: int,
+    limits: Limits,
 ) -> list[Release]:
     """Releases that bring the spool within its limits. p0_bytes, other_bytes, files: all segments, open ones too."""
     used = p0_bytes + other_bytes

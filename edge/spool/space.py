@@ -79,7 +79,12 @@ class Space:
             self._books.dirty = True
 
     def _closed(self) -> list[Segment]:
-        return [s for items in self._index.segments.values() for s in items if s.path is not None and not s.is_open]
+        return [
+            s
+            for items in self._index.segments.values()
+            for s in items
+            if s.path is not None and not s.is_open
+        ]
 
     def _candidates(self) -> list[Candidate]:
         return [Candidate(s.number, s.delivery_class, s.bytes, s.unsettled) for s in self._closed()]

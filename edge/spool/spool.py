@@ -61,7 +61,9 @@ class SpoolReport:
 class Spool:
     """Spool of one van; made by Spool.open."""
 
-    def __init__(self, disk: Disk, directory: Path, van: str, settings: SpoolSection, lock_fd: int | None) -> None:
+    def __init__(
+        self, disk: Disk, directory: Path, van: str, settings: SpoolSection, lock_fd: int | None
+    ) -> None:
         self._disk, self._directory, self._van, self._settings = disk, directory, van, settings
         self._lock_fd = lock_fd
         self._lock = threading.RLock()

@@ -159,7 +159,13 @@ class Writer:
         with self._around.lock:
             ordinal = self._around.index.next_ordinal(self._class)
             self._segment = Segment(
-                number, self._account.epoch, self._class, ordinal, self._file.path, self._file.size, is_open=True
+                number,
+                self._account.epoch,
+                self._class,
+                ordinal,
+                self._file.path,
+                self._file.size,
+                is_open=True,
             )
             self._around.index.segments[self._class].append(self._segment)
 
@@ -201,7 +207,10 @@ class Writer:
                 moved = Segment(0, segment.epoch, self._class, segment.end_ordinal, None)
                 moved.seqs, moved.appended_s, moved.records = seqs, appended_s, list(records)
                 moved.lengths = array("I", [len(record.message) for record in records])
-                moved.offsets, moved.ends = array("I", bytes(4 * len(records))), array("I", bytes(4 * len(records)))
+                moved.offsets, moved.ends = (
+                    array("I", bytes(4 * len(records))),
+                    array("I", bytes(4 * len(records))),
+                )
                 count_unsettled(segment, self._account.settled)
                 count_unsettled(moved, self._account.settled)
                 around.index.segments[self._class].append(moved)
@@ -226,7 +235,9 @@ class Writer:
         with around.lock:
             last = self._memory[-1] if self._memory else None
             if last is None or sum(last.lengths) + len(record.message) > MEMORY_SEGMENT_BYTES:
-                last = Segment(0, self._account.epoch, self._class, around.index.next_ordinal(self._class), None)
+                last = Segment(
+                    0, self._account.epoch, self._class, around.index.next_ordinal(self._class), None
+                )
                 around.index.segments[self._class].append(last)
                 self._memory.append(last)
             last.records.append(record)

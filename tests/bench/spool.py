@@ -71,11 +71,17 @@ def measure(directory: Path, total_mib: int, payload_bytes: int) -> dict[str, fl
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--mib", type=int, default=256)
     parser.add_argument("--payload-bytes", type=int, default=4096)
-    parser.add_argument("--dir", type=Path, default=None, help="where to put the spool; default: a temporary folder")
-    parser.add_argument("--json", type=Path, default=None, help="write the result here instead of printing it")
+    parser.add_argument(
+        "--dir", type=Path, default=None, help="where to put the spool; default: a temporary folder"
+    )
+    parser.add_argument(
+        "--json", type=Path, default=None, help="write the result here instead of printing it"
+    )
     options = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="spool-bench-", dir=options.dir))
     try:

@@ -92,7 +92,9 @@ def test_a_file_that_is_no_dbc_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.servers
 def test_without_a_broker_the_agent_collects_and_says_what_is_wrong(tmp_path: Path) -> None:
-    van = Van("bad-2", tmp_path / "van", 9, [{"kind": "probe"}], uplink={"backoff_s_min": 0.1, "backoff_s_max": 0.5})
+    van = Van(
+        "bad-2", tmp_path / "van", 9, [{"kind": "probe"}], uplink={"backoff_s_min": 0.1, "backoff_s_max": 0.5}
+    )
     van.start()
     try:
         van.wait_ready()
@@ -134,7 +136,10 @@ def test_a_full_disk_does_not_stop_collection(
     disk = tmp_path / "van" / "state"
     disk.mkdir(parents=True)
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if mounted.returncode != 0:
         pytest.skip(f"cannot mount a small disk here: {mounted.stderr.strip()}")
@@ -153,7 +158,9 @@ def test_a_full_disk_does_not_stop_collection(
             time.sleep(0.2)
         before = query.count_points("bad-5")
         while query.count_points("bad-5") <= before + 50:
-            assert time.monotonic() < deadline, "nothing new reached the database while the disk was full\n" + van.tail()
+            assert time.monotonic() < deadline, (
+                "nothing new reached the database while the disk was full\n" + van.tail()
+            )
             time.sleep(0.2)
         (disk / "filler").unlink()
         while "spool works again" not in van.tail(200):

@@ -47,7 +47,9 @@ def independent_decode() -> dict[str, list[tuple[int, float]]]:
 
 
 @pytest.mark.timeout(600)
-def test_every_value_and_stamp_of_a_drive_is_in_influxdb(vantel_cloud: CloudSide, vantel_van: VanFactory) -> None:
+def test_every_value_and_stamp_of_a_drive_is_in_influxdb(
+    vantel_cloud: CloudSide, vantel_van: VanFactory
+) -> None:
     van = vantel_van(
         "bit-exact",
         [
@@ -66,8 +68,10 @@ def test_every_value_and_stamp_of_a_drive_is_in_influxdb(vantel_cloud: CloudSide
     query = InfluxQuery(vantel_cloud.settings.influx)
     expected = independent_decode()
     for name, samples in expected.items():
-        series = query.query(f"SELECT \"{name}\" FROM \"telemetry\" WHERE van = 'bit-exact'")
+        series = query.query(f'SELECT "{name}" FROM "telemetry" WHERE van = \'bit-exact\'')
         stored = [(int(row["time"]), float(row[name])) for part in series for row in part.rows()]
         assert stored == samples, f"{name}: {len(stored)} stored, {len(samples)} in the recording"
-    names = {row["fieldKey"] for part in query.query('SHOW FIELD KEYS FROM "telemetry"') for row in part.rows()}
+    names = {
+        row["fieldKey"] for part in query.query('SHOW FIELD KEYS FROM "telemetry"') for row in part.rows()
+    }
     assert set(expected) <= names

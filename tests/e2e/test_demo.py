@@ -51,7 +51,9 @@ def test_headless_demo_balances(tmp_path: Path) -> None:
     report = json.loads(report_path.read_text(encoding="utf-8"))
     ledger = report["ledger"]
     assert ledger["residual"] == 0
-    assert ledger["produced"] == sum(ledger[k] for k in ("stored", "rejected", "evicted", "spooled", "in_kafka"))
+    assert ledger["produced"] == sum(
+        ledger[k] for k in ("stored", "rejected", "evicted", "spooled", "in_kafka")
+    )
     assert ledger["produced"] == ledger["stored"] > 0
     assert report["points_in_influxdb"] == report["points_stored"] > 0
     assert report["bytes_raw"] == 16 * report["samples_produced"] > 0
@@ -65,7 +67,11 @@ def test_headless_demo_balances(tmp_path: Path) -> None:
 @pytest.mark.timeout(300)
 def test_ctrl_c_ends_it_with_the_ledger_and_no_process(tmp_path: Path) -> None:
     demo = subprocess.Popen(
-        command(tmp_path / "run", "--vans", "1"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(tmp_path / "run", "--vans", "1"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert demo.stdout is not None
     said = []

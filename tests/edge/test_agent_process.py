@@ -78,13 +78,17 @@ def test_each_start_has_an_epoch_and_a_birth_of_its_own(tmp_path: Path) -> None:
         van.wait_ready()
         van.kill()
         (tmp_path / "state" / "status.json").unlink()
-    births = [(epoch, Birth.decode(payload)) for epoch, kind, payload in spooled(van) if kind is PayloadKind.BIRTH]
+    births = [
+        (epoch, Birth.decode(payload)) for epoch, kind, payload in spooled(van) if kind is PayloadKind.BIRTH
+    ]
     assert [epoch.counter for epoch, _ in births] == [1, 2, 3]
     assert len({epoch.random for epoch, _ in births}) == 3
     assert len({birth.catalog_hash for _, birth in births}) == 1
 
 
-def test_systemd_hears_ready_status_watchdog_and_stopping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systemd_hears_ready_status_watchdog_and_stopping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     address = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(address))

@@ -199,7 +199,7 @@ def test_windows_are_multiples_of_unix_time() -> None:
     target = batcher(offset_ns=3 * S)
     closed = target.add(block_of([(FLOAT, k * S, 0.0) for k in range(20)]))
     assert [(batch.start_mono_ns, batch.end_mono_ns) for batch in closed] == [
-        (-3 * S, 7 * S),
+        (0, 7 * S),
         (7 * S, 17 * S),
     ]
     assert [batch.sample_count for batch in closed] == [7, 10]

@@ -33,7 +33,14 @@ SETTINGS = EdgeSettings(
     van={"id": "van-1"},
     sources=[{**drive(1, time="original", speed=0.0, loop=False), "at_end": "exit"}],
     faults=[
-        {"signal": "can2.gnss_speed.Speed", "kind": "spike", "magnitude": 500.0, "at_s": 20, "every_s": 20, "mark": "m"}
+        {
+            "signal": "can2.gnss_speed.Speed",
+            "kind": "spike",
+            "magnitude": 500.0,
+            "at_s": 20,
+            "every_s": 20,
+            "mark": "m",
+        }
     ],
 )
 
@@ -133,7 +140,10 @@ def test_a_batch_too_large_is_halved_and_only_the_last_part_moves_the_position(
 
 def test_halves_hold_what_the_whole_held() -> None:
     t = np.arange(5, dtype=np.int64)
-    columns = [Column(1, t, t.astype(np.float64), t.astype(np.uint8)), Column(2, t[:1], t[:1].astype(np.float64))]
+    columns = [
+        Column(1, t, t.astype(np.float64), t.astype(np.uint8)),
+        Column(2, t[:1], t[:1].astype(np.float64)),
+    ]
     first, second = split_columns(columns)
     assert [c.t_ns.tolist() for c in first] == [[0, 1, 2], [0]]
     assert [c.t_ns.tolist() for c in second] == [[3, 4]]

@@ -67,5 +67,5 @@ def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, expected: li
 
 
 def test_a_missing_file_is_named_with_the_option_that_gives_another(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no.toml.*--config"):
+    with pytest.raises(SettingsError, match=r"no\.toml.*--config"):
         load(tmp_path / "no.toml")

@@ -33,7 +33,9 @@ def demo(
     headless: Annotated[bool, typer.Option("--headless", help="plain lines, no terminal control")] = False,
     report: Annotated[Path | None, typer.Option(help="write the ledger, counts and rates as JSON")] = None,
     speed: Annotated[float, typer.Option(min=0.1, max=100.0, help="replay this many times as fast")] = 1.0,
-    folder: Annotated[Path | None, typer.Option(help="files and logs of this run; default: .local/demo")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="files and logs of this run; default: .local/demo")
+    ] = None,
 ) -> None:
     """Run the whole pipe on this machine: servers, bridge, worker, and vans that replay recorded drives."""
     from vantel_rig.demo import Demo, DemoOptions

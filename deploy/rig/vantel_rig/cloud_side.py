@@ -70,7 +70,9 @@ class CloudSide:
         deadline = time.monotonic() + timeout_s
         while (behind := asyncio.run(lag(self.settings))) > 0:
             if time.monotonic() >= deadline:
-                raise TimeoutError(f"{behind} records not committed after {timeout_s:.0f} s:\n{self.tail('worker')}")
+                raise TimeoutError(
+                    f"{behind} records not committed after {timeout_s:.0f} s:\n{self.tail('worker')}"
+                )
             time.sleep(POLL_S)
 
     def dead_letters(self) -> list[DeadLetter]:

@@ -105,7 +105,9 @@ class Demo:
         shutil.rmtree(folder, ignore_errors=True)
         self._say("starting Mosquitto, Kafka and InfluxDB")
         with Stack(folder / "servers") as stack:
-            self._say(f"servers are up: MQTT 127.0.0.1:{stack.mqtt_port}, Kafka {stack.kafka_bootstrap}, InfluxDB {stack.influx_url}")
+            self._say(
+                f"servers are up: MQTT 127.0.0.1:{stack.mqtt_port}, Kafka {stack.kafka_bootstrap}, InfluxDB {stack.influx_url}"
+            )
             cloud = CloudSide(stack, folder / "cloud")
             vans = [
                 make_van(number, self._options, folder / "vans", stack.mqtt_port)
@@ -183,4 +185,3 @@ class Demo:
         self._console.print(
             f"[{time.monotonic() - self._started_s:6.1f} s] {text}", markup=False, highlight=False
         )
-

@@ -65,7 +65,9 @@ def drive(number: int, *, time: str = "shifted", speed: float = 1.0, loop: bool 
     }
 
 
-def replay(path: Path, dbc: Path | list[Path] | dict[str, Path] | None = None, **options: Any) -> dict[str, Any]:
+def replay(
+    path: Path, dbc: Path | list[Path] | dict[str, Path] | None = None, **options: Any
+) -> dict[str, Any]:
     """The replay source of one recording of the rig's own, once, at its own pace, then the van leaves.
 
     options go into the source (time, speed, loop, start_offset_s, at_end); a CAN log needs its DBC files.

@@ -23,7 +23,9 @@ SAMPLE_BYTES = 16
 """A sample as it would be stored without any thought: value and time, 8 bytes each."""
 
 
-def join_ledger(settings: CloudSettings, state_dirs: Sequence[Path], van: str | None = None) -> dict[str, Any]:
+def join_ledger(
+    settings: CloudSettings, state_dirs: Sequence[Path], van: str | None = None
+) -> dict[str, Any]:
     """The joined ledger; state_dirs: vans whose end is read from their disk rather than from their last report."""
     reports = {}
     for folder in state_dirs:
@@ -48,7 +50,11 @@ def _only(joined: LedgerReport, van: str) -> dict[str, Any]:
     if part is None:
         raise ValueError(f"the ledger has no van {van!r}; it has {', '.join(sorted(tree['vans'])) or 'none'}")
     at = {stream: gaps for stream, gaps in tree["residual_at"].items() if stream.startswith(f"{van}|")}
-    return {"ledger": {k: v for k, v in part.items() if k != "classes"}, "vans": {van: part}, "residual_at": at}
+    return {
+        "ledger": {k: v for k, v in part.items() if k != "classes"},
+        "vans": {van: part},
+        "residual_at": at,
+    }
 
 
 def build_report(cloud: CloudSide, vans: Sequence[Van], timeout_s: float) -> dict[str, Any]:
@@ -98,7 +104,9 @@ def problems_of(report: dict[str, Any]) -> list[str]:
     if not ledger["produced"]:
         problems.append("nothing was produced")
     if report.get("points_stored") != report.get("points_in_influxdb"):
-        problems.append(f"{report['points_stored']} points written, {report['points_in_influxdb']} in InfluxDB")
+        problems.append(
+            f"{report['points_stored']} points written, {report['points_in_influxdb']} in InfluxDB"
+        )
     if ledger["spooled"] or ledger["in_kafka"]:
         problems.append(f"not drained: {ledger['spooled']} envelopes spooled, {ledger['in_kafka']} in Kafka")
     return problems
@@ -127,5 +135,7 @@ def print_ledger(console: Console, report: dict[str, Any]) -> int:
         console.print(f"wrong: {problem}", highlight=False, markup=False)
     ledger = report["ledger"]
     sums = " + ".join(f"{name} {ledger[name]}" for name in SUMS[1:-1])
-    console.print(f"ledger: produced {ledger['produced']} = {sums}; residual {ledger['residual']}", highlight=False)
+    console.print(
+        f"ledger: produced {ledger['produced']} = {sums}; residual {ledger['residual']}", highlight=False
+    )
     return int(bool(problems))

@@ -214,7 +214,9 @@ class FaultyDisk(Disk):
         copies: dict[int, Inode] = {}
         for path, inode in names.items():
             if id(inode) not in copies:
-                copies[id(inode)] = Inode(content := self._after_cut(inode, rng, keep_share), bytearray(content))
+                copies[id(inode)] = Inode(
+                    content := self._after_cut(inode, rng, keep_share), bytearray(content)
+                )
             disk.names_now[path] = disk.names_durable[path] = copies[id(inode)]
         return disk
 

@@ -53,7 +53,11 @@ class Run:
         stream = (self.spool.epoch, delivery_class)
         produced = self.produced()
         seq = self.spool.append(
-            delivery_class, PayloadKind.BATCH, payload, CLOCK, position=0 if delivery_class is DeliveryClass.P0 else self.position
+            delivery_class,
+            PayloadKind.BATCH,
+            payload,
+            CLOCK,
+            position=0 if delivery_class is DeliveryClass.P0 else self.position,
         )
         assert seq == produced.get(stream, 0)
         self.promised.setdefault(stream, []).append(payload)
@@ -115,7 +119,9 @@ class Run:
                 found[entry.stream][entry.seq] = envelope.payload
         return found
 
-    def check(self, *, lost_bytes_max: int | None = 0, p0_safe: bool = True) -> dict[Stream, dict[int, bytes]]:
+    def check(
+        self, *, lost_bytes_max: int | None = 0, p0_safe: bool = True
+    ) -> dict[Stream, dict[int, bytes]]:
         """After a restart: nothing invented, nothing lost beyond the bound, accounts that add up."""
         found = self.contents()
         spooled = {stream: IntervalSet((seq, seq) for seq in items) for stream, items in found.items()}

@@ -39,7 +39,13 @@ def test_power_cuts_lose_no_p0_and_at_most_a_group_of_the_rest(seed: int) -> Non
         run.note_tombstones()
         for _ in range(CUTS_PER_RUN):
             after = Run(
-                disk.power_cut(rng), run.root, run.section, run.promised, run.acked, run.epochs.copy(), run.position
+                disk.power_cut(rng),
+                run.root,
+                run.section,
+                run.promised,
+                run.acked,
+                run.epochs.copy(),
+                run.position,
             )
             after.start()
             assert after.spool.epoch.counter > run.epochs[-1].counter
@@ -123,7 +129,9 @@ def test_a_failed_sync_is_never_trusted_again() -> None:
 def test_records_of_a_failed_sync_that_stand_in_two_files_count_once() -> None:
     """The end of the first file reached the medium, its beginning did not; the second file has all of it."""
     disk = FaultyDisk()
-    section = settings(segment_bytes_max=1 << 20, group_bytes_max=1 << 19, group_s_max=0.2, cursor_period_s=60.0)
+    section = settings(
+        segment_bytes_max=1 << 20, group_bytes_max=1 << 19, group_s_max=0.2, cursor_period_s=60.0
+    )
     run = Run(disk, section=section)
     run.start()
     for number in range(30):
@@ -140,7 +148,9 @@ def test_records_of_a_failed_sync_that_stand_in_two_files_count_once() -> None:
         assert len(found[(run.spool.epoch, DeliveryClass.P1)]) == 30
 
 
-@pytest.mark.parametrize(("group_bytes", "group_s", "lost_bytes_max"), [(2048, 60.0, 2048), (1 << 20, 0.2, 0)])
+@pytest.mark.parametrize(
+    ("group_bytes", "group_s", "lost_bytes_max"), [(2048, 60.0, 2048), (1 << 20, 0.2, 0)]
+)
 def test_groups_are_synced_by_bytes_and_by_age(group_bytes: int, group_s: float, lost_bytes_max: int) -> None:
     """One large segment and no cursor, so that nothing else syncs; the cut forgets all that was not synced."""
     section = settings(

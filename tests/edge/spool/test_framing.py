@@ -50,7 +50,12 @@ def seen(data: bytes, salt: int = SALT) -> dict[int, Record]:
     for offset, end, seq, position, synced, length in found.rows.tolist():
         record = unframe(data[offset:end], offset, salt)
         assert record is not None
-        assert (record.seq, record.position, record.synced, len(record.message)) == (seq, position, synced, length)
+        assert (record.seq, record.position, record.synced, len(record.message)) == (
+            seq,
+            position,
+            synced,
+            length,
+        )
         result[seq] = record
     return result
 

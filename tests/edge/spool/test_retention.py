@@ -59,7 +59,9 @@ def test_files_are_bounded_too() -> None:
 
 
 @given(candidates, st.integers(0, 2000))
-def test_plan_reaches_the_limits_and_takes_no_more_than_it_must(items: list[Candidate], free_bytes: int) -> None:
+def test_plan_reaches_the_limits_and_takes_no_more_than_it_must(
+    items: list[Candidate], free_bytes: int
+) -> None:
     p0, others = sums(items)
     released = plan(items, p0, others, free_bytes, len(items), LIMITS)
     gone = {release.number for release in released}

@@ -303,7 +303,9 @@ def test_inspection_agrees_with_the_agent_and_changes_nothing(run: Run) -> None:
         if account.produced:
             assert account in report.accounts
             waiting = report.spooled[(account.epoch, account.delivery_class)].count()
-            assert waiting == len([s for e, s in entries(run.spool, account.delivery_class) if e == account.epoch])
+            assert waiting == len(
+                [s for e, s in entries(run.spool, account.delivery_class) if e == account.epoch]
+            )
     assert (report.van, report.epoch, report.position) == (VAN, run.spool.epoch, run.spool.position())
     assert Spool.inspect(run.root / "nowhere").accounts == ()
 
