@@ -97,10 +97,14 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(
         van = Van("agent-3", tmp_path / "van", NO_BROKER_PORT, [{"kind": "probe"}])
         van.start()
         van.wait_ready()
-        time.sleep(2.0)
-        van.stop()
         listener.setblocking(False)
         lines = heard(listener)
+        deadline = time.monotonic() + 30
+        while lines.count("WATCHDOG=1") < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+            lines += heard(listener)
+        van.stop()
+        lines += heard(listener)
     assert lines[0] == "READY=1"
     assert lines.count("WATCHDOG=1") >= 2
     assert any(line.startswith("STATUS=") for line in lines)
