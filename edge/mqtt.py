@@ -31,6 +31,7 @@ from edge.link_errors import (
     REFUSED_SILENTLY,
     REFUSED_SILENTLY_TLS,
     LinkError,
+    alert_text,
     cause_text,
     reason_text,
 )
@@ -111,6 +112,7 @@ class Link:
         self._leaf_of = {topics.down(van, leaf): leaf for leaf in DOWN_LEAVES}
         self._connected = False
         self._end = ""
+        self._alert = ""
         self._events: deque[Answered | Received] = deque()  # bounded: a step reads a window of packets
         self.receive_max = RECEIVE_MAX_DEFAULT
         self.packet_bytes_max: int | None = None
@@ -128,6 +130,7 @@ class Link:
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
+        client.on_log = self._on_log
         self._client = client
 
     @property
@@ -174,8 +177,9 @@ class Link:
             if left_s <= 0:
                 raise LinkError(f"{where}: no answer for {CONNECT_S_MAX:.0f} s; is it an MQTT broker?")
             self.step(min(0.2, left_s))
+        self._client.on_log = None
         if self._end == CLOSED_SILENTLY:
-            self._end = REFUSED_SILENTLY if context is None else REFUSED_SILENTLY_TLS
+            self._end = self._alert or (REFUSED_SILENTLY if context is None else REFUSED_SILENTLY_TLS)
         if self._end:
             raise LinkError(f"{where}: {self._end}")
 
@@ -245,6 +249,10 @@ class Link:
 
     def _fail(self, why: str) -> None:
         self._end = self._end or why
+
+    def _on_log(self, _client: object, _data: object, _level: int, text: str) -> None:
+        """While opening: with TLS 1.3 the verdict on our certificate comes after the handshake, and only paho's log has it."""
+        self._alert = self._alert or alert_text(text)
 
     def _on_connect(
         self,
