@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -69,7 +68,9 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
 @app.command(epilog="Example: vantel-edge check --config edge.toml --broker")
 def check(
     config: Config = DEFAULT_CONFIG,
-    broker: Annotated[bool, typer.Option("--broker", help="also try to reach the broker")] = False,
+    broker: Annotated[
+        bool, typer.Option("--broker", help="also connect to the broker as the agent does")
+    ] = False,
 ) -> None:
     """Check settings, recordings, DBC files and the state directory; say what is wrong and how to mend it."""
     settings = _load(config)
@@ -119,12 +120,12 @@ def _check_sources(settings: EdgeSettings) -> list[str]:
 
 
 def _check_broker(settings: EdgeSettings) -> list[str]:
-    mqtt = settings.mqtt
-    try:
-        with socket.create_connection((mqtt.host, mqtt.port), timeout=5):
-            return []
-    except OSError as cause:
-        return [f"mqtt {mqtt.host}:{mqtt.port}: {cause}; is the broker running, is a firewall in between?"]
+    from edge.broker_check import try_broker
+
+    done, problems = try_broker(settings)
+    for line in done:
+        print(f"broker {settings.mqtt.host}:{settings.mqtt.port}: {line}")
+    return problems
 
 
 @app.command(epilog="Example: vantel-edge settings --config edge.toml --json")

@@ -41,6 +41,7 @@ from vantel.identity import Epoch
 from vantel.payloads import Death
 
 CONNECT_S_MAX = 10.0
+VERDICT_S_MAX = 2.0
 DOWNLINK_BYTES_MAX = 300_000
 DOWNLINK_INFLIGHT_MAX = 64
 RECEIVE_MAX_DEFAULT = 65_535  # MQTT 5.0, 3.2.2.3.3
@@ -112,7 +113,6 @@ class Link:
         self._leaf_of = {topics.down(van, leaf): leaf for leaf in DOWN_LEAVES}
         self._connected = False
         self._end = ""
-        self._alert = ""
         self._events: deque[Answered | Received] = deque()  # bounded: a step reads a window of packets
         self.receive_max = RECEIVE_MAX_DEFAULT
         self.packet_bytes_max: int | None = None
@@ -130,7 +130,6 @@ class Link:
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
-        client.on_log = self._on_log
         self._client = client
 
     @property
@@ -142,6 +141,10 @@ class Link:
     def end(self) -> str:
         """Why the connection ended; "" while it stands."""
         return self._end
+
+    def look_only(self) -> None:
+        """Before open(): what is delivered stays unacknowledged, so that the agent gets it at its next connection."""
+        self._client.manual_ack_set(True)
 
     def open(self, cancelled: Callable[[], bool]) -> None:
         """Connect and wait for the broker's word, CONNECT_S_MAX each. LinkError when there will be no connection."""
@@ -177,9 +180,8 @@ class Link:
             if left_s <= 0:
                 raise LinkError(f"{where}: no answer for {CONNECT_S_MAX:.0f} s; is it an MQTT broker?")
             self.step(min(0.2, left_s))
-        self._client.on_log = None
         if self._end == CLOSED_SILENTLY:
-            self._end = self._alert or (REFUSED_SILENTLY if context is None else REFUSED_SILENTLY_TLS)
+            self._end = REFUSED_SILENTLY if context is None else _verdict(self._mqtt, context)
         if self._end:
             raise LinkError(f"{where}: {self._end}")
 
@@ -250,10 +252,6 @@ class Link:
     def _fail(self, why: str) -> None:
         self._end = self._end or why
 
-    def _on_log(self, _client: object, _data: object, _level: int, text: str) -> None:
-        """While opening: with TLS 1.3 the verdict on our certificate comes after the handshake, and only paho's log has it."""
-        self._alert = self._alert or alert_text(text)
-
     def _on_connect(
         self,
         client: paho.Client,
@@ -297,3 +295,20 @@ class Link:
     ) -> None:
         refused = zip(self._leaf_of, reasons, strict=False)
         self.refused_topics += [f"{topic}: {reason}" for topic, reason in refused if reason.is_failure]
+
+
+def _verdict(mqtt: MqttSection, context: ssl.SSLContext) -> str:
+    """Why a broker ended a TLS connection without a word of MQTT.
+
+    With TLS 1.3 it judges our certificate after the handshake, and a CONNECT already on its way can destroy the alert
+    that says so. So it is asked once more, without a CONNECT.
+    """
+    try:
+        with (
+            socket.create_connection((mqtt.host, mqtt.port), timeout=VERDICT_S_MAX) as plain,
+            context.wrap_socket(plain, server_hostname=mqtt.host) as link,
+        ):
+            link.recv(1)
+    except OSError as cause:
+        return alert_text(str(cause)) or REFUSED_SILENTLY_TLS
+    return REFUSED_SILENTLY_TLS

@@ -293,7 +293,7 @@ def test_a_bridge_without_its_certificate_says_what_is_missing(
     side.launch("bridge")
     try:
         give_up_s = time.monotonic() + 40
-        while "a certificate of ours" not in side.tail("bridge") and "our certificate" not in side.tail(
+        while "a certificate of ours" not in side.tail("bridge") and "certificate_file" not in side.tail(
             "bridge"
         ):
             assert time.monotonic() < give_up_s, side.tail("bridge")
