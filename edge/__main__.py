@@ -193,6 +193,33 @@ def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     _out.print(table)
 
 
+@app.command(epilog="Example: vantel-edge tail 'Vehicle.Speed' 'imu.*' --config edge.toml")
+def tail(
+    signals: Annotated[
+        list[str], typer.Argument(help="names of signals; * and ? stand for any text and any letter")
+    ],
+    config: Config = DEFAULT_CONFIG,
+    period: Annotated[float, typer.Option(min=0.1, max=60.0, help="seconds between two values")] = 0.5,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.0, help="end after so long; default: at Ctrl-C")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show live values of the running agent, with their course; --json prints a line for each look."""
+    from edge.tail import TailError, look
+    from edge.tail_screen import show
+
+    settings = _load(config)
+    try:
+        found, lines = look(settings.van.state_dir, signals)
+        show(_out, found, lines, period_s=period, seconds=seconds, for_programs=as_json)
+    except TailError as cause:
+        print(cause, file=sys.stderr)
+        raise typer.Exit(EXIT_CHECK_FAILED) from None
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise typer.Exit(0) from None
+
+
 @app.command(epilog="Example: NUMBA_CACHE_DIR=/var/cache/vantel vantel-edge warm")
 def warm() -> None:
     """Compile all kernels into NUMBA_CACHE_DIR, so that nothing compiles while the agent runs."""
