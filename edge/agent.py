@@ -7,7 +7,6 @@ thread; the caller's thread supervises: heartbeats, systemd, status. Stop order:
 from __future__ import annotations
 
 import dataclasses
-import resource
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from edge.births import Births
 from edge.clock import VanClock
 from edge.fault_file import FaultFile
 from edge.faults import FaultError
+from edge.gauges import gauges_of
 from edge.model import SampleBlock, Source, TextTable
 from edge.notify import Notifier
 from edge.pipeline import Pipeline
@@ -312,10 +312,10 @@ class Agent:
         return time.time_ns() if self._original else self._clock.mono_ns()
 
     def _health(self) -> Outgoing:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        gauges = {f"uplink_{name}": value for name, value in self._uplink.counters().items()}
-        gauges["cpu_s"] = usage.ru_utime + usage.ru_stime
-        gauges["rss_bytes_max"] = usage.ru_maxrss * 1024.0
+        spool_bytes = sum(size for _, size in self._spool.backlog().values())
+        gauges = gauges_of(
+            self._uplink.counters(), spool_bytes, self._settings.van.state_dir, self._settings.mqtt.certificate_file
+        )
         with self._shed_lock:
             shed = dict(self._shed_total)
         health = Health(self._now_ns(), self._spool.accounts(), self._pipeline.samples_produced, shed, gauges)
