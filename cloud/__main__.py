@@ -93,6 +93,30 @@ def provision(config: Config = None) -> None:
     print("created: " + ", ".join(created) if created else "all topics exist")
 
 
+@app.command(epilog="Example: vantel-cloud check --config cloud.toml --json")
+def check(
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON for programs")] = False,
+) -> None:
+    """Try MQTT, Kafka and InfluxDB with these settings; say what is wrong and how to mend it."""
+    settings = _load(config)
+    from cloud import log
+    from cloud.check import check as try_all
+
+    log.configure(settings.log.model_copy(update={"level": "error"}))
+    log.silence_libraries()
+    trials = asyncio.run(try_all(settings))
+    fine = all(trial.fine for trial in trials)
+    if as_json:
+        print(json.dumps({"fine": fine, "connections": [trial.as_dict() for trial in trials]}, indent=2))
+    else:
+        for trial in trials:
+            print(f"{trial.name} {trial.target}: {', '.join(trial.good) or 'nothing worked'}")
+            for problem in trial.problems:
+                print(f"wrong: {problem}", file=sys.stderr)
+    raise typer.Exit(0 if fine else EXIT_CHECK_FAILED)
+
+
 @app.command(epilog="Example: vantel-cloud redrive --reason catalog_unknown --van van-007")
 def redrive(
     config: Config = None,

@@ -116,3 +116,13 @@ def check_url(section: str, url: str, plaintext: Plaintext) -> bool:
     if parts.scheme == "http":
         refuse_plaintext(section, [parts.hostname], plaintext, f"use https in {section}.url")
     return parts.scheme == "https"
+
+
+def tls_problem(cause: ssl.SSLError, section: str) -> str:
+    """Why a handshake failed, with what to look at in a section of the settings."""
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        host = {"mqtt": "mqtt.host", "kafka": "the name in kafka.bootstrap"}[section]
+        return (
+            f"{cause.verify_message}; check {section}.ca_file and that {host} is in the server's certificate"
+        )
+    return f"TLS: {cause.reason or cause}; does the server speak TLS on this port and take {section}.certificate_file?"

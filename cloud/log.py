@@ -53,6 +53,11 @@ def configure(settings: LogSection) -> None:
     root.setLevel(max(level, logging.WARNING))
 
 
+def silence_libraries() -> None:
+    """For commands that say themselves what a library would only repeat."""
+    logging.getLogger().setLevel(logging.CRITICAL + 1)
+
+
 class Seldom:
     """Gate for repeated log messages: one a period for each key, with the count of what was held back."""
 

@@ -36,7 +36,7 @@ from cloud.bridge.happenings import (
     Published,
     Subscribed,
 )
-from cloud.connection import optional_tls, password_of
+from cloud.connection import optional_tls, password_of, tls_problem
 from cloud.log import Seldom
 from cloud.settings import MqttSection
 from vantel.envelope import MESSAGE_BYTES_MAX
@@ -350,12 +350,8 @@ def _reason(reason: ReasonCode) -> str:
 
 def _cause(cause: Exception) -> str:
     """Why there is no connection, with what to look at."""
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"{cause.verify_message}; check mqtt.ca_file and that mqtt.host is in the broker's certificate"
     if isinstance(cause, ssl.SSLError):
-        return (
-            f"TLS: {cause.reason or cause}; does the broker speak TLS on this port and take our certificate?"
-        )
+        return tls_problem(cause, "mqtt")
     if isinstance(cause, ConnectionRefusedError):
         return "nobody listens there; is the broker up, is mqtt.port right?"
     if isinstance(cause, OSError):

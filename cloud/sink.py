@@ -110,7 +110,7 @@ class Sink:
                 continue
             part.tries += 1
             if answer.status in (401, 403, 404):
-                raise SinkStopped(self._stop_text(answer))
+                raise SinkStopped(stop_text(self._settings, answer))
             single = part.last - part.first == 1
             if not _is_final(answer, part, sum(map(len, lines[part.first : part.last]))):
                 # the last to wait is the last in the queue: others may get through meanwhile
@@ -172,15 +172,16 @@ class Sink:
             await asyncio.sleep(min(wait_s, 1.0))
             wait_s -= 1.0
 
-    def _stop_text(self, answer: Answer) -> str:
-        influx = self._settings
-        fix = {
-            401: "check influx.token_file: the token is missing or wrong",
-            403: f"check influx.token_file: the token may not write to bucket {influx.bucket!r}",
-            404: f"check influx.bucket {influx.bucket!r} and influx.org {influx.org!r}: create the bucket, "
-            "or name one that exists",
-        }[answer.status]
-        return f"write to {influx.url}: {answer.status} {answer.text.strip()}; {fix}"
+
+def stop_text(influx: InfluxSection, answer: Answer) -> str:
+    """What a person must do about 401, 403 and 404."""
+    fix = {
+        401: "check influx.token_file: the token is missing or wrong",
+        403: f"check influx.token_file: the token may not write to bucket {influx.bucket!r}",
+        404: f"check influx.bucket {influx.bucket!r} and influx.org {influx.org!r}: create the bucket, "
+        "or name one that exists",
+    }[answer.status]
+    return f"write to {influx.url}: {answer.status} {answer.text.strip()}; {fix}"
 
 
 def _is_final(answer: Answer, part: _Part, body_bytes: int) -> bool:

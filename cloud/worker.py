@@ -24,6 +24,7 @@ import structlog
 
 from cloud.accounts import Books
 from cloud.ack_queue import AckQueue
+from cloud.certificates import CertificateMetrics
 from cloud.compacted import CompactedTopic
 from cloud.connection import password_of
 from cloud.delivery import Delivery, Record
@@ -257,6 +258,7 @@ async def _run(settings: CloudSettings, folder: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop_soon, runtime)
     metrics = WorkerMetrics(runtime.delivery, runtime.sink.state, runtime.progress, runtime.catalogs)
+    metrics.registry.register(CertificateMetrics({"kafka": settings.kafka, "influx": settings.influx}))
     server = StatusServer(
         settings.http.host, settings.http.worker_port, "http.worker_port", runtime.health, metrics.registry
     )

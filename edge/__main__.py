@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -69,7 +68,9 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
 @app.command(epilog="Example: vantel-edge check --config edge.toml --broker")
 def check(
     config: Config = DEFAULT_CONFIG,
-    broker: Annotated[bool, typer.Option("--broker", help="also try to reach the broker")] = False,
+    broker: Annotated[
+        bool, typer.Option("--broker", help="also connect to the broker as the agent does")
+    ] = False,
 ) -> None:
     """Check settings, recordings, DBC files and the state directory; say what is wrong and how to mend it."""
     settings = _load(config)
@@ -119,12 +120,12 @@ def _check_sources(settings: EdgeSettings) -> list[str]:
 
 
 def _check_broker(settings: EdgeSettings) -> list[str]:
-    mqtt = settings.mqtt
-    try:
-        with socket.create_connection((mqtt.host, mqtt.port), timeout=5):
-            return []
-    except OSError as cause:
-        return [f"mqtt {mqtt.host}:{mqtt.port}: {cause}; is the broker running, is a firewall in between?"]
+    from edge.broker_check import try_broker
+
+    done, problems = try_broker(settings)
+    for line in done:
+        print(f"broker {settings.mqtt.host}:{settings.mqtt.port}: {line}")
+    return problems
 
 
 @app.command(epilog="Example: vantel-edge settings --config edge.toml --json")
@@ -190,6 +191,33 @@ def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     for key, value in _flatten(report):
         table.add_row(key, str(value))
     _out.print(table)
+
+
+@app.command(epilog="Example: vantel-edge tail 'Vehicle.Speed' 'imu.*' --config edge.toml")
+def tail(
+    signals: Annotated[
+        list[str], typer.Argument(help="names of signals; * and ? stand for any text and any letter")
+    ],
+    config: Config = DEFAULT_CONFIG,
+    period: Annotated[float, typer.Option(min=0.1, max=60.0, help="seconds between two values")] = 0.5,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.0, help="end after so long; default: at Ctrl-C")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show live values of the running agent, with their course; --json prints a line for each look."""
+    from edge.tail import TailError, look
+    from edge.tail_screen import show
+
+    settings = _load(config)
+    try:
+        found, lines = look(settings.van.state_dir, signals)
+        show(_out, found, lines, period_s=period, seconds=seconds, for_programs=as_json)
+    except TailError as cause:
+        print(cause, file=sys.stderr)
+        raise typer.Exit(EXIT_CHECK_FAILED) from None
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise typer.Exit(0) from None
 
 
 @app.command(epilog="Example: NUMBA_CACHE_DIR=/var/cache/vantel vantel-edge warm")

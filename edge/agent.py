@@ -7,7 +7,6 @@ thread; the caller's thread supervises: heartbeats, systemd, status. Stop order:
 from __future__ import annotations
 
 import dataclasses
-import resource
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from edge.births import Births
 from edge.clock import VanClock
 from edge.fault_file import FaultFile
 from edge.faults import FaultError
+from edge.gauges import gauges_of
 from edge.model import SampleBlock, Source, TextTable
 from edge.notify import Notifier
 from edge.pipeline import Pipeline
@@ -27,6 +27,7 @@ from edge.queues import BoundedQueue, Outgoing, block_bytes
 from edge.settings import EdgeSettings, ReplaySource
 from edge.spool import Spool
 from edge.status import write_status
+from edge.tail import Tail
 from edge.uplink_thread import Uplink
 from vantel.catalog import Catalog, Signal, assemble
 from vantel.envelope import ClockStamp, EnvelopeError
@@ -66,6 +67,8 @@ class Agent:
         offset_ns = 0 if self._original else self._clock.stamp().offset_ns
         self._pipeline = Pipeline(self._catalog, settings, self._texts, offset_ns, self._resume)
         self._fault_file = FaultFile(settings.faults_file) if settings.faults_file else None
+        now_ns = None if self._original else self._clock.mono_ns
+        self._tail = Tail(settings.van.state_dir, self._catalog, self._texts, now_ns)
         self._blocks: BoundedQueue[SampleBlock] = BoundedQueue(settings.queue.source_bytes_max)
         self._outgoing: BoundedQueue[Outgoing] = BoundedQueue(settings.queue.spool_bytes_max)
         self._uplink = Uplink(
@@ -99,6 +102,7 @@ class Agent:
             self._start("spool", self._run_spool),
             self._start("pipeline", self._run_pipeline),
         ]
+        tail = self._start("tail", lambda: self._tail.run(self._stop_pipeline))
         self._source_threads = [
             self._start(f"source-{source.name}", lambda s=source, r=rows: self._run_source(s, r))  # type: ignore[misc]
             for source, rows in zip(self._sources, self._rows, strict=True)
@@ -109,6 +113,7 @@ class Agent:
         self._supervise(stop, drain, notifier)
         notifier.stopping("sealing what is in memory")
         self._leave(threads)
+        tail.join(THREAD_JOIN_S)
         write_status(settings.van.state_dir, self.status())
         return 1 if self._failure else 0
 
@@ -233,6 +238,7 @@ class Agent:
                 with self._shed_lock:
                     shed, self._shed = self._shed, {}
                 self._forward(self._pipeline.step(block, shed))
+                self._tail.offer(self._pipeline.rings)
                 for reason, samples in shed.items():
                     self._carry_shed(reason, samples)
                 continue
@@ -306,10 +312,13 @@ class Agent:
         return time.time_ns() if self._original else self._clock.mono_ns()
 
     def _health(self) -> Outgoing:
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        gauges = {f"uplink_{name}": value for name, value in self._uplink.counters().items()}
-        gauges["cpu_s"] = usage.ru_utime + usage.ru_stime
-        gauges["rss_bytes_max"] = usage.ru_maxrss * 1024.0
+        spool_bytes = sum(size for _, size in self._spool.backlog().values())
+        gauges = gauges_of(
+            self._uplink.counters(),
+            spool_bytes,
+            self._settings.van.state_dir,
+            self._settings.mqtt.certificate_file,
+        )
         with self._shed_lock:
             shed = dict(self._shed_total)
         health = Health(self._now_ns(), self._spool.accounts(), self._pipeline.samples_produced, shed, gauges)

@@ -6,6 +6,7 @@ From MQTT 5 reason codes and from the exceptions of sockets, name lookup and TLS
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 
@@ -40,6 +41,22 @@ FIXES = {
 }
 """What to do about a reason code of CONNACK or DISCONNECT (MQTT 5.0, 2.4)."""
 
+ALERTS = {
+    "TLSV1_ALERT_UNKNOWN_CA": (
+        "the broker does not know the CA that signed mqtt.certificate_file; take one of the broker's CA"
+    ),
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": (
+        "the broker says that mqtt.certificate_file has expired or is not valid yet; renew it, or set the clocks"
+    ),
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "the broker says that mqtt.certificate_file was revoked; renew it",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the broker does not take mqtt.certificate_file; renew it",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": (
+        "mqtt.certificate_file is not made for clients; take one with extendedKeyUsage clientAuth"
+    ),
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the broker wants a certificate of this van; set mqtt.certificate_file",
+}
+"""What a TLS alert of the broker says about our certificate, by OpenSSL's name of it."""
+
 
 class LinkError(Exception):
     """A connection that could not be made or was lost; one line with operation, cause and fix."""
@@ -51,13 +68,22 @@ def reason_text(code: int, name: str) -> str:
     return f"{name} (0x{code:02x})" + (f"; {fix}" if fix else "")
 
 
+def alert_text(said: str) -> str:
+    """Cause and fix of a TLS alert named in an error text of OpenSSL; "" when there is none."""
+    found = re.search(r"\[SSL: (\w+)\]", said)
+    return f"TLS: {ALERTS[found[1]]}" if found and found[1] in ALERTS else ""
+
+
 def cause_text(cause: Exception) -> str:
     """An exception as cause and fix."""
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"{cause.verify_message}; check mqtt.ca_file, mqtt.host against the certificate, and this van's clock"
     if isinstance(cause, ssl.SSLError):
         why = cause.reason or cause
-        return f"TLS: {why}; does the broker speak TLS on this port and take our certificate?"
+        return (
+            alert_text(str(cause))
+            or f"TLS: {why}; does the broker speak TLS on this port and take our certificate?"
+        )
     if isinstance(cause, socket.gaierror):
         return f"{cause.strerror}; check mqtt.host and the name service"
     if isinstance(cause, TimeoutError):

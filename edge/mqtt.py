@@ -31,6 +31,7 @@ from edge.link_errors import (
     REFUSED_SILENTLY,
     REFUSED_SILENTLY_TLS,
     LinkError,
+    alert_text,
     cause_text,
     reason_text,
 )
@@ -40,6 +41,7 @@ from vantel.identity import Epoch
 from vantel.payloads import Death
 
 CONNECT_S_MAX = 10.0
+VERDICT_S_MAX = 2.0
 DOWNLINK_BYTES_MAX = 300_000
 DOWNLINK_INFLIGHT_MAX = 64
 RECEIVE_MAX_DEFAULT = 65_535  # MQTT 5.0, 3.2.2.3.3
@@ -140,6 +142,10 @@ class Link:
         """Why the connection ended; "" while it stands."""
         return self._end
 
+    def look_only(self) -> None:
+        """Before open(): what is delivered stays unacknowledged, so that the agent gets it at its next connection."""
+        self._client.manual_ack_set(True)
+
     def open(self, cancelled: Callable[[], bool]) -> None:
         """Connect and wait for the broker's word, CONNECT_S_MAX each. LinkError when there will be no connection."""
         where = f"connect to the broker at {self._mqtt.host}:{self._mqtt.port}"
@@ -175,7 +181,7 @@ class Link:
                 raise LinkError(f"{where}: no answer for {CONNECT_S_MAX:.0f} s; is it an MQTT broker?")
             self.step(min(0.2, left_s))
         if self._end == CLOSED_SILENTLY:
-            self._end = REFUSED_SILENTLY if context is None else REFUSED_SILENTLY_TLS
+            self._end = REFUSED_SILENTLY if context is None else _verdict(self._mqtt, context)
         if self._end:
             raise LinkError(f"{where}: {self._end}")
 
@@ -290,3 +296,20 @@ class Link:
         refused = zip(self._leaf_of, reasons, strict=False)
         self.refused_topics += [f"{topic}: {reason}" for topic, reason in refused if reason.is_failure]
         self._connected = True
+
+
+def _verdict(mqtt: MqttSection, context: ssl.SSLContext) -> str:
+    """Why a broker ended a TLS connection without a word of MQTT.
+
+    With TLS 1.3 it judges our certificate after the handshake, and a CONNECT already on its way can destroy the alert
+    that says so. So it is asked once more, without a CONNECT.
+    """
+    try:
+        with (
+            socket.create_connection((mqtt.host, mqtt.port), timeout=VERDICT_S_MAX) as plain,
+            context.wrap_socket(plain, server_hostname=mqtt.host) as link,
+        ):
+            link.recv(1)
+    except OSError as cause:
+        return alert_text(str(cause)) or REFUSED_SILENTLY_TLS
+    return REFUSED_SILENTLY_TLS

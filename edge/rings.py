@@ -85,6 +85,8 @@ def _push(  # type: ignore[no-untyped-def]
 class Rings:
     """The rings of one stream; used by one thread."""
 
+    NEVER = int(_NEVER)
+
     def __init__(self, n_signals: int, settings: RingSection) -> None:
         rows = [max(_ROWS_MIN, int(settings.bytes_max * share) // ROW_BYTES) for share in SHARES]
         self._first = np.array([0, *np.cumsum(rows)], np.int64)
@@ -130,6 +132,10 @@ class Rings:
         t_found, v_found = np.concatenate(stamps), np.concatenate(values)
         order = np.argsort(t_found, kind="stable")
         return t_found[order], v_found[order]
+
+    def newest(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Copies of time and value of every signal's newest sample; NEVER is the time before the first."""
+        return self._last_t.copy(), self._last_value.copy()
 
     def last(self, slot: int) -> tuple[int, float] | None:
         """The newest sample of a signal, however old; None before its first."""

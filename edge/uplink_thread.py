@@ -36,6 +36,14 @@ STEP_S_MAX = 0.2
 
 GOODBYE_S_MAX = 1.0
 
+REFUSED_FIXES = {
+    0x10: "is the bridge running?",
+    0x87: "it does not let this certificate or user send as this van.id; use the van's own, or check its access list",
+    0x95: "raise its max_packet_size to 300000",
+    0x97: "it is full; the message is sent again",
+}
+"""What to do about a PUBACK that is no delivery (MQTT 5.0, 3.4.2.1)."""
+
 BEAT_S_MAX = 60.0
 """Longest time between two signs of life, plus one keep-alive: name lookup, connection, TLS, a disk that stalls."""
 
@@ -232,7 +240,7 @@ class Uplink:
             self._count.pubacks += self._schedule.confirmed(answer.mid, now_s)
         elif self._schedule.refused(answer.mid, now_s):
             self._count.refused += 1
-            fix = "is the bridge running?" if answer.reason == 0x10 else "check the broker's access list"
+            fix = REFUSED_FIXES.get(answer.reason, "check the broker's log")
             why = f"the broker did not deliver: {answer.text} (0x{answer.reason:02x}); {fix}"
             self._complain(why, "message refused")
 

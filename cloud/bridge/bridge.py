@@ -24,6 +24,7 @@ from cloud.bridge.intake import Forward, Presence, Refuse, judge
 from cloud.bridge.metrics import BridgeMetrics
 from cloud.bridge.puback_order import PubackOrder
 from cloud.bridge.sender import KafkaSender, Record
+from cloud.certificates import CertificateMetrics
 from cloud.compacted import CompactedTopic, pause
 from cloud.http import Health, StatusServer
 from cloud.kafka import RECORD_BYTES_MAX, KafkaUnavailable
@@ -66,6 +67,8 @@ class Bridge:
         filters, foreign = _filters(mine)
         self._settings = settings
         self._metrics = BridgeMetrics()
+        certificates = CertificateMetrics({"mqtt": settings.mqtt, "kafka": settings.kafka})
+        self._metrics.registry.register(certificates)
         self._link = MqttLink(settings.mqtt, filters, foreign, self._guarded(self._happened))
         self._sender = KafkaSender(settings.kafka, self._metrics)
         self._catalogs = CompactedTopic(settings.kafka, CATALOG, self._catalog_seen)

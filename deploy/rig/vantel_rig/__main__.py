@@ -1,4 +1,4 @@
-"""vantel: the command for people who want to see the whole pipe: demo and ledger.
+"""vantel: the command for people who want to see the whole pipe: demo, ledger, top.
 
 Exit codes: 0 done and balanced, 1 the ledger does not balance or points are missing, 2 wrong usage,
 65 an end of the account cannot be read, 78 settings.
@@ -15,7 +15,10 @@ import typer
 from rich.console import Console
 
 app = typer.Typer(
-    help="Vantel on a desk: demo, ledger.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    help="Vantel on a desk: demo, ledger, top.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 
 
@@ -73,6 +76,40 @@ def ledger(
         print(json.dumps(joined, indent=2))
         raise typer.Exit(int(joined["ledger"]["residual"] != 0))
     raise typer.Exit(print_ledger(Console(), joined))
+
+
+@app.command(epilog="Example: vantel top --config cloud.toml --json")
+def top(
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="cloud settings")] = None,
+    rows: Annotated[int, typer.Option(min=1, max=10_000, help="show so many vans, silent ones first")] = 40,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.0, help="end after so long; default: at Ctrl-C")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON once, for programs")] = False,
+) -> None:
+    """Watch the fleet: state of each van, age of its last report, where its envelopes are."""
+    import asyncio
+    import time
+
+    from cloud.connection import ConnectionRefused
+    from cloud.kafka import KafkaUnavailable
+    from cloud.settings import SettingsError, load
+    from vantel_rig import top as fleet
+
+    try:
+        settings = load(config)
+        if as_json:
+            print(json.dumps(fleet.as_json(asyncio.run(fleet.read_once(settings)), time.time()), indent=2))
+        else:
+            asyncio.run(fleet.watch(settings, Console(), rows, seconds))
+    except (SettingsError, ConnectionRefused) as cause:
+        print(cause, file=sys.stderr)
+        raise typer.Exit(78) from None
+    except KafkaUnavailable as cause:
+        print(cause, file=sys.stderr)
+        raise typer.Exit(65) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
 
 
 if __name__ == "__main__":
