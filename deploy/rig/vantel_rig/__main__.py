@@ -22,11 +22,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `demo` a subcommand."""
-
-
 @app.command(epilog="Example: ./demo --seconds 30 --vans 3 --headless --report report.json --speed 10")
 def demo(
     seconds: Annotated[

@@ -136,6 +136,8 @@ def print_ledger(console: Console, report: dict[str, Any]) -> int:
     ledger = report["ledger"]
     sums = " + ".join(f"{name} {ledger[name]}" for name in SUMS[1:-1])
     console.print(
-        f"ledger: produced {ledger['produced']} = {sums}; residual {ledger['residual']}", highlight=False
+        f"ledger: produced {ledger['produced']} = {sums}; residual {ledger['residual']}",
+        highlight=False,
+        soft_wrap=True,
     )
     return int(bool(problems))
