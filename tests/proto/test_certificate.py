@@ -27,7 +27,11 @@ def make(folder: Path, days: int, kind: str = "ec") -> str:
 def test_as_openssl_says_it(tmp_path: Path, days: int) -> None:
     pem = make(tmp_path, days)
     argv = ["openssl", "x509", "-in", str(tmp_path / "pem"), "-noout", "-enddate"]
-    said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip().removeprefix("notAfter=")
+    said = (
+        subprocess.run(argv, check=True, capture_output=True, text=True)
+        .stdout.strip()
+        .removeprefix("notAfter=")
+    )
     wanted = datetime.strptime(said, "%b %d %H:%M:%S %Y GMT").replace(tzinfo=timezone.utc)
     assert expiry_unix_s(pem) == wanted.timestamp()
     assert expiry_unix_s("words before\n" + pem + "another:\n" + "rubbish") == wanted.timestamp()
@@ -42,7 +46,9 @@ def test_no_certificate_is_a_value_error(tmp_path: Path) -> None:
             expiry_unix_s(text)
     for at in range(200):
         flipped = der[:at] + bytes([der[at] ^ 0xFF]) + der[at + 1 :]
-        text = f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(flipped).decode()}-----END CERTIFICATE-----\n"
+        text = (
+            f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(flipped).decode()}-----END CERTIFICATE-----\n"
+        )
         try:
             assert expiry_unix_s(text) > 0
         except ValueError:

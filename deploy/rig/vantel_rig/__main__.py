@@ -15,7 +15,10 @@ import typer
 from rich.console import Console
 
 app = typer.Typer(
-    help="Vantel on a desk: demo, ledger, top.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    help="Vantel on a desk: demo, ledger, top.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
 )
 
 
@@ -33,7 +36,9 @@ def demo(
     headless: Annotated[bool, typer.Option("--headless", help="plain lines, no terminal control")] = False,
     report: Annotated[Path | None, typer.Option(help="write the ledger, counts and rates as JSON")] = None,
     speed: Annotated[float, typer.Option(min=0.1, max=100.0, help="replay this many times as fast")] = 1.0,
-    folder: Annotated[Path | None, typer.Option(help="files and logs of this run; default: .local/demo")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="files and logs of this run; default: .local/demo")
+    ] = None,
 ) -> None:
     """Run the whole pipe on this machine: servers, bridge, worker, and vans that replay recorded drives."""
     from vantel_rig.demo import Demo, DemoOptions
@@ -71,7 +76,9 @@ def ledger(
 def top(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="cloud settings")] = None,
     rows: Annotated[int, typer.Option(min=1, max=10_000, help="show so many vans, silent ones first")] = 40,
-    seconds: Annotated[float | None, typer.Option(min=0.0, help="end after so long; default: at Ctrl-C")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.0, help="end after so long; default: at Ctrl-C")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON once, for programs")] = False,
 ) -> None:
     """Watch the fleet: state of each van, age of its last report, where its envelopes are."""
