@@ -90,7 +90,7 @@ class Site:
 
     @web.middleware
     async def _guard(
-        self, request: web.Request, answer: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         origins = self._origins()
         hosts = {urlsplit(origin).netloc for origin in origins}
@@ -107,7 +107,7 @@ class Site:
         if request.method == "POST" and (request.content_type != "application/json" or origin is None):
             return web.json_response({"error": "send JSON, with an Origin header"}, status=415)
         try:
-            response = await answer(request)
+            response = await handler(request)
         except web.HTTPException as cause:
             response = web.json_response({"error": cause.reason}, status=cause.status)
         if not response.prepared:
