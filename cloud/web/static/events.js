@@ -13,7 +13,7 @@ export function eventRow(event, withVan, fail) {
     el("td", { title: stamp(event.t) }, `${age(now() - event.t)} ago`),
     withVan ? el("td", {}, el("a", { href: `#/van/${encodeURIComponent(event.van)}` }, event.van)) : null,
     el("td", {}, el("span", { class: `sev ${event.severity}` }, event.severity)),
-    el("td", {}, event.signal, event.injected ? el("span", { class: "tag", title: "made by a fault injector" }, `injected: ${event.injected}`) : null),
+    el("td", { class: "wide" }, event.signal, event.injected ? el("span", { class: "tag", title: "made by a fault injector" }, `injected: ${event.injected}`) : null),
     el("td", { class: "hide-phone" }, event.channel),
     el("td", {}, value(event.value)),
     el("td", { class: "hide-phone" }, value(event.expected)),

@@ -58,7 +58,7 @@ export function fleetPage(main, go) {
   }
   function row(item, index, at) {
     const node = el("a", { class: `row item${index === memory.picked ? " picked" : ""}`, href: `#/van/${encodeURIComponent(item.id)}`, "data-van": item.id, tabindex: "-1" },
-      el("span", {}, item.id, item.flags.includes("s") ? el("span", { class: "tag" }, "simulated") : null, item.flags.includes("r") ? el("span", { class: "tag" }, "replayed") : null),
+      el("span", {}, item.id, item.flags.includes("s") ? el("span", { class: "tag", title: "made by a model, not by a vehicle" }, "sim") : null, item.flags.includes("r") ? el("span", { class: "tag", title: "replayed recording" }, "rec") : null),
       el("span", {}, el("i", { class: `dot s-${item.state}` }), WORDS[item.state]),
       item.heard ? el("span", { class: "num" }, age(at - item.heard)) : unknown(),
       el("span", {}, el("span", { class: `sev ${SEVERITY[item.worst]}` }, item.worst ? SEVERITY[item.worst] : "no open event"), item.open ? ` ${item.open}` : ""),

@@ -9,7 +9,7 @@ const LIVE_MS = 60000, PLOTS_MAX = 12, POLL_MS = 1000, LIVE_GAP_MS = 12000;
 const RANGES = [["Live", 0], ["10 min", 600e3], ["1 h", 3600e3], ["6 h", 21600e3], ["24 h", 86400e3], ["7 d", 604800e3]];
 const BOARD = /(^|\.)(Board|Agent|Host|Cpu|Gpu|Memory|Disk)(\.|$)|^board\./i;
 const WANTED = [/^Vehicle\.Speed$/, /wheel.*speed|speed.*wheel/i, /\.speed$/i, /TestBench\.Probe/, /accel/i, /temp/i];
-const LIVE_WORDS = { on: "live: full rate", asked: "asking the van for full rate", silent: "the van does not answer", refused: "the van refused", no_link: "no live view", off: "no live view" };
+const LIVE_WORDS = { on: "live at full rate while this page is open", asked: "asking the van for full rate", silent: "the van does not answer", refused: "the van refused", no_link: "no live view", off: "no live view" };
 const CLOCKS = ["not stated", "free-running", "NTP", "PTP", "GNSS", "recording"];
 const chosen = new Map();
 
@@ -114,7 +114,7 @@ export function vanPage(main, id) {
   function refresh() {
     if (!info) return;
     const at = now(), item = fleet.vans.get(id) ?? vanOf(info.row), state = stateOf(item, at);
-    live.textContent = news.live ? `${LIVE_WORDS[news.live.state]}${news.live.detail ? ": " + news.live.detail : ""}` : "";
+    live.textContent = news.live ? `${LIVE_WORDS[news.live.state]}${news.live.detail && news.live.state !== "on" ? ": " + news.live.detail : ""}` : "";
     live.dataset.state = news.live?.state ?? "";
     const clockName = CLOCKS[news.clock?.source] ?? "unknown";
     tiles.replaceChildren(
@@ -135,8 +135,8 @@ export function vanPage(main, id) {
     const health = seen().filter((s) => BOARD.test(s.name)).slice(0, 40);
     const gauges = Object.entries(news.gauges ?? {}).sort().slice(0, 40);
     board.replaceChildren(el("h2", {}, "Board and agent"), el("div", { class: "scroll" }, el("table", {}, el("tbody", {},
-      health.map((s) => el("tr", {}, el("td", {}, s.name), el("td", {}, shown(s)), el("td", { class: "dim" }, age(at - values[s.id][0])))),
-      gauges.map(([name, value]) => el("tr", {}, el("td", {}, `agent ${name}`), el("td", {}, number(value)), el("td", { class: "dim" }, age(at - news.gauges_t)))),
+      health.map((s) => el("tr", {}, el("td", { class: "wide" }, s.name), el("td", {}, shown(s)), el("td", { class: "dim" }, age(at - values[s.id][0])))),
+      gauges.map(([name, value]) => el("tr", {}, el("td", { class: "wide" }, `agent ${name}`), el("td", {}, number(value)), el("td", { class: "dim" }, age(at - news.gauges_t)))),
       health.length + gauges.length ? null : el("tr", {}, el("td", { class: "unknown" }, "nothing heard of board or agent"))))));
     map.set({ points: item.lat === null || item.lon === null ? [] : [{ id, lat: item.lat, lon: item.lon, state }], tracks: [[...track, ...(fleet.tracks.get(id) ?? [])]].filter((t) => t.length) });
     drawLedger();
