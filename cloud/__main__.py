@@ -77,6 +77,29 @@ def worker(config: Config = None) -> None:
     raise typer.Exit(code)
 
 
+@app.command(epilog="Example: vantel-cloud web --config cloud.toml")
+def web(config: Config = None) -> None:
+    """Show the fleet on a page, on loopback and without a login, until SIGTERM."""
+    settings = _load(config)
+    from cloud import log
+    from cloud.connection import ConnectionRefused
+    from cloud.web import run_web
+
+    log.configure(settings.log)
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await run_web(settings, stop)
+
+    try:
+        asyncio.run(body())
+    except ConnectionRefused as cause:
+        print(f"vantel-cloud web: {cause}", file=sys.stderr)
+        raise typer.Exit(EXIT_SETTINGS) from None
+
+
 @app.command(epilog="Example: vantel-cloud provision --config cloud.toml")
 def provision(config: Config = None) -> None:
     """Create the Kafka topics; run again at will."""

@@ -42,9 +42,15 @@ _log = structlog.get_logger("compacted")
 class CompactedTopic:
     """One reader of one topic. Use: await catch_up(); then await tail(stop) in a task; at the end await close()."""
 
-    def __init__(self, kafka: KafkaSection, topic: str, take: Take) -> None:
-        """take must not raise: it gets the key as text (undecodable bytes replaced) and the value, None for deleted."""
+    def __init__(self, kafka: KafkaSection, topic: str, take: Take, start_unix_ms: int | None = None) -> None:
+        """take must not raise: it gets the key as text (undecodable bytes replaced) and the value, None for deleted.
+
+        start_unix_ms: begin with the first record that Kafka has stamped with this time or a later one.
+        """
         self.topic = topic
+        self.stamp_unix_ms = 0
+        """Kafka's stamp of the record that is being taken."""
+        self._start_unix_ms = start_unix_ms
         self.answered_mono_s = float("-inf")
         self._kafka = kafka
         self._take = take
@@ -111,10 +117,21 @@ class CompactedTopic:
             partitions = await partitions_of(self._kafka, self.topic)
             consumer = await open_consumer(self._kafka, f"{self.topic}-reader")
             consumer.assign(partitions)
-            for partition in partitions:
-                consumer.seek(partition, self._next.setdefault(partition, 0))
+            for partition, first in (await self._first_places(consumer, partitions)).items():
+                consumer.seek(partition, self._next.setdefault(partition, first))
             self._consumer = consumer
         return self._consumer
+
+    async def _first_places(
+        self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Where to begin; a partition without a record that young begins at its end."""
+        if self._start_unix_ms is None or self._next:
+            return dict.fromkeys(partitions, 0)
+        asking = consumer.offsets_for_times(dict.fromkeys(partitions, self._start_unix_ms))
+        found = await answered(asking, f"ask topic {self.topic} for the records since a time")
+        ends = await end_offsets(consumer, partitions)
+        return {tp: ends[tp] if found[tp] is None else int(found[tp].offset) for tp in partitions}
 
     async def _read(self, consumer: AIOKafkaConsumer) -> int:
         """Take one lot; how many records."""
@@ -122,6 +139,7 @@ class CompactedTopic:
         count = 0
         for partition, records in lots.items():
             for record in records:
+                self.stamp_unix_ms = int(record.timestamp)
                 self._take((record.key or b"").decode(errors="replace"), record.value)
                 self._next[partition] = record.offset + 1
                 count += 1

@@ -7,9 +7,11 @@ and the message's clock stamp; out: Unix ns. Nothing here raises on data.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from cloud.accounts import Settled, VanAccount, van_account_of
+from cloud.last_values import GAUGES_MAX, MS, Last, News, newest_of
 from cloud.lines import Encoded, Line, encode_columns, encode_point
 from cloud.outcome import ACCEPT, SIGNAL_UNKNOWN, Outcome, Reject, Retry
 from cloud.steps.decode import decode_batch
@@ -20,7 +22,7 @@ from vantel.catalog import Catalog, CatalogError
 from vantel.crc32c import crc32c
 from vantel.envelope import ClockStamp, Envelope, EnvelopeError
 from vantel.identity import PayloadKind, StreamKey
-from vantel.payloads import Birth, Event, Health, Tombstone
+from vantel.payloads import Birth, Event, Fidelity, Health, Tombstone
 
 TELEMETRY, EVENTS, AGENT = "telemetry", "events", "agent"
 CHANNELS = ("range", "rate", "stuck", "timeout", "robust_z")
@@ -43,6 +45,7 @@ class Digest:
     columns_refused: tuple[str, ...] = ()
     report: VanAccount | None = None
     catalog: bytes = b""
+    news: News | None = None
 
     @property
     def points(self) -> int:
@@ -74,6 +77,11 @@ class _Content:
     columns_refused: tuple[str, ...] = ()
     report: VanAccount | None = None
     catalog: bytes = b""
+    full: bool | None = None
+    datum: int = 0
+    values: tuple[tuple[int, Last], ...] = ()
+    gauges: dict[str, float] | None = None
+    t_gauges_unix_ms: int = 0
 
 
 def digest(incoming: Incoming, catalogs: CatalogBook, now_s: float) -> Digest:
@@ -97,6 +105,16 @@ def digest(incoming: Incoming, catalogs: CatalogBook, now_s: float) -> Digest:
     return Digest(
         incoming, ACCEPT, envelope.stream, envelope.seq, envelope.catalog_hash, content.lines, content.samples,
         content.values_unrepresentable, content.columns_refused, content.report, content.catalog,
+        _news(incoming, envelope, clock, content),
+    )  # fmt: skip
+
+
+def _news(incoming: Incoming, envelope: Envelope, clock: ClockStamp, content: _Content) -> News:
+    """What the message says about its van now."""
+    return News(
+        envelope.van, incoming.received_unix_ns, envelope.epoch.text, len(incoming.message), envelope.catalog_hash,
+        envelope.replayed, envelope.simulated, clock.source, clock.error_ns_max, content.full, content.datum,
+        content.values, content.gauges, content.t_gauges_unix_ms,
     )  # fmt: skip
 
 
@@ -136,8 +154,10 @@ def _batch(envelope: Envelope, clock: ClockStamp, catalog: Catalog) -> _Content 
     fields, left_out = fields_of(decoded.columns, decoded.batch.fidelity, clock.offset_ns)
     encoded = encode_columns(TELEMETRY, envelope.van, fields)
     return _Content(
-        tuple(encoded.lines), decoded.samples, encoded.unrepresentable + left_out, decoded.refused
-    )
+        tuple(encoded.lines), decoded.samples, encoded.unrepresentable + left_out, decoded.refused,
+        full=decoded.batch.fidelity is Fidelity.FULL, datum=decoded.batch.coordinate_system,
+        values=newest_of(decoded.columns, clock.offset_ns),
+    )  # fmt: skip
 
 
 def _event(envelope: Envelope, clock: ClockStamp, catalog: Catalog) -> _Content | Reject:
@@ -189,4 +209,10 @@ def _health(envelope: Envelope, clock: ClockStamp) -> _Content | Reject:
     }
     encoded: Encoded = encode_point(AGENT, envelope.van, "", gauges, t_unix_ns, counted=False)
     streams = {(account.epoch, account.delivery_class): account for account in health.accounts}
-    return _Content(tuple(encoded.lines), report=VanAccount(envelope.van, t_unix_ns, streams))
+    finite = {
+        name: value for name, value in gauges.items() if isinstance(value, float) and math.isfinite(value)
+    }
+    return _Content(
+        tuple(encoded.lines), report=VanAccount(envelope.van, t_unix_ns, streams),
+        gauges=dict(list(finite.items())[:GAUGES_MAX]), t_gauges_unix_ms=t_unix_ns // MS,
+    )  # fmt: skip

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from cloud.accounts import Books, Settled, van_key
 from cloud.core import Digest, digest
+from cloud.last_values import News
 from cloud.letters import DeadLetter
 from cloud.outcome import CATALOG_UNKNOWN, LINE_REFUSED, SIGNAL_UNKNOWN, Reject, Retry
 from cloud.sink import Refusal, Sink
@@ -47,7 +48,7 @@ class Outgoing(NamedTuple):
 
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None
 
 
 Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
@@ -79,6 +80,8 @@ class Delivery:
         self.lettered_hashes: set[int] = set()
         self.on_late_catalog: Callable[[int], None] = lambda _: None
         """Called with the hash of a catalog that came after messages had been refused for want of it."""
+        self.on_news: Callable[[News], None] = lambda _: None
+        """Called with what a message says about its van, once it is stored."""
 
     async def deliver(self, records: Sequence[Record]) -> None:
         """Everything in these records is dealt with when this returns."""
@@ -182,6 +185,9 @@ class Delivery:
                 settled.append(one)
         await self._publish_letters(letters)
         await self._publish_ledger(settled, digests)
+        for item in digests:
+            if item.news is not None:
+                self.on_news(item.news)
 
     async def _publish_letters(self, letters: list[DeadLetter]) -> None:
         if not letters:

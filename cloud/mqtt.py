@@ -87,7 +87,7 @@ class MqttLink:
         self._happened: deque[Happening] = deque()
         self._handed_over = threading.Lock()
         self._scheduled = False
-        self._orders: deque[tuple[int, int, str, bytes, int]] = deque()
+        self._orders: deque[tuple[int, int, str, bytes, int, int]] = deque()
         self._read_end, self._write_end = socket.socketpair()
         self._read_end.setblocking(False)
         self._write_end.setblocking(False)
@@ -109,11 +109,14 @@ class MqttLink:
 
     def puback(self, connection: int, mid: int) -> None:
         """Acknowledge a message of a connection; nothing happens when it is gone."""
-        self._order(connection, mid, "", b"", 0)
+        self._order(connection, mid, "", b"", 0, 0)
 
-    def publish(self, connection: int, topic: str, payload: bytes, tag: int) -> None:
-        """Send with QoS 1, not retained; Published comes with the tag unless the connection ends first."""
-        self._order(connection, 0, topic, payload, tag)
+    def publish(self, connection: int, topic: str, payload: bytes, tag: int, expiry_s: int = 0) -> None:
+        """Send with QoS 1, not retained; Published comes with the tag unless the connection ends first.
+
+        expiry_s: the broker drops the message when it could not deliver it for so long; 0 never.
+        """
+        self._order(connection, 0, topic, payload, tag, expiry_s)
 
     def release(self) -> None:
         """The next connection may be made: nothing of the last one is held any more."""
@@ -131,9 +134,9 @@ class MqttLink:
             self._read_end.close()
             self._write_end.close()
 
-    def _order(self, connection: int, mid: int, topic: str, payload: bytes, tag: int) -> None:
+    def _order(self, connection: int, mid: int, topic: str, payload: bytes, tag: int, expiry_s: int) -> None:
         wake = not self._orders
-        self._orders.append((connection, mid, topic, payload, tag))
+        self._orders.append((connection, mid, topic, payload, tag, expiry_s))
         if wake:
             self._wake()
 
@@ -265,14 +268,18 @@ class MqttLink:
     def _obey(self, client: paho.Client) -> None:
         """Carry out the orders for this connection; those for older ones are dropped."""
         while self._orders and not self._end:
-            connection, mid, topic, payload, tag = self._orders.popleft()
+            connection, mid, topic, payload, tag, expiry_s = self._orders.popleft()
             if connection != self._number:
                 continue
             if mid:
                 self._unacked -= 1
                 client.ack(mid, 1)
                 continue
-            info = client.publish(topic, payload, qos=1)
+            properties = None
+            if expiry_s:
+                properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+                properties.MessageExpiryInterval = expiry_s
+            info = client.publish(topic, payload, qos=1, properties=properties)
             if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._tags[info.mid] = tag
             else:
@@ -294,6 +301,9 @@ class MqttLink:
         self._tell(Connected(self._number, flags.session_present, window))
         if self._foreign and flags.session_present:
             client.unsubscribe(self._foreign)
+        if not self._filters:
+            self._tell(Subscribed(self._number))
+            return
         options = SubscribeOptions(qos=1, retainHandling=1)
         client.subscribe([(topic, options) for topic in self._filters])
 

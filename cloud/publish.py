@@ -14,10 +14,15 @@ import structlog
 
 from cloud.delivery import Outgoing
 from cloud.kafka import AIOKafkaProducer, KafkaError, KafkaUnavailable, abandon, open_producer
+from cloud.last_values import LastBoard
 from cloud.log import Seldom
 from cloud.settings import KafkaSection
+from cloud.topics import LAST
 
 RETRY_S = 0.5
+LAST_ROUND_S = 0.1
+LAST_BYTES_A_ROUND_MAX = 1024 * 1024
+"""Last values published in one round; what is left over waits for the next and goes out with its newest state."""
 _log = structlog.get_logger("publish")
 
 
@@ -66,3 +71,15 @@ class Publisher:
         failed = [result for result in results if isinstance(result, BaseException)]
         if failed:
             raise failed[0]
+
+
+async def publish_last(board: LastBoard, kafka: KafkaSection, stop: asyncio.Event) -> None:
+    """Publish last values as they fall due, with a producer of their own: nothing that is acked waits for them."""
+    publisher = Publisher(kafka, "worker-last")
+    try:
+        while not stop.is_set():
+            due = board.due(LAST_BYTES_A_ROUND_MAX)
+            await publisher.publish([Outgoing(LAST, van.encode(), record) for van, record in due])
+            await asyncio.sleep(LAST_ROUND_S)
+    finally:
+        await publisher.close()

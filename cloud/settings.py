@@ -7,9 +7,11 @@ is checked at load. Secrets come from the environment or a file path, never from
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -97,6 +99,7 @@ class WorkerSection(Section):
     commit_interval_s: Positive = 1.0
     stalled_after_s: Positive = 60.0
     catalog_wait_s_max: Annotated[float, Field(ge=0)] = 60.0
+    last_period_s: Positive = Field(1.0, description="shortest time between two last values of one van")
 
 
 class InfluxSection(Section):
@@ -126,6 +129,48 @@ class HttpSection(Section):
     worker_port: Port = 9102
 
 
+class WebSection(Section):
+    """The page. It has no login: it listens on loopback, and a reverse proxy in front of it decides who may enter."""
+
+    host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
+    port: Port = 8080
+    title: Annotated[str, Field(max_length=80)] = "Vantel"
+    public_origin: str | None = Field(
+        None, description="address that a reverse proxy gives the page, as https://fleet.example.org"
+    )
+    tile_url: str | None = Field(
+        None, description="map tiles, as https://tiles.example.org/{z}/{x}/{y}.png; none: a blank grid"
+    )
+    mqtt_client_id: str = "vantel-web-0"
+    stale_after_s: Positive = 30.0
+    events_h_max: Positive = Field(24.0, description="age of the oldest event shown")
+    events_max: Count = 10_000
+    live_view_s: Annotated[float, Field(ge=5, le=600)] = Field(
+        30.0, description="a live view ends by itself after this long without a renewal"
+    )
+    viewers_max: Count = 100
+
+    @field_validator("public_origin")
+    @classmethod
+    def _origin(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "http://localhost")
+        if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"}:
+            raise ValueError("give scheme and host, as https://fleet.example.org")
+        return value.rstrip("/") if value else None
+
+    @field_validator("tile_url")
+    @classmethod
+    def _tiles(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", parts.netloc):
+            raise ValueError("give an address such as https://tiles.example.org/{z}/{x}/{y}.png")
+        if any(part not in value for part in ("{z}", "{x}", "{y}")):
+            raise ValueError("it must contain {z}, {x} and {y}")
+        return value
+
+
 class LogSection(Section):
     """Structured logs on standard error."""
 
@@ -146,6 +191,7 @@ class CloudSettings(BaseSettings):
     worker: WorkerSection = WorkerSection()
     influx: InfluxSection = InfluxSection()
     http: HttpSection = HttpSection()
+    web: WebSection = WebSection()
     log: LogSection = LogSection()
 
     @classmethod

@@ -20,6 +20,7 @@ DEADLETTER = "vantel.deadletter"
 LAST = "vantel.last"
 CATALOG = "vantel.catalog"
 LEDGER = "vantel.ledger"
+ACKEVENTS = "vantel.ackevents"
 
 TOPICS = (
     KafkaTopic(BY_CLASS[DeliveryClass.P0], "shard", compacted=False),
@@ -29,4 +30,5 @@ TOPICS = (
     KafkaTopic(LAST, "van", compacted=True),
     KafkaTopic(CATALOG, "catalog hash, 16 hex digits", compacted=True),
     KafkaTopic(LEDGER, "van|epoch|class, or van|van for the van's own end", compacted=True),
+    KafkaTopic(ACKEVENTS, "event id, 16 hex digits", compacted=True),
 )

@@ -32,13 +32,14 @@ from cloud.http import Health, StatusServer
 from cloud.influx import InfluxWriter
 from cloud.kafka import KafkaUnavailable, TopicPartition, ssl_of
 from cloud.lag import LagWatch, Progress, beat, start_watchdog
+from cloud.last_values import LastBoard
 from cloud.late_catalogs import LateCatalogs
-from cloud.publish import Publisher
+from cloud.publish import Publisher, publish_last
 from cloud.settings import CloudSettings, KafkaSection
 from cloud.sink import Sink, SinkStopped
 from cloud.steps.open import Incoming
 from cloud.steps.validate import CatalogBook
-from cloud.topics import BY_CLASS, CATALOG, LEDGER
+from cloud.topics import BY_CLASS, CATALOG, LAST, LEDGER
 from cloud.worker_metrics import WorkerMetrics
 
 EXIT_ERROR = 70
@@ -67,9 +68,12 @@ class Runtime:
         self.sink = Sink(InfluxWriter(settings.influx), settings.influx)
         self.delivery = Delivery(self.sink, self.publisher.publish, self.books, self.catalogs)
         self.late = LateCatalogs(settings.kafka, self.publisher, self.delivery, self.books)
+        self.board = LastBoard(settings.worker.last_period_s)
+        self.delivery.on_news = self.board.take
         self.acks = {topic: AckQueue() for topic in BY_CLASS.values()}
         self._ledger = CompactedTopic(settings.kafka, LEDGER, self._take_ledger)
         self._catalog = CompactedTopic(settings.kafka, CATALOG, self._take_catalog)
+        self._last = CompactedTopic(settings.kafka, LAST, self.board.absorb)
         self._assigned = 0
         self._caught_up = 0
         self._catching_up = asyncio.Lock()
@@ -82,6 +86,8 @@ class Runtime:
                 await self.publisher.open()
                 await self._catalog.catch_up()
                 await self._ledger.catch_up()
+                await self._last.catch_up()
+                await self._last.close()
                 return
             except KafkaUnavailable as cause:
                 _log.warning("waiting for Kafka", cause=str(cause))
@@ -95,6 +101,7 @@ class Runtime:
             LagWatch(self.settings.kafka, self.progress).run(),
             beat(self.progress),
             self.late.run(self.stop),
+            publish_last(self.board, self.settings.kafka, self.stop),
         ]
         return [asyncio.create_task(item) for item in running]
 
@@ -155,7 +162,12 @@ class Runtime:
     async def close(self) -> None:
         """Close what open() opened."""
         self.stop.set()
-        for closing in (self._catalog.close(), self._ledger.close(), self.publisher.close()):
+        for closing in (
+            self._catalog.close(),
+            self._ledger.close(),
+            self._last.close(),
+            self.publisher.close(),
+        ):
             await asyncio.wait({asyncio.ensure_future(closing)}, timeout=1.0)
 
     async def _catch_up(self) -> None:

@@ -17,6 +17,7 @@ import structlog
 from edge import sources
 from edge.births import Births
 from edge.clock import VanClock
+from edge.commands import Commands
 from edge.fault_file import FaultFile
 from edge.faults import FaultError
 from edge.gauges import gauges_of
@@ -71,9 +72,10 @@ class Agent:
         self._tail = Tail(settings.van.state_dir, self._catalog, self._texts, now_ns)
         self._blocks: BoundedQueue[SampleBlock] = BoundedQueue(settings.queue.source_bytes_max)
         self._outgoing: BoundedQueue[Outgoing] = BoundedQueue(settings.queue.spool_bytes_max)
+        self._commands = Commands(watchable=not self._original)
         self._uplink = Uplink(
             settings.van.id, self._spool.epoch, settings.mqtt, settings.uplink, self._spool,
-            on_rebirth=self._rebirth, on_command=self._command,
+            on_rebirth=self._rebirth, on_command=self._commands.put,
         )  # fmt: skip
         self._shed: dict[str, int] = {}
         self._shed_total: dict[str, int] = {}
@@ -233,6 +235,7 @@ class Agent:
             block = self._blocks.get(0.1)
             if self._fault_file is not None:
                 self._add_faults(self._fault_file)
+            self._obey()
             if block is not None:
                 closed = False
                 with self._shed_lock:
@@ -332,8 +335,15 @@ class Agent:
         taken, self._rebirths = self._rebirths, []
         return taken
 
-    def _command(self, data: bytes) -> None:
-        _log.warning("command ignored", bytes=len(data), cause="this agent knows no commands yet")
+    def _obey(self) -> None:
+        """Carry out the commands that came, in the thread that owns the windows, and spool their results."""
+        for order in self._commands.take(time.time_ns()):
+            if order.watch_s is not None:
+                real_ns = int(order.watch_s * 1e9 * self._clock.speed)
+                self._pipeline.watch(self._clock.mono_ns() + real_ns if real_ns else None)
+            if order.rebirth:
+                self._rebirth((self._catalog.hash,))
+            self._forward([order.outgoing])
 
     def _count_shed(self, reason: str, samples: int) -> None:
         with self._shed_lock:

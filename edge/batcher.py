@@ -1,7 +1,8 @@
 """Samples in, closed batches out: the columns of one window of stream time.
 
 Windows are whole multiples of window_s of Unix time (offset_ns maps monotonic to Unix); while the van is live (watched,
-or soon after an event) they are cut at multiples of window_live_s too, and always at samples_max samples. The clock is
+or soon after an event) they are cut at multiples of window_live_s too; a batch that holds watched time keeps every
+sample (fidelity full). Always a cut comes at samples_max samples. The clock is
 the highest stamp seen, so cuts depend on samples and events alone, never on block boundaries or wall time; only flush,
 for live sources that have gone quiet, brings a clock from outside. A sample that arrives late goes into the window that
 is open. Values that the type of their signal cannot hold are shed("unrepresentable"). Pure; never fails on data.
@@ -72,6 +73,14 @@ class LiveSpans:
                 return edge
         return None
 
+    def end(self, at: int) -> None:
+        """Nothing is live later than a time."""
+        self._spans = [(after, min(until, at)) for after, until in self._spans if after < at]
+
+    def touches(self, first: int, last: int) -> bool:
+        """Whether some time in [first, last) is live."""
+        return any(after < last and until >= first for after, until in self._spans)
+
     def forget(self, before: int) -> None:
         """Drop spans that ended before a time."""
         self._spans = [span for span in self._spans if span[1] >= before]
@@ -96,6 +105,7 @@ class Batcher:
         self._fidelity = Fidelity.FULL if settings.fidelity == "full" else Fidelity.ROLLUP
         self._representable = Representable(catalog)
         self._live = LiveSpans()
+        self._watched = LiveSpans()
         self._clock = _NEVER  # highest stamp of the stream so far
         self._position = 0
         self._shed: dict[str, int] = {}
@@ -115,8 +125,12 @@ class Batcher:
         self._live.add(t_mono_ns, t_mono_ns + self._live_after_ns)
 
     def watch(self, until_t_mono_ns: int) -> None:
-        """A person watches the van until this stream time."""
-        self._live.add(self._clock, until_t_mono_ns)
+        """A person watches the van from now until this stream time."""
+        self._watched.add(self._clock, until_t_mono_ns)
+
+    def end_watch(self) -> None:
+        """Nobody watches the van any more; the open window still counts as watched."""
+        self._watched.end(self._clock)
 
     def add(self, block: SampleBlock) -> list[ClosedBatch]:
         """Take a block; return the batches that it closed."""
@@ -175,9 +189,10 @@ class Batcher:
     def _next_cut(self) -> int:
         """The first cut after the newest sample of the open window."""
         self._live.forget(self._clock)
+        watched = self._watched.first_multiple(self._clock, self._live_ns, self._offset_ns)
         window = next_multiple(self._clock, self._window_ns, self._offset_ns)
         live = self._live.first_multiple(self._clock, self._live_ns, self._offset_ns)
-        return window if live is None else min(window, live)
+        return min(cut for cut in (window, live, watched) if cut is not None)
 
     def _append(self, block: SampleBlock, rows: NDArray[np.int64]) -> None:
         first, count = self._count, self._count + len(rows)
@@ -204,4 +219,6 @@ class Batcher:
             self._catalog, self._texts, self._slot[:count], stamps, self._value[:count], self._quality[:count]
         )
         shed, self._shed = self._shed, {}
-        return ClosedBatch(start, end_ns, columns, count, self._position, self._fidelity, shed)
+        fidelity = Fidelity.FULL if self._watched.touches(first, end_ns) else self._fidelity
+        self._watched.forget(first)
+        return ClosedBatch(start, end_ns, columns, count, self._position, fidelity, shed)

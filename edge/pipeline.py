@@ -59,6 +59,13 @@ class Pipeline:
         """The past of every signal."""
         return self._rings
 
+    def watch(self, until_t_mono_ns: int | None) -> None:
+        """A person watches the van until this stream time; None: nobody does any more."""
+        if until_t_mono_ns is None:
+            self._batcher.end_watch()
+        else:
+            self._batcher.watch(until_t_mono_ns)
+
     def step(self, block: SampleBlock, shed: dict[str, int] | None = None) -> list[Outgoing]:
         """Take a block; return what goes to the spool, events before the batch that holds their samples."""
         repeated = 0 < block.position <= self._resume_position

@@ -65,17 +65,22 @@ class CatalogBook:
         self._first_seen_s.pop(catalog.hash, None)
         return catalog.hash
 
+    def get(self, catalog_hash: int) -> Catalog | None:
+        """A catalog by its hash; None while it is unknown."""
+        parsed = self._parsed.get(catalog_hash)
+        if parsed is not None:
+            return parsed
+        encoded = self._encoded.get(catalog_hash)
+        return None if encoded is None else self._keep(Catalog.decode(encoded))
+
     def find(self, envelope: Envelope, now_s: float) -> Catalog | Reject | Retry:
         """The catalog that an envelope names."""
         wanted = envelope.catalog_hash
         if wanted == 0:
             return Reject("catalog_missing", f"a {envelope.kind.name} names no catalog")
-        parsed = self._parsed.get(wanted)
-        if parsed is not None:
-            return parsed
-        encoded = self._encoded.get(wanted)
-        if encoded is not None:
-            return self._keep(Catalog.decode(encoded))
+        known = self.get(wanted)
+        if known is not None:
+            return known
         first_s = self._first_seen_s.setdefault(wanted, now_s)
         while len(self._first_seen_s) > HASHES_WAITED_MAX:
             self._first_seen_s.popitem(last=False)

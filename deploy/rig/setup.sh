@@ -3,7 +3,8 @@
 #   .venv/            the Python environment, from a Python of 3.10 or newer (VANTEL_PYTHON names another)
 #   .local/servers/   Mosquitto, InfluxDB and nginx, unpacked from the distribution's packages, not installed
 #   .local/kafka/     Kafka's libraries, by Maven
-# Only Java, Maven and Python's venv module are installed on the machine, by apt-get, and only when they are missing.
+# Only Java, Maven, Chromium with its driver and Python's venv module are installed on the machine, by apt-get, and only
+# when they are missing.
 # It can be stopped at any time and goes on where it was; a second run with nothing to do takes a fraction of a second.
 set -euo pipefail
 
@@ -68,6 +69,10 @@ find_maven() {
   done
 }
 
+chromium_usable() { # the page's tests drive it; Debian's own, since a browser that a test tool brings is one more download
+  command -v chromium >/dev/null && command -v chromedriver >/dev/null
+}
+
 server_usable() { # name: unpacked here, or on the PATH in a version we can use
   local version
   [ -x "$servers/$1/usr/sbin/$1" ] || [ -x "$servers/$1/usr/bin/$1" ] && return 0
@@ -93,7 +98,7 @@ venv_usable() { # folder
 
 all_usable() {
   venv_usable "$root/.venv" && server_usable mosquitto && server_usable influxd && server_usable nginx &&
-    kafka_usable && [ -n "$(find_java)" ]
+    kafka_usable && chromium_usable && [ -n "$(find_java)" ]
 }
 
 # ---- how to get it -----------------------------------------------------------------------------------------------
@@ -274,6 +279,7 @@ set_up() {
   fi
   [ -n "$(find_java)" ] || packages+=(java)
   kafka_usable || [ -n "$(find_maven)" ] || packages+=(maven)
+  chromium_usable || packages+=(chromium chromium-driver)
 
   if [[ " ${packages[*]} " == *" python3-venv "* ]]; then
     install_packages "${packages[@]}"

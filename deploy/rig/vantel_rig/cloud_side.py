@@ -1,4 +1,4 @@
-"""The cloud side of the rig: bridge and worker as ordinary processes on the servers of a Stack."""
+"""The cloud side of the rig: bridge, worker and page as ordinary processes on the servers of a Stack."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from vantel_rig.stack import Stack
 READY_S_MAX = 60.0
 STOP_S_MAX = 10.0
 POLL_S = 0.2
-PROGRAMS = ("bridge", "worker")
+PROGRAMS = ("bridge", "worker", "web")
 
 
 class CloudSide:
-    """Bridge and worker with one settings file; start, kill and restart each by name."""
+    """Bridge, worker and page with one settings file; start, kill and restart each by name."""
 
     def __init__(self, stack: Stack, folder: Path, **sections: Mapping[str, Any]) -> None:
         """sections: sections of the cloud settings that differ from the rig's, such as worker={...}."""
@@ -40,7 +40,8 @@ class CloudSide:
             "mqtt": {"host": "127.0.0.1", "port": stack.mqtt_port},
             "kafka": {"bootstrap": stack.kafka_bootstrap},
             "influx": {"url": stack.influx_url},
-            "http": {f"{name}_port": port for name, port in self._ports.items()},
+            "http": {f"{name}_port": self._ports[name] for name in ("bridge", "worker")},
+            "web": {"port": self._ports["web"]},
             "log": {"format": "text"},
         }
         for name, section in sections.items():
@@ -52,7 +53,7 @@ class CloudSide:
         self._processes: dict[str, Process] = {}
 
     def start(self) -> CloudSide:
-        """Create the topics, start both programs and wait until they are healthy."""
+        """Create the topics, start all programs and wait until they are healthy."""
         self.provision()
         for name in PROGRAMS:
             self.launch(name)
@@ -118,7 +119,7 @@ class CloudSide:
         )
 
     def url(self, name: str) -> str:
-        """Base address of the health and metrics pages of bridge or worker."""
+        """Base address of the health pages of bridge or worker, or of the page."""
         return f"http://127.0.0.1:{self._ports[name]}"
 
     def metrics(self, name: str) -> str:
@@ -131,7 +132,7 @@ class CloudSide:
         return self._processes[name]
 
     def stop(self) -> None:
-        """SIGTERM to both, bridge first."""
+        """SIGTERM to all, bridge first."""
         for name in PROGRAMS:
             if name in self._processes:
                 self._processes[name].stop(STOP_S_MAX)

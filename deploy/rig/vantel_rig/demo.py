@@ -127,9 +127,10 @@ class Demo:
             cloud.launch(name)
         for van in vans:
             van.start()
-        self._say(f"bridge, worker and {len(vans)} vans are starting")
+        self._say(f"bridge, worker, page and {len(vans)} vans are starting")
         with ThreadPoolExecutor() as pool:
             list(pool.map(cloud.wait_healthy, PROGRAMS))
+        self._say(f"the page: {cloud.url('web')}/ (no login; this machine only)")
         for van in vans:
             van.wait_ready()
         events = Events(cloud.settings.influx)

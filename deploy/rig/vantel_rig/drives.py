@@ -10,6 +10,11 @@ SHIFT_S = 7.0
 """A van that reuses a drive begins this much further into it than the van before."""
 
 
+def _place(message: str) -> dict[str, str]:
+    """Position signals of a bus message under the names that the page looks for."""
+    return {f"{message}.{leaf}": f"Vehicle.CurrentLocation.{leaf}" for leaf in ("Latitude", "Longitude")}
+
+
 def _rav4() -> list[dict[str, Any]]:
     can, imu = DATA / "can" / "rav4_2016", DATA / "imu_gnss" / "rav4_2016"
     position = {"lat_deg": "Latitude", "lon_deg": "Longitude", "alt_m": "Altitude", "bearing_deg": "Heading"}
@@ -20,6 +25,7 @@ def _rav4() -> list[dict[str, Any]]:
                 "can0": str(can / "toyota_new_mc_pt_generated.dbc"),
                 "can1": str(can / "toyota_adas.dbc"),
             },
+            "map": {"can0.SPEED.SPEED": "Vehicle.Speed"},
         },
         {"path": str(imu / "imu_104hz.csv.gz"), "name": "imu"},
         {
@@ -33,7 +39,11 @@ def _rav4() -> list[dict[str, Any]]:
 def _ev6() -> list[dict[str, Any]]:
     can = DATA / "can" / "ev6_uds_2023"
     return [
-        {"path": str(can / "ev6_uds_gnss.log.gz"), "dbc": {"can2": str(can / "gnss.dbc")}},
+        {
+            "path": str(can / "ev6_uds_gnss.log.gz"),
+            "dbc": {"can2": str(can / "gnss.dbc")},
+            "map": _place("can2.gnss_pos"),
+        },
         {"path": str(DATA / "jetson" / "agx_orin_maxn_part1.tegrastats.log.gz"), "name": "board"},
     ]
 
@@ -44,6 +54,7 @@ def _obd() -> list[dict[str, Any]]:
         {
             "path": str(can / "obd_gnss_imu_10min.blf"),
             "dbc": [str(can / "canedge-internal-can9.dbc"), str(can / "OBD-v4.4.dbc")],
+            "map": _place("can9.GnssPos") | {"can1.OBD_RX.S01PID0D_VehicleSpeed": "Vehicle.Speed"},
         }
     ]
 

@@ -1,0 +1,119 @@
+// One plot on a canvas: numbers as a line with its band of minimum and maximum, states as steps with their texts.
+// Gaps are hatched, never bridged. points: [t_ms, value] or [t_ms, value, low, high], ascending.
+import { clock, colour, el, number, sized } from "./dom.js";
+
+const LEFT = 52, BOTTOM = 18, TOP = 6, RIGHT = 6;
+
+export function ticks(low, high, count) {
+  const rough = (high - low) / count || 1, power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
+  const out = [];
+  for (let at = Math.ceil(low / step) * step; at <= high + step * 1e-6; at += step) out.push(at);
+  return out;
+}
+// Where nothing came for much longer than usual: [from, to] pairs.
+export function gapsOf(points, from, to, least) {
+  if (!points.length) return [[from, to]];
+  const steps = [];
+  for (let i = 1; i < points.length; i++) steps.push(points[i][0] - points[i - 1][0]);
+  const usual = steps.length ? [...steps].sort((a, b) => a - b)[Math.floor(steps.length * 0.9)] : 0;
+  const limit = Math.max(usual * 4, least);
+  const out = [];
+  if (points[0][0] - from > limit) out.push([from, points[0][0]]);
+  for (let i = 1; i < points.length; i++) if (steps[i - 1] > limit) out.push([points[i - 1][0], points[i][0]]);
+  if (to - points[points.length - 1][0] > limit) out.push([points[points.length - 1][0], to]);
+  return out;
+}
+export function makePlot({ title, unit, numeric, onClose, onZoom }) {
+  const canvas = el("canvas", { role: "img", "aria-label": `Plot of ${title}` });
+  const value = el("span", { class: "num", "data-value": title });
+  const node = el("section", { class: "card plot", "data-plot": title },
+    el("header", {}, el("h3", { title }, title), value, el("button", { type: "button", title: `Close the plot of ${title}`, onclick: onClose }, "×")), canvas);
+  let data = { points: [], from: 0, to: 1, least: 3000, lossy: false }, hover = null, drag = null, asked = 0;
+
+  function paint() {
+    asked = 0;
+    const { points, from, to, least, lossy } = data;
+    const [c, w, h] = sized(canvas);
+    const x = (t) => LEFT + ((t - from) / (to - from || 1)) * (w - LEFT - RIGHT);
+    const soft = colour("--soft"), line = colour("--line");
+    c.font = "11px system-ui, sans-serif"; c.lineWidth = 1;
+    for (const [a, b] of gapsOf(points, from, to, least)) {
+      c.fillStyle = lossy ? colour("--warn") : colour("--hatch"); c.globalAlpha = lossy ? 0.25 : 0.45;
+      c.fillRect(x(a), TOP, Math.max(x(b) - x(a), 1), h - TOP - BOTTOM);
+    }
+    c.globalAlpha = 1;
+    c.fillStyle = soft; c.textAlign = "center";
+    const span = to - from, days = span > 86400000;
+    const labels = Math.max(2, Math.floor((w - LEFT) / 110));
+    for (let i = 0; i <= labels; i++) {
+      const t = from + (span * i) / labels;
+      c.textAlign = i === 0 ? "left" : i === labels ? "right" : "center";
+      c.fillText(days ? new Date(t).toLocaleDateString() : clock(t), x(t), h - 4);
+    }
+    if (numeric) lines(c, w, h, x, points, line, soft); else states(c, h, x, points, to);
+    if (hover !== null && points.length) {
+      let best = points[0];
+      for (const p of points) if (Math.abs(x(p[0]) - hover) < Math.abs(x(best[0]) - hover)) best = p;
+      c.strokeStyle = soft; c.beginPath(); c.moveTo(x(best[0]), TOP); c.lineTo(x(best[0]), h - BOTTOM); c.stroke();
+      const text = `${clock(best[0])}  ${number(best[1])} ${unit}`;
+      c.textAlign = hover > w / 2 ? "right" : "left"; c.fillStyle = colour("--ink");
+      c.fillText(text, hover > w / 2 ? x(best[0]) - 5 : x(best[0]) + 5, TOP + 10);
+    }
+    if (drag) { c.fillStyle = colour("--accent"); c.globalAlpha = 0.2; c.fillRect(Math.min(drag[0], drag[1]), TOP, Math.abs(drag[1] - drag[0]), h - TOP - BOTTOM); c.globalAlpha = 1; }
+  }
+  function lines(c, w, h, x, points, line, soft) {
+    let low = Infinity, high = -Infinity;
+    for (const p of points) { low = Math.min(low, p[2] ?? p[1]); high = Math.max(high, p[3] ?? p[1]); }
+    if (low > high) { low = 0; high = 1; }
+    if (low === high) { const pad = Math.abs(low) * 0.05 || 0.5; low -= pad; high += pad; }
+    const pad = (high - low) * 0.06;
+    low -= pad; high += pad;
+    const y = (v) => TOP + ((high - v) / (high - low)) * (h - TOP - BOTTOM);
+    c.textAlign = "right";
+    for (const at of ticks(low, high, 4)) { c.strokeStyle = line; c.beginPath(); c.moveTo(LEFT, y(at)); c.lineTo(w - RIGHT, y(at)); c.stroke(); c.fillStyle = soft; c.fillText(number(Number(at.toPrecision(6))), LEFT - 5, y(at) + 4); }
+    const gaps = gapsOf(points, data.from, data.to, data.least), breaks = new Set(gaps.map((g) => g[1]));
+    c.strokeStyle = c.fillStyle = colour("--accent");
+    if (points.some((p) => p.length > 2)) {
+      c.globalAlpha = 0.25;
+      for (let i = 1; i < points.length; i++) {
+        const a = points[i - 1], b = points[i];
+        if (breaks.has(b[0])) continue;
+        c.beginPath(); c.moveTo(x(a[0]), y(a[2] ?? a[1])); c.lineTo(x(b[0]), y(b[2] ?? b[1])); c.lineTo(x(b[0]), y(b[3] ?? b[1])); c.lineTo(x(a[0]), y(a[3] ?? a[1])); c.fill();
+      }
+      c.globalAlpha = 1;
+    }
+    c.lineWidth = 1.5; c.beginPath();
+    points.forEach((p, i) => { if (i === 0 || breaks.has(p[0])) c.moveTo(x(p[0]), y(p[1])); else c.lineTo(x(p[0]), y(p[1])); });
+    c.stroke();
+    if (points.length && points.length < 80) for (const p of points) { c.beginPath(); c.arc(x(p[0]), y(p[1]), 1.8, 0, 7); c.fill(); }
+  }
+  function states(c, h, x, points, to) {
+    const tints = ["--accent", "--info", "--warn", "--good", "--bad"].map(colour), seen = [];
+    points.forEach((p, i) => {
+      const text = number(p[1]);
+      let at = seen.indexOf(text);
+      if (at < 0) at = seen.push(text) - 1;
+      const a = x(p[0]), b = x(i + 1 < points.length ? points[i + 1][0] : to);
+      c.globalAlpha = 0.3; c.fillStyle = tints[at % tints.length]; c.fillRect(a, h / 2 - 24, Math.max(b - a - 1, 1), 40); c.globalAlpha = 1;
+      if (b - a > 30) { c.fillStyle = colour("--ink"); c.textAlign = "left"; c.save(); c.beginPath(); c.rect(a, 0, b - a, h); c.clip(); c.fillText(text, a + 4, h / 2); c.restore(); }
+    });
+  }
+  function draw() { if (!asked) asked = requestAnimationFrame(paint); }
+  const at = (e) => e.clientX - canvas.getBoundingClientRect().left;
+  const time = (px) => data.from + ((px - LEFT) / (canvas.getBoundingClientRect().width - LEFT - RIGHT)) * (data.to - data.from);
+  canvas.addEventListener("pointerdown", (e) => { drag = [at(e), at(e)]; canvas.setPointerCapture(e.pointerId); });
+  canvas.addEventListener("pointermove", (e) => { hover = at(e); if (drag) drag[1] = at(e); draw(); });
+  canvas.addEventListener("pointerup", () => { if (drag && Math.abs(drag[1] - drag[0]) > 8) onZoom(time(Math.min(...drag)), time(Math.max(...drag))); drag = null; draw(); });
+  canvas.addEventListener("pointerleave", () => { hover = null; draw(); });
+  return {
+    node,
+    set(next) {
+      data = { ...data, ...next };
+      const last = data.points[data.points.length - 1];
+      value.textContent = last ? `${number(last[1])} ${unit}` : "no data here";
+      node.dataset.points = data.points.length;
+      draw();
+    },
+  };
+}
