@@ -96,7 +96,7 @@ def _check_state_dir(settings: EdgeSettings) -> list[str]:
 
 def _check_sources(settings: EdgeSettings) -> list[str]:
     from edge import sources
-    from edge.agent import catalog_of
+    from edge.births import catalog_of
     from edge.clock import VanClock
     from edge.faults import FaultInjector
     from edge.model import TextTable

@@ -15,7 +15,7 @@ import numpy as np
 import structlog
 
 from edge import sources
-from edge.births import Births
+from edge.births import Births, catalog_of
 from edge.clock import VanClock
 from edge.commands import Commands
 from edge.fault_file import FaultFile
@@ -30,7 +30,6 @@ from edge.spool import Spool
 from edge.status import write_status
 from edge.tail import Tail
 from edge.uplink_thread import Uplink
-from vantel.catalog import Catalog, Signal, assemble
 from vantel.envelope import ClockStamp, EnvelopeError
 from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Health
@@ -381,22 +380,3 @@ def log_spool(degraded: str) -> None:
         )
     else:
         _log.info("spool works again")
-
-
-def catalog_of(parts: Sequence[Source]) -> tuple[Catalog, list[np.ndarray]]:
-    """The catalog in use and, for each source, int32[signals of the source]: its rows in the catalog."""
-    declared: list[Signal] = []
-    owner: dict[str, str] = {}
-    for source in parts:
-        for signal in source.signals():
-            if signal.name in owner:
-                raise ValueError(
-                    f"signal {signal.name} comes from {owner[signal.name]} and from {source.name}: "
-                    "rename or map one of them"
-                )
-            owner[signal.name] = source.name
-            declared.append(signal)
-    catalog = assemble(declared)
-    row = {signal.name: at for at, signal in enumerate(catalog.signals)}
-    rows = [np.array([row[s.name] for s in source.signals()], dtype=np.int32) for source in parts]
-    return catalog, rows

@@ -1,14 +1,19 @@
-"""Births: the catalog in use, kept on disk by hash, so that an old one can be told again when the cloud asks."""
+"""Births: the catalog in use, made of what the sources declare and told to the cloud.
+
+Each is kept on disk by its hash, so that an old one can be told again when the cloud asks for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import structlog
 
+from edge.model import Source
 from edge.queues import Outgoing
-from vantel.catalog import Catalog, CatalogError
+from vantel.catalog import Catalog, CatalogError, Signal, assemble
 from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Birth
 
@@ -72,3 +77,22 @@ class Births:
 
     def _path(self, catalog_hash: int) -> Path:
         return self._folder / f"{catalog_hash:016x}.catalog"
+
+
+def catalog_of(parts: Sequence[Source]) -> tuple[Catalog, list[np.ndarray]]:
+    """The catalog in use and, for each source, int32[signals of the source]: its rows in the catalog."""
+    declared: list[Signal] = []
+    owner: dict[str, str] = {}
+    for source in parts:
+        for signal in source.signals():
+            if signal.name in owner:
+                raise ValueError(
+                    f"signal {signal.name} comes from {owner[signal.name]} and from {source.name}: "
+                    "rename or map one of them"
+                )
+            owner[signal.name] = source.name
+            declared.append(signal)
+    catalog = assemble(declared)
+    row = {signal.name: at for at, signal in enumerate(catalog.signals)}
+    rows = [np.array([row[s.name] for s in source.signals()], dtype=np.int32) for source in parts]
+    return catalog, rows

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edge import pipeline as pipeline_module
-from edge.agent import catalog_of
+from edge.births import catalog_of
 from edge.clock import VanClock
 from edge.model import SampleBlock, TextTable
 from edge.pipeline import Pipeline, split_columns

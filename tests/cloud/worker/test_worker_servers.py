@@ -181,7 +181,7 @@ def test_an_outage_of_the_database_is_waited_out_and_sigterm_ends_the_wait(
 ) -> None:
     run = worker_run(
         influx={"url": influx_double.url, "bucket": "vantel"},
-        worker={"stalled_after_s": 2.0, "commit_interval_s": 0.2},
+        worker={"stalled_after_s": 5.0, "commit_interval_s": 0.2},
     )
     run.publish(
         bench.record("out-1", [bench.birth("out-1", 0)], P0),
@@ -190,7 +190,7 @@ def test_an_outage_of_the_database_is_waited_out_and_sigterm_ends_the_wait(
     influx_double.always = lambda _: (503, {}, "starting")
     run.start()
     run.wait(lambda: len(influx_double.bodies) > 3)
-    time.sleep(3.0)
+    time.sleep(6.0)
     assert run.process.running, "an honest wait is no stall"
     before = run.lag()
     influx_double.always = lambda _: time.sleep(12)
