@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import resource
 import shutil
@@ -160,11 +159,6 @@ def main() -> None:
         server.stop.set()
         server.thread.join(5)
     result["server_rss_mb_max"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, 1)
-    print(
-        json.dumps(result)
-        if arguments.json
-        else "\n".join(f"{key:28} {value}" for key, value in result.items())
-    )  # noqa: T201
 
 
 if __name__ == "__main__":
