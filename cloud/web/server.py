@@ -155,25 +155,17 @@ class Site:
         return web.Response(body=self._first(), content_type="application/json")
 
     def _first(self) -> bytes:
-        """Everything that a list needs at its start; encoded once for all that ask while nothing changes."""
+        """Everything that a list needs at its start; rows are encoded once for all that ask while nothing changes."""
         key = (self.fleet.version, self.fleet.events.version)
         if self._snapshot[0] != key:
-            events = self.fleet.events.newest(EVENTS_SHOWN)
-            body = self._delta(
-                self.fleet.rows_since(0), [self.event(item) for item in events[::-1]], first=True
-            )
-            self._snapshot = (key, body)
-        return self._snapshot[1]
+            events = [self.event(item) for item in self.fleet.events.newest(EVENTS_SHOWN)]
+            self._snapshot = (key, _encode({"rows": self.fleet.rows_since(0), "events": events[::-1]}))
+        return _joined(self._beat(first=True), self._snapshot[1])
 
-    def _delta(self, rows: list[Any], events: list[Any], first: bool = False) -> bytes:
-        tree = {
-            "now": _now_ms(),
-            "first": first,
-            "rows": rows,
-            "events": events,
-            "problems": self._health() if self.ready else ["starting"],
-        }
-        return json.dumps(tree, separators=(",", ":")).encode()
+    def _beat(self, first: bool = False) -> bytes:
+        """What every message of the fleet's stream begins with: the server's time, and what is wrong now."""
+        problems = self._health() if self.ready else ["still reading what Kafka holds"]
+        return _encode({"now": _now_ms(), "first": first, "problems": problems})
 
     def event(self, item: Any) -> dict[str, Any]:
         """An event for JSON."""
@@ -250,9 +242,9 @@ class Site:
             if then == seen:
                 return None
             events = [self.event(item) for item in self.fleet.events.changed_since(then[1])]
-            return self._delta(self.fleet.rows_since(then[0]), events)
+            return _joined(self._beat(), _encode({"rows": self.fleet.rows_since(then[0]), "events": events}))
 
-        return await self._send_stream(request, news)
+        return await self._send_stream(request, news, self._beat)
 
     async def _van_stream(self, request: web.Request) -> web.StreamResponse:
         """Values of one van once a second at most; while it is open, the van is asked for full rate."""
@@ -262,21 +254,25 @@ class Site:
         def news() -> bytes | None:
             nonlocal seen
             live = self._views.state(van, time.monotonic())
-            body = json.dumps({**self.fleet.news(van), "live": live}, separators=(",", ":")).encode()
+            body = _encode({**self.fleet.news(van), "live": live})
             if body == seen:
                 return None
             seen = body
-            return b'{"now":%d,%s' % (_now_ms(), body[1:])
+            return _joined(beat(), body)
+
+        def beat() -> bytes:
+            return _encode({"now": _now_ms()})
 
         self._views.join(van, time.monotonic())
         try:
-            return await self._send_stream(request, news)
+            return await self._send_stream(request, news, beat)
         finally:
             self._views.leave(van)
 
     async def _send_stream(
-        self, request: web.Request, news: Callable[[], bytes | None]
+        self, request: web.Request, news: Callable[[], bytes | None], beat: Callable[[], bytes]
     ) -> web.StreamResponse:
+        """Send news as they come; a beat when there were none for BEAT_S, which also finds readers that are gone."""
         if self._viewers >= self._settings.viewers_max:
             raise web.HTTPServiceUnavailable(reason="too many viewers; close a page")
         headers = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", **self._headers()}
@@ -288,7 +284,7 @@ class Site:
             while request.transport is not None and not request.transport.is_closing():
                 body = news()
                 if body is None and time.monotonic() - beat_s >= BEAT_S:
-                    body = b'{"now":%d}' % _now_ms()
+                    body = beat()
                 if body is not None:
                     beat_s = time.monotonic()
                     await asyncio.wait_for(response.write(b"data: " + body + b"\n\n"), WRITE_S_MAX)
@@ -308,6 +304,15 @@ def _static_files() -> dict[str, bytes]:
         for item in folder.iterdir()
         if "." + item.name.rsplit(".", 1)[-1] in TYPES
     }
+
+
+def _encode(tree: dict[str, Any]) -> bytes:
+    return json.dumps(tree, separators=(",", ":")).encode()
+
+
+def _joined(first: bytes, second: bytes) -> bytes:
+    """Two JSON objects, neither empty, as one."""
+    return first[:-1] + b"," + second[1:]
 
 
 def _now_ms() -> int:

@@ -33,7 +33,8 @@ def live(command_id: str = "c", duration_s: float = 30.0, expires: int = NOW + 2
 def test_a_live_view_is_done_bounded_and_answered_as_p0() -> None:
     commands = Commands(watchable=True)
     order = commands.judge(live(), NOW)
-    assert order is not None and order.watch_s == 30.0
+    assert order is not None
+    assert order.watch_s == 30.0
     out = order.outgoing
     assert (out.delivery_class, out.kind) == (DeliveryClass.P0, PayloadKind.COMMAND_RESULT)
     assert CommandResult.decode(out.payload) == CommandResult("c", CommandStatus.DONE, order.result.detail)
@@ -44,17 +45,23 @@ def test_a_live_view_is_done_bounded_and_answered_as_p0() -> None:
 def test_late_repeated_and_foreign_commands_change_nothing() -> None:
     commands = Commands(watchable=True)
     late = commands.judge(live("late", expires=NOW), NOW)
-    assert late is not None and late.result.status is CommandStatus.EXPIRED and late.watch_s is None
+    assert late is not None
+    assert late.result.status is CommandStatus.EXPIRED
+    assert late.watch_s is None
     assert commands.judge(live("once"), NOW) is not None
     assert commands.judge(live("once"), NOW) is None
     unknown = commands.judge(Command("u", None).encode(), NOW)
-    assert (
-        unknown is not None and unknown.result.status is CommandStatus.UNSUPPORTED and unknown.watch_s is None
-    )
+    assert unknown is not None
+    assert unknown.result.status is CommandStatus.UNSUPPORTED
+    assert unknown.watch_s is None
     refused = Commands(watchable=False).judge(live(), NOW)
-    assert refused is not None and refused.result.status is CommandStatus.REFUSED and refused.watch_s is None
+    assert refused is not None
+    assert refused.result.status is CommandStatus.REFUSED
+    assert refused.watch_s is None
     birth = commands.judge(Command("b", Rebirth()).encode(), NOW)
-    assert birth is not None and birth.rebirth and birth.result.status is CommandStatus.DONE
+    assert birth is not None
+    assert birth.rebirth
+    assert birth.result.status is CommandStatus.DONE
 
 
 def test_the_queue_is_bounded_and_outlives_rubbish() -> None:

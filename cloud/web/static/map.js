@@ -73,8 +73,10 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
       const [x, y] = place(p.lat, p.lon, w, h);
       if (x < -20 || y < -20 || x > w + 20 || y > h + 20) continue;
       c.fillStyle = tints[p.state];
-      c.beginPath(); c.arc(x, y, few ? 6 : 3, 0, 7); c.fill();
-      if (few) { c.strokeStyle = card; c.lineWidth = 2; c.stroke(); c.fillStyle = ink; c.fillText(p.id, x + 9, y + 4); }
+      if (!few) { c.fillRect(x - 2, y - 2, 4, 4); continue; }
+      c.beginPath(); c.arc(x, y, 6, 0, 7); c.fill();
+      c.strokeStyle = card; c.lineWidth = 2; c.stroke();
+      c.fillStyle = ink; c.fillText(p.id, x + 9, y + 4);
     }
     note.textContent = data.points.length ? `grid ${step}${tileUrl ? "" : ", no map tiles"}${data.note ? "; " + data.note : ""}` : "no van has told its place" + (data.note ? "; " + data.note : "");
   }

@@ -128,9 +128,11 @@ def test_an_event_is_one_and_an_acknowledgement_holds_whenever_it_comes() -> Non
     known.take_p0(P0, p0(PayloadKind.EVENT, event(), 1))
     known.take_p0(P0, b"rubbish")
     [found] = known.events.newest(10)
-    assert found.as_dict(CATALOG, None)["signal"] == "a.B.C" and known.row("van-1")[3] == 1
+    assert found.as_dict(CATALOG, None)["signal"] == "a.B.C"
+    assert known.row("van-1")[3] == 1
     known.take_ack(found.id, ack_record(123, "van-1"))
-    assert known.row("van-1")[3] == 0 and known.events.acked_unix_ms(found.id) == 123
+    assert known.row("van-1")[3] == 0
+    assert known.events.acked_unix_ms(found.id) == 123
     later = fleet()
     later.take_ack(found.id, ack_record(123, "van-1"))
     later.take_ack("other", b"rubbish")
@@ -143,7 +145,8 @@ def test_events_are_bounded_and_numbers_that_are_none_are_null() -> None:
     known = fleet()
     for number in range(150):
         known.take_p0(P0, p0(PayloadKind.EVENT, event(number, float("nan")), number))
-    assert len(known.events) == 100 and known.row("van-1")[3] == 100
+    assert len(known.events) == 100
+    assert known.row("van-1")[3] == 100
     text = json.dumps(known.events.newest(1)[0].as_dict(CATALOG, None), allow_nan=False)
     assert '"value": null' in text
     version = known.events.version
@@ -176,7 +179,9 @@ def test_a_live_view_is_asked_for_renewed_and_ended() -> None:
     assert views.state("van-1", 0.0)["state"] == "no_link"
     up[0] = True
     views.renew(1.5)
-    assert len(sent) == 1 and sent[0][1].body.duration_s == 30.0 and sent[0][2] == 30  # type: ignore[union-attr]
+    assert len(sent) == 1
+    assert sent[0][1].body.duration_s == 30.0
+    assert sent[0][2] == 30
     assert views.state("van-1", 2.0)["state"] == "asked"
     assert views.state("van-1", 20.0)["state"] == "silent"
     results[sent[0][1].command_id] = CommandResult(sent[0][1].command_id, CommandStatus.DONE, "yes")
@@ -185,7 +190,8 @@ def test_a_live_view_is_asked_for_renewed_and_ended() -> None:
     views.renew(5.0)
     assert len(sent) == 1
     views.renew(12.0)
-    assert len(sent) == 2 and views.state("van-1", 12.1)["state"] == "on"
+    assert len(sent) == 2
+    assert views.state("van-1", 12.1)["state"] == "on"
     views.leave("van-1")
     assert len(sent) == 2
     views.leave("van-1")
