@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import random
 import resource
 import shutil
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -22,8 +24,9 @@ from typing import Any
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
+from cloud import log
 from cloud.last_values import Last, LastValues, News
-from cloud.settings import WebSection
+from cloud.settings import LogSection, WebSection
 from cloud.web.events import EventBook, FleetEvent
 from cloud.web.fleet import LATITUDE, LONGITUDE, SPEED, Fleet
 from cloud.web.history import History
@@ -149,6 +152,7 @@ def main() -> None:
     parser.add_argument("--vans", type=int, default=20_000)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    log.configure(LogSection(level="warning", format="text"))
     server = Server(arguments.vans)
     server.thread.start()
     if not server.ready.wait(30) or server.site is None:
@@ -159,6 +163,8 @@ def main() -> None:
         server.stop.set()
         server.thread.join(5)
     result["server_rss_mb_max"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, 1)
+    lines = [json.dumps(result)] if arguments.json else [f"{key:28} {value}" for key, value in result.items()]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,8 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
       if (!few) { c.fillRect(x - 2, y - 2, 4, 4); continue; }
       c.beginPath(); c.arc(x, y, 6, 0, 7); c.fill();
       c.strokeStyle = card; c.lineWidth = 2; c.stroke();
-      c.fillStyle = ink; c.fillText(p.id, x + 9, y + 4);
+      const right = x + 12 + c.measureText(p.id).width > w;
+      c.textAlign = right ? "right" : "left"; c.fillStyle = ink; c.fillText(p.id, right ? x - 9 : x + 9, y + 4);
     }
     note.textContent = data.points.length ? `grid ${step}${tileUrl ? "" : ", no map tiles"}${data.note ? "; " + data.note : ""}` : "no van has told its place" + (data.note ? "; " + data.note : "");
   }
