@@ -73,6 +73,13 @@ chromium_usable() { # the page's tests drive it; Debian's own, since a browser t
   command -v chromium >/dev/null && command -v chromedriver >/dev/null
 }
 
+install_chromium() { # only the tests of the page need it, so a distribution without it (Ubuntu has a snap) is no failure
+  say "installing Chromium for the tests of the page"
+  apt_as_root update >"$logs/chromium.log" 2>&1 || true
+  apt_as_root install --no-install-recommends chromium chromium-driver >>"$logs/chromium.log" 2>&1 </dev/null ||
+    say "no Chromium to be had here ($logs/chromium.log); the tests of the page will be skipped"
+}
+
 server_usable() { # name: unpacked here, or on the PATH in a version we can use
   local version
   [ -x "$servers/$1/usr/sbin/$1" ] || [ -x "$servers/$1/usr/bin/$1" ] && return 0
@@ -98,7 +105,7 @@ venv_usable() { # folder
 
 all_usable() {
   venv_usable "$root/.venv" && server_usable mosquitto && server_usable influxd && server_usable nginx &&
-    kafka_usable && chromium_usable && [ -n "$(find_java)" ]
+    kafka_usable && [ -n "$(find_java)" ]
 }
 
 # ---- how to get it -----------------------------------------------------------------------------------------------
@@ -279,7 +286,6 @@ set_up() {
   fi
   [ -n "$(find_java)" ] || packages+=(java)
   kafka_usable || [ -n "$(find_maven)" ] || packages+=(maven)
-  chromium_usable || packages+=(chromium chromium-driver)
 
   if [[ " ${packages[*]} " == *" python3-venv "* ]]; then
     install_packages "${packages[@]}"
@@ -306,4 +312,5 @@ set_up() {
 # .ci/run takes the functions alone, for environments with other Pythons.
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
   all_usable || set_up
+  [ "${1:-}" != browser ] || chromium_usable || { mkdir -p "$logs"; install_chromium; }
 fi
