@@ -39,6 +39,7 @@ export function vanPage(main, id) {
       news = told; values = told.values;
       const unknownIds = Object.keys(values).some((key) => !info.signals.some((s) => String(s.id) === key));
       if (unknownIds) ask(`api/van/${encodeURIComponent(id)}`).then((fresh) => { info = fresh; listSignals(); }, () => {});
+      if (!chosen.has(id) && open.size < 4) pickFirst(); // a van that has just begun tells its signals one after another
       refresh();
     };
     source.onerror = () => { live.textContent = "the page's server does not answer"; };
@@ -57,12 +58,12 @@ export function vanPage(main, id) {
     if (!groups.size) signals.append(unknown(info.signals.length ? "no signal has this in its name" : "the van has not told its catalog yet"));
   }
   function pickFirst() {
-    const names = chosen.get(id)?.filter(byName) ?? [];
+    const names = [...new Set([...open.keys(), ...(chosen.get(id)?.filter(byName) ?? [])])], before = open.size;
     const numeric = seen().filter((s) => !["STRING", "BOOL"].includes(s.type));
     for (const pattern of WANTED) for (const s of numeric) if (names.length < 4 && pattern.test(s.name) && !names.includes(s.name)) { names.push(s.name); break; }
     for (const s of numeric) if (names.length < 2 && !names.includes(s.name)) names.push(s.name);
-    names.forEach((name) => addPlot(name));
-    listSignals();
+    for (const name of names) if (!open.has(name)) addPlot(name);
+    if (open.size !== before) { listSignals(); poll(); }
   }
   function addPlot(name) {
     const s = byName(name);

@@ -282,3 +282,34 @@ NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 def openssl(*arguments: str | Path) -> None:
     subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+def test_a_message_with_an_expiry_does_not_wait_for_a_van_that_was_away_too_long(broker: Broker) -> None:
+    broker.start()
+    topic = "v1/1/a/down/command"
+
+    async def body() -> None:
+        away = Seen(port=broker.port, client_id="van-a", session_expiry_s=60)
+        away.link._filters = [topic]
+        away.link.start()
+        await away.until(lambda: bool(away.of(Subscribed)))
+        await away.link.stop(2.0)
+        page = Seen(port=broker.port, client_id="page", session_expiry_s=0)
+        page.link._filters = []
+        page.link.start()
+        await page.until(lambda: bool(page.of(Subscribed)))
+        connection = page.of(Connected)[0].connection
+        page.link.publish(connection, topic, b"late", 1, 1)
+        page.link.publish(connection, topic, b"in time", 2, 60)
+        await page.until(lambda: len(page.of(Published)) == 2)
+        await asyncio.sleep(2.5)
+        back = Seen(port=broker.port, client_id="van-a", session_expiry_s=60)
+        back.link._filters = [topic]
+        back.link.start()
+        await back.until(lambda: bool(back.of(Delivery)))
+        await asyncio.sleep(0.3)
+        assert [delivery.payload for delivery in back.of(Delivery)] == [b"in time"]
+        await back.link.stop(2.0)
+        await page.link.stop(2.0)
+
+    asyncio.run(body())

@@ -126,6 +126,7 @@ def test_an_event_is_one_and_an_acknowledgement_holds_whenever_it_comes() -> Non
     known = fleet()
     known.take_p0(P0, p0(PayloadKind.EVENT, event(), 0))
     known.take_p0(P0, p0(PayloadKind.EVENT, event(), 1))
+    assert known.events.version == 1
     known.take_p0(P0, b"rubbish")
     [found] = known.events.newest(10)
     assert found.as_dict(CATALOG, None)["signal"] == "a.B.C"
