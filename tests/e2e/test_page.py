@@ -58,7 +58,9 @@ def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CloudSide, 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("this machine has no Chromium with its driver, and its distribution has no package of them")
+        pytest.skip(
+            "this machine has no Chromium with its driver, and its distribution has no package of them"
+        )
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or "chromium"
     for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
