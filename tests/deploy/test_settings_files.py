@@ -1,6 +1,7 @@
-"""The settings files that ship.
+"""The files that are made from the code: settings and the page of signals.
 
-Goal: deploy/edge/edge.toml and deploy/cloud/cloud.toml name every key, and what is commented is the real default.
+Goal: docs/signals.md is what the catalog says; deploy/edge/edge.toml and deploy/cloud/cloud.toml name every key, and
+what is commented is the real default.
 Method: the files equal what the settings themselves say, and load both as they are and with every default uncommented.
 """
 
@@ -13,6 +14,7 @@ from cloud.settings import CloudSettings
 from cloud.settings import load as load_cloud
 from edge.settings import load as load_edge
 from vantel_rig.settings_template import cloud_template, edge_template
+from vantel_rig.signals_page import signals_page
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 AGAIN = "make it again: python -m vantel_rig.settings_template {0} > deploy/{0}/{0}.toml"
@@ -28,6 +30,11 @@ def test_cloud_file_is_what_the_settings_say() -> None:
     assert (DEPLOY / "cloud" / "cloud.toml").read_text(encoding="utf-8") == cloud_template(), AGAIN.format(
         "cloud"
     )
+
+
+def test_the_page_of_signals_is_what_the_catalog_says() -> None:
+    found = (DEPLOY.parent / "docs" / "signals.md").read_text(encoding="utf-8")
+    assert found == signals_page(), "make it again: python -m vantel_rig.signals_page > docs/signals.md"
 
 
 def test_edge_file_loads_and_changes_no_default() -> None:
