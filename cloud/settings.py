@@ -141,7 +141,7 @@ class WebSection(Section):
     tile_url: str | None = Field(
         None, description="map tiles, as https://tiles.example.org/{z}/{x}/{y}.png; none: a blank grid"
     )
-    mqtt_client_id: str = "vantel-web-0"
+    mqtt_client_id: str = "vantel-page"
     stale_after_s: Positive = 30.0
     events_h_max: Positive = Field(24.0, description="age of the oldest event shown")
     events_max: Count = 10_000
