@@ -297,8 +297,6 @@ set_up() {
   venv_usable "$root/.venv" ||
     begin python "see that pip reaches its package index, then run this again" make_venv "$root/.venv" "$python" dev
   [ ${#packages[@]} = 0 ] || install_packages "${packages[@]}"
-  chromium_usable || (install_packages chromium chromium-driver) ||
-    say "no Chromium: everything works but the tests of the page (tests/e2e/test_page.py)"
   kafka_usable ||
     begin kafka "see that Maven reaches its repository (settings in ~/.m2/settings.xml), then run this again" make_kafka
   make_all_servers=1
