@@ -145,7 +145,8 @@ def settings(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
 def _origins(config: Path) -> dict[str, str]:
     from edge.settings import tomllib
 
-    found = {key: str(config) for key, _ in _flatten(tomllib.loads(config.read_text(encoding="utf-8")))}
+    in_file = _flatten(tomllib.loads(config.read_text(encoding="utf-8")))
+    found = {key: str(config) for key, value in in_file if value != {}}
     prefix = "VANTEL_EDGE__"
     for name in os.environ:
         if name.startswith(prefix):

@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from edge.__main__ import app
 from edge.settings import SettingsError, load
 
 GOOD = """
@@ -69,3 +71,15 @@ def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, expected: li
 def test_a_missing_file_is_named_with_the_option_that_gives_another(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no\.toml.*--config"):
         load(tmp_path / "no.toml")
+
+
+def test_the_command_tells_where_each_value_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, GOOD + "[mqtt]\nport = 2000\n[spool]\n")
+    monkeypatch.setenv("VANTEL_EDGE__MQTT__KEEPALIVE_S", "40")
+    printed = CliRunner().invoke(app, ["settings", "--config", str(path)]).output
+    assert f"mqtt.port = 2000  # {path}" in printed
+    assert "mqtt.keepalive_s = 40  # environment VANTEL_EDGE__MQTT__KEEPALIVE_S" in printed
+    assert 'mqtt.host = "127.0.0.1"  # default' in printed
+    assert "spool.group_s_max = 1.0  # default" in printed
