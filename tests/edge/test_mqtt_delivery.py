@@ -206,10 +206,11 @@ def test_p0_overtakes_a_backlog(
     broker.start()
     cloud = bridge()
     rig = start(broker.port)
-    rig.add(P1, 300, size=20_000, t_mono_s=float("-inf"))
+    rig.add(P1, 1500, size=10_000, t_mono_s=float("-inf"))
     rig.start()
     until(lambda: len(cloud.got) > 20, "backlog under way")
     rig.add(P0, 1)
-    until(lambda: rig.outbox.empty, "all acked", 30)
+    seen = len(cloud.got)  # counted after the append: a busy machine only makes this number larger
+    until(lambda: rig.outbox.empty, "all acked", 60)
     at = cloud.names().index("p0/0")
-    assert at < 250, f"P0 was number {at}: behind the backlog"
+    assert at < seen + 200, f"P0 was number {at}, appended when {seen} had arrived: behind the backlog"
