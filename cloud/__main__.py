@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,12 +38,13 @@ def _load(config: Path | None) -> CloudSettings:
         raise typer.Exit(EXIT_SETTINGS) from None
 
 
-@app.command(epilog="Example: vantel-cloud bridge --config cloud.toml")
-def bridge(config: Config = None) -> None:
-    """Move messages from MQTT into Kafka and send durable acks, until SIGTERM."""
-    settings = _load(config)
+def _serve(
+    name: str,
+    settings: CloudSettings,
+    run: Callable[[CloudSettings, asyncio.Event], Coroutine[Any, Any, None]],
+) -> None:
+    """Run one of our asyncio programs until SIGTERM or Ctrl-C; a connection that is refused ends with its reason."""
     from cloud import log
-    from cloud.bridge import run_bridge
     from cloud.connection import ConnectionRefused
 
     log.configure(settings.log)
@@ -51,13 +53,22 @@ def bridge(config: Config = None) -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await run_bridge(settings, stop)
+        await run(settings, stop)
 
     try:
         asyncio.run(body())
     except ConnectionRefused as cause:
-        print(f"vantel-cloud bridge: {cause}", file=sys.stderr)
+        print(f"vantel-cloud {name}: {cause}", file=sys.stderr)
         raise typer.Exit(EXIT_SETTINGS) from None
+
+
+@app.command(epilog="Example: vantel-cloud bridge --config cloud.toml")
+def bridge(config: Config = None) -> None:
+    """Move messages from MQTT into Kafka and send durable acks, until SIGTERM."""
+    settings = _load(config)
+    from cloud.bridge import run_bridge
+
+    _serve("bridge", settings, run_bridge)
 
 
 @app.command(epilog="Example: vantel-cloud worker --config cloud.toml")
@@ -81,23 +92,9 @@ def worker(config: Config = None) -> None:
 def web(config: Config = None) -> None:
     """Show the fleet on a page, on loopback and without a login, until SIGTERM."""
     settings = _load(config)
-    from cloud import log
-    from cloud.connection import ConnectionRefused
     from cloud.web import run_web
 
-    log.configure(settings.log)
-
-    async def body() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await run_web(settings, stop)
-
-    try:
-        asyncio.run(body())
-    except ConnectionRefused as cause:
-        print(f"vantel-cloud web: {cause}", file=sys.stderr)
-        raise typer.Exit(EXIT_SETTINGS) from None
+    _serve("web", settings, run_web)
 
 
 @app.command(epilog="Example: vantel-cloud provision --config cloud.toml")
