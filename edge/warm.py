@@ -17,7 +17,7 @@ KERNEL_MODULES = (
     "edge.detector",
     "edge.batcher",
     "edge.faults",
-    "edge.sources.dbc",
+    "edge.sources.dbc_kernel",
     "edge.spool",
 )
 

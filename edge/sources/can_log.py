@@ -26,8 +26,7 @@ import structlog
 from can.io.blf import BLFParseError
 from numpy.typing import NDArray
 
-from edge.sources.dbc_kernel import PAYLOAD_BYTES
-from edge.sources.dbc_tables import EXTENDED
+from edge.sources.dbc_kernel import EXTENDED, PAYLOAD_BYTES
 from edge.sources.errors import RecordingError
 
 FRAMES_PER_CHUNK = 8192

@@ -20,7 +20,8 @@ from edge.settings import RecordingSection
 from edge.sources.can_log import FrameChunk, read_frames
 from edge.sources.chunks import Chunk, SlotTable, legal_group, legal_name
 from edge.sources.dbc import BusDecoder, Decoded
-from edge.sources.dbc_tables import EXTENDED, load_database
+from edge.sources.dbc_file import load_database
+from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.errors import RecordingError
 
 IDS_SHOWN_MAX = 8

@@ -1,188 +1,177 @@
 """CAN frames of one channel to samples, by its DBC files.
 
-From arrays of frames (id with the 29-bit flag, length, payload) to (slot, frame, value) in the order of the frames
+From arrays of frames (id with the 29-bit flag, length, payload) to (slot, frame, raw, value) in the order of the frames
 and, within a frame, of cantools. Values equal `Database.decode_message(id, data, decode_choices=False,
 allow_truncated=True)` to the last bit. Never raises on data: unknown, undecodable and truncated frames are counted.
-Ids are matched exactly; of two messages with one id the one defined last wins, as in cantools.
+Ids are matched exactly, or by parameter group for J1939; of two messages with one id the one defined last wins.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cantools.database.can import Database
+from cantools.database.can import Database, Message
 from cantools.database.errors import Error as CantoolsError
 from numpy.typing import NDArray
 
-from edge.sources.dbc_kernel import extract
-from edge.sources.dbc_tables import CompiledMessage, Node, compile_message, frame_key
-
-_ORDERS = 1 << 24
-"""More than the signals of any message; frame * _ORDERS + order sorts samples."""
+from edge.sources import dbc_kernel as kernel
+from edge.sources.dbc_kernel import EXTENDED
+from edge.sources.dbc_tables import Builder, parameter_group
 
 
 @dataclass(frozen=True, slots=True)
 class BusSignal:
-    """A signal of the databases: slot k of a decoder is entry k of its list."""
+    """A signal of the databases: slot k of a decoder is entry k of its list. value = raw * scale + offset."""
 
     message: str
     name: str
     unit: str
     frame_id: int
+    scale: float
+    offset: float
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Samples of one chunk. slot: int32[n]. frame: int64[n], index into the chunk. value: float64[n]."""
+    """Samples of one chunk. slot: int32[n]. frame: int64[n], index into the chunk. value: float64[n].
+
+    raw: uint64[n], the integer on the bus, sign-extended to 64 bits, or the bits of a float.
+    """
 
     slot: NDArray[np.int32]
     frame: NDArray[np.int64]
+    raw: NDArray[np.uint64]
     value: NDArray[np.float64]
 
 
 class BusDecoder:
-    """Decoder of one channel. counts: frames_unknown, frames_undecodable, signals_truncated since the last reset."""
+    """Decoder of one channel. counts: frames_unknown, frames_undecodable, signals_truncated since the last reset;
+    for J1939 values_not_available and values_error too."""
 
-    def __init__(self, databases: Sequence[tuple[Path, Database]]) -> None:
+    def __init__(
+        self,
+        databases: Sequence[tuple[Path, Database]],
+        *,
+        j1939: bool = False,
+        wanted: Callable[[str, str], bool] = lambda message, signal: True,  # noqa: ARG005
+    ) -> None:
+        """j1939: 29-bit ids are matched by parameter group. wanted: whether a message's signal is collected."""
         self.signals: list[BusSignal] = []
         self.counts: Counter[str] = Counter()
-        self.frames_by_database: Counter[Path] = Counter()
-        self._messages: dict[int, CompiledMessage] = {}
+        self._messages: list[Message] = []
+        self._first_slot: list[int] = []
+        self._sources: list[Path] = []
+        builder = Builder()
         for path, database in databases:
             for message in database.messages:
-                compiled = compile_message(message, len(self.signals), path)
-                self._messages[frame_key(message)] = compiled
+                by_group = j1939 and message.is_extended_frame
+                builder.add(message, len(self.signals), j1939=by_group)
+                self._messages.append(message)
+                self._first_slot.append(len(self.signals))
+                self._sources.append(path)
                 self.signals += [
-                    BusSignal(message.name, s.name, s.unit or "", message.frame_id) for s in message.signals
+                    BusSignal(message.name, s.name, s.unit or "", message.frame_id, *_linear(s))
+                    for s in message.signals
                 ]
+        self._ids, self._groups = builder.ids, builder.groups
+        self._tables = builder.tables()
+        self._frames = np.zeros(len(self._messages), np.int64)
+        self._wanted = np.array([wanted(s.message, s.name) for s in self.signals], np.bool_)
+        self._by_cantools = np.flatnonzero(self._tables.messages[:, kernel.ROOT] < 0)
+
+    @property
+    def frames_by_database(self) -> Counter[Path]:
+        """Frames that a message of each file matched so far."""
+        found: Counter[Path] = Counter()
+        for path, frames in zip(self._sources, self._frames.tolist(), strict=True):
+            found[path] += frames
+        return found
 
     def knows(self, key: int) -> bool:
         """Whether the databases define this id (with the 29-bit flag)."""
-        return key in self._messages
+        return key in self._ids or (key >= EXTENDED and parameter_group(key) in self._groups)
 
     def decode(
         self, ids: NDArray[np.uint32], lengths: NDArray[np.int64], payload: NDArray[np.uint8]
     ) -> Decoded:
-        """Decode frames of this channel. ids: uint32[n]. lengths: int64[n] bytes. payload: uint8[n, 64]."""
-        parts = _Parts(len(ids))
-        keys, of_frame, frames_of_key = np.unique(ids, return_inverse=True, return_counts=True)
-        by_key = np.split(np.argsort(of_frame, kind="stable"), np.cumsum(frames_of_key)[:-1])
-        for key, rows in zip(keys, by_key, strict=True):
-            compiled = self._messages.get(int(key))
-            if compiled is None:
-                self.counts["frames_unknown"] += len(rows)
-                continue
-            self.frames_by_database[compiled.source] += len(rows)
-            if compiled.root is None:
-                self._decode_by_cantools(compiled, rows, lengths, payload, parts)
-            else:
-                self._decode_node(compiled.root, compiled.length_bytes, rows, lengths, payload, parts)
-        self.counts["frames_undecodable"] += int(parts.refused.sum())
-        return parts.sorted()
+        """Decode frames of this channel. ids: uint32[n]. lengths: int64[n] bytes. payload: uint8[n, 64], or any other
+        multiple of 8 bytes wide and not less than the lengths."""
+        tables = self._tables
+        message = np.empty(len(ids), np.int32)
+        most = kernel.locate(
+            ids, tables.keys, tables.values, tables.groups, tables.group_values, tables.messages, message
+        )
+        found = np.bincount(message + 1, minlength=len(self._frames) + 1)
+        self._frames += found[1:]
+        self.counts["frames_unknown"] += int(found[0])
+        slot, frame = np.empty(most, np.int32), np.empty(most, np.int64)
+        raw, value = np.empty(most, np.uint64), np.empty(most, np.float64)
+        counts = np.zeros(kernel.COUNTS, np.int64)
+        words = np.ascontiguousarray(payload).view(np.uint64)
+        done = kernel.decode(
+            words, lengths, message, tables.messages, tables.nodes, tables.fields, tables.linear, tables.whole,
+            tables.muxes, tables.branches, tables.stack, slot, frame, raw, value, counts,
+        )  # fmt: skip
+        self._count(counts)
+        decoded = Decoded(slot[:done], frame[:done], raw[:done], value[:done])
+        if len(self._by_cantools) and found[1:][self._by_cantools].any():
+            rows = np.flatnonzero(np.isin(message, self._by_cantools))
+            decoded = _merged(decoded, self._decode_by_cantools(rows, message, lengths, payload))
+        return decoded if self._wanted.all() else _only(decoded, self._wanted[decoded.slot])
 
-    def _decode_node(
-        self,
-        node: Node,
-        length_bytes: int,
-        rows: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        payload: NDArray[np.uint8],
-        parts: _Parts,
-    ) -> None:
-        """One level of a message for the frames rows; goes down by multiplexer value."""
-        if not len(node.fields):
-            return
-        rows = np.ascontiguousarray(rows, dtype=np.int64)
-        raw = np.empty((len(rows), len(node.fields)), dtype=np.uint64)
-        extract(payload, rows, node.start, node.length, node.big, raw)
-        values = np.empty(raw.shape, dtype=np.float64)
-        for at, one in enumerate(node.fields):
-            values[:, at] = one.scaled(np.ascontiguousarray(raw[:, at]))
-        actual = lengths[rows]
-        present = None
-        if (actual < length_bytes).any():
-            bits = np.where(actual < length_bytes, actual * 8, np.iinfo(np.int64).max)
-            present = node.bits_needed[None, :] <= bits[:, None]
-            self.counts["signals_truncated"] += int(present.size - present.sum())
-        parts.add(node.slots, node.orders, rows, values, present)
-        for at, branches in node.multiplexers:
-            chosen = np.arange(len(rows)) if present is None else np.flatnonzero(present[:, at])
-            # cantools takes the scaled value, cut to an integer, as the multiplexer's number
-            numbers = np.trunc(values[chosen, at])
-            for number in np.unique(numbers):
-                below = rows[chosen[numbers == number]]
-                branch = branches.get(int(number)) if np.isfinite(number) else None
-                if branch is None:
-                    parts.refused[below] = True
-                else:
-                    self._decode_node(branch, length_bytes, below, lengths, payload, parts)
+    def _count(self, counts: NDArray[np.int64]) -> None:
+        names = ("frames_undecodable", "signals_truncated", "values_not_available", "values_error")
+        for name, number in zip(names, counts.tolist(), strict=True):
+            if number:
+                self.counts[name] += number
 
     def _decode_by_cantools(
         self,
-        compiled: CompiledMessage,
         rows: NDArray[np.int64],
+        message: NDArray[np.int32],
         lengths: NDArray[np.int64],
         payload: NDArray[np.uint8],
-        parts: _Parts,
-    ) -> None:
-        """Frames of a rare shape, one by one."""
-        for row in rows:
+    ) -> Decoded:
+        """Frames of a rare shape, one by one. Their raw integer is the value itself, cut to 64 bits."""
+        samples: list[tuple[int, int, float]] = []
+        for row in rows.tolist():
+            number = int(message[row])
             data = payload[row, : lengths[row]].tobytes()
             try:
-                decoded = compiled.message.decode(data, decode_choices=False, allow_truncated=True)
+                decoded = self._messages[number].decode(data, decode_choices=False, allow_truncated=True)
             except (CantoolsError, ValueError):
-                parts.refused[row] = True
+                self.counts["frames_undecodable"] += 1
                 continue
-            numbers = {name: float(v) for name, v in decoded.items() if isinstance(v, int | float)}  # type: ignore[union-attr]
-            parts.add(
-                np.array([compiled.slot_of[name] for name in numbers], dtype=np.int32),
-                np.arange(len(numbers), dtype=np.int64),
-                np.array([row], dtype=np.int64),
-                np.array([list(numbers.values())], dtype=np.float64).reshape(1, len(numbers)),
-                None,
-            )
+            slot_of = {
+                s.name: self._first_slot[number] + at for at, s in enumerate(self._messages[number].signals)
+            }
+            samples += [
+                (slot_of[name], row, float(v))
+                for name, v in decoded.items()
+                if isinstance(v, int | float)  # type: ignore[union-attr]
+            ]
+        slots, frames, values = zip(*samples, strict=True) if samples else ((), (), ())
+        value = np.array(values, np.float64)
+        return Decoded(np.array(slots, np.int32), np.array(frames, np.int64), value.view(np.uint64), value)
 
 
-class _Parts:
-    """Samples of a chunk, collected message by message, put back into the order of the frames at the end."""
+def _linear(signal) -> tuple[float, float]:  # type: ignore[no-untyped-def]
+    conversion = signal.conversion
+    return float(conversion.scale), float(conversion.offset)
 
-    def __init__(self, frames: int) -> None:
-        self.refused = np.zeros(frames, dtype=np.bool_)
-        self._slots: list[NDArray[np.int32]] = []
-        self._keys: list[NDArray[np.int64]] = []
-        self._values: list[NDArray[np.float64]] = []
 
-    def add(
-        self,
-        slots: NDArray[np.int32],
-        orders: NDArray[np.int64],
-        rows: NDArray[np.int64],
-        values: NDArray[np.float64],
-        present: NDArray[np.bool_] | None,
-    ) -> None:
-        """slots, orders: [k]. rows: [n]. values, present: [n, k]."""
-        keys = rows[:, None] * _ORDERS + orders[None, :]
-        every = np.broadcast_to(slots, keys.shape)
-        if present is None:
-            self._slots.append(every.ravel())
-            self._keys.append(keys.ravel())
-            self._values.append(values.ravel())
-        else:
-            self._slots.append(every[present])
-            self._keys.append(keys[present])
-            self._values.append(values[present])
+def _merged(one: Decoded, two: Decoded) -> Decoded:
+    """Both by frame; a frame is only in one of them."""
+    order = np.argsort(np.concatenate([one.frame, two.frame]), kind="stable")
+    joined = (np.concatenate([a, b]) for a, b in (
+        (one.slot, two.slot), (one.frame, two.frame), (one.raw, two.raw), (one.value, two.value)
+    ))  # fmt: skip
+    return Decoded(*(part[order] for part in joined))
 
-    def sorted(self) -> Decoded:
-        """All samples of frames that were not refused, by frame, then by order within the message."""
-        if not self._keys:
-            return Decoded(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))
-        keys = np.concatenate(self._keys)
-        order = np.argsort(keys, kind="stable")
-        frame = keys[order] // _ORDERS
-        kept = ~self.refused[frame]
-        order, frame = order[kept], frame[kept]
-        return Decoded(np.concatenate(self._slots)[order], frame, np.concatenate(self._values)[order])
+
+def _only(decoded: Decoded, kept: NDArray[np.bool_]) -> Decoded:
+    return Decoded(decoded.slot[kept], decoded.frame[kept], decoded.raw[kept], decoded.value[kept])

@@ -20,7 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.sources.dbc import BusDecoder
-from edge.sources.dbc_tables import EXTENDED, load_database
+from edge.sources.dbc_file import doubts, load_database
+from edge.sources.dbc_kernel import EXTENDED
+from edge.sources.dbc_tables import is_plain
 from edge.sources.errors import RecordingError
 
 DATA = Path(__file__).parents[2] / "data"
@@ -216,6 +218,97 @@ def test_of_two_messages_with_one_id_the_last_wins() -> None:
     two = cantools.database.load_string(text.format("Two", "Y"), "dbc")
     decoder = BusDecoder([(Path("one"), one), (Path("two"), two)])
     assert by_us(decoder, [5], [b"\x07"]) == [[("Y", 7.0)]]
+
+
+def test_raw_integers_give_the_values_by_scale_and_offset() -> None:
+    """What a codec needs: value == raw * scale + offset to the last bit, for every signal that is no float."""
+    random = np.random.default_rng(11)
+    for name, database in DATABASES.items():
+        decoder = DECODERS[name]
+        apart = {
+            (m.name, s.name)
+            for m in database.messages
+            for s in m.signals
+            if s.is_float or s.length > 53 or not is_plain(m)
+        }
+        keys = np.array(list(database._frame_id_to_message), np.uint32).repeat(8)
+        payload = random.integers(0, 256, (len(keys), 64), dtype=np.uint8)
+        decoded = decoder.decode(keys, np.full(len(keys), 64, np.int64), payload)
+        seen = 0
+        for slot, raw, value in zip(decoded.slot.tolist(), decoded.raw.view(np.int64).tolist(),
+                                    decoded.value.tolist(), strict=True):  # fmt: skip
+            signal = decoder.signals[slot]
+            if (signal.message, signal.name) not in apart:
+                assert float(raw) * signal.scale + signal.offset == value, signal
+                seen += 1
+        assert seen
+
+
+J1939 = """VERSION ""
+NS_ :
+BS_:
+BU_: A
+BO_ 2565866750 EEC1: 8 A
+ SG_ EngineSpeed : 24|16@1+ (0.125,0) [0|8031.875] "rpm" A
+ SG_ Torque : 16|8@1+ (1,-125) [-125|125] "percent" A
+ SG_ Mode : 0|2@1+ (1,0) [0|3] "" A
+ SG_ Spare : 4|4@1+ (1,0) [0|15] "" A
+BO_ 2348810494 TSC1: 8 A
+ SG_ Requested : 8|16@1+ (0.125,0) [0|8031.875] "rpm" A
+"""
+
+
+def test_j1939_ids_match_by_parameter_group_and_what_is_not_available_is_no_value() -> None:
+    database = cantools.database.load_string(J1939, "dbc")
+    decoder = BusDecoder([(Path("j"), database)], j1939=True)
+    eec1, tsc1 = (message.frame_id | EXTENDED for message in database.messages)
+    assert (eec1, tsc1) == (0x98F004FE, 0x8C0000FE)
+    good = b"\x01\x00\x7d\x00\x20\x00\x00\x00"
+    other_source = (eec1 & ~0x1C0000FF) | 0x21 | 3 << 26
+    other_destination = (tsc1 & ~0xFFFF) | 0x0B17
+    frames = by_us(decoder, [eec1, other_source, other_destination, eec1 ^ 0x100, eec1, eec1],
+                   [good, good, good, good, b"\xff" * 8, b"\x02\x00\xfe\xff\xfe\x00\x00\x00"])  # fmt: skip
+    plain = database.messages[0].decode(good)
+    assert dict(frames[0]) == plain == dict(frames[1])
+    assert frames[2] == [("Requested", 0.125 * 0x7D00)]
+    assert frames[3] == [] == frames[4]
+    assert frames[5] == [("Spare", 0.0)]
+    assert decoder.counts == {"frames_unknown": 1, "values_not_available": 4, "values_error": 3}
+    assert decoder.knows(other_source)
+    exact = BusDecoder([(Path("j"), database)])
+    assert by_us(exact, [other_source, eec1], [good, b"\xff" * 8])[0] == []
+    assert exact.counts == {"frames_unknown": 1}
+
+
+def test_only_wanted_signals_are_given() -> None:
+    decoder = BusDecoder([(Path("shapes"), DATABASES["shapes"])], wanted=lambda m, s: (m, s) == ("Odd", "I2"))
+    (frame,) = by_us(decoder, [105], [b"\xff" * 8])
+    assert [name for name, _ in frame] == ["I2"]
+
+
+def test_doubtful_definitions_are_told_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "doubtful.dbc"
+    path.write_text(
+        'VERSION ""\nBU_: A\nBO_ 5 One: 1 A\n SG_ X : 0|8@1+ (1,0) [0|0] "" A\n'
+        'BO_ 5 Two: 1 A\n SG_ X : 0|8@1+ (1,0) [0|0] "" A\n'
+        'BO_ 6 One: 1 A\n SG_ X : 4|8@1+ (1,0) [0|0] "" A\n'
+    )
+    told = list(doubts(path, load_database(path)))
+    assert [line.split(": ")[0] for line in told] == [f"{path}, line 5", f"{path}, line 7", f"{path}, line 7"]
+    assert "id 0x5 is defined again (first in line 3)" in told[0]
+    assert "name of id 0x5" in told[1]
+    assert "does not fit" in told[2]
+    assert not list(doubts(DATA / "can/rav4_2016/toyota_adas.dbc", DATABASES["toyota_adas.dbc"]))
+
+
+@pytest.mark.parametrize(
+    ("tail", "line"), [("BO_ 6 Q", 5), (" SG_ Z : 0|8@1+ (1,0) [0|", 5), ("BO_ 6 Q: 8 A\n SG_ Z :", 6)]
+)
+def test_a_database_that_breaks_off_is_refused_with_its_line(tmp_path: Path, tail: str, line: int) -> None:
+    path = tmp_path / "cut.dbc"
+    path.write_text('VERSION ""\nBU_: A\nBO_ 5 X: 8 A\n SG_ Y : 0|8@1+ (1,0) [0|0] "" A\n' + tail)
+    with pytest.raises(RecordingError, match=rf"cut\.dbc, line {line}: .*breaks off"):
+        load_database(path)
 
 
 def test_values_keep_their_number_when_the_database_names_them() -> None:

@@ -1,0 +1,125 @@
+"""DBC files (also KCD, SYM, ARXML) read by cantools, with every mistake told by file, line and fix.
+
+Path -> Database. Raises RecordingError. What cantools accepts but decodes by halves (two definitions of one id or
+name, signals that overlap or do not fit) is listed by doubts(), with the line where it stands.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import cantools
+from cantools.database.can import Database, Message
+from cantools.database.errors import Error as CantoolsError
+
+from edge.sources.errors import RecordingError
+
+DBC_BYTES_MAX = 32 * 1024 * 1024
+# One line for each message that is defined twice; which one counts is written in docs/decisions/0003-dbc-and-stamps.md.
+logging.getLogger("cantools").setLevel(logging.ERROR)
+_MESSAGE = re.compile(r"^\s*BO_\s+(\d+)\s+(\w+)\s*:")
+_BEGINS = re.compile(r"^\s*(BO_|SG_)\s")
+_WHOLE = re.compile(
+    r"^\s*(?:BO_\s+\d+\s+\w+\s*:\s*\d+\s+\w+|"
+    r"SG_\s+\w+\s*(?:M|m\d+M?)?\s*:\s*\d+\s*\|\s*\d+\s*@\s*[01]\s*[+-]\s*\([^)]*\)\s*\[[^]]*\]\s*\"[^\"]*\"\s*\w+)"
+)
+_AT_LINE = re.compile(r"at line (\d+)", re.IGNORECASE)
+
+
+def load_database(path: Path) -> Database:
+    """Read a file; UTF-8, else the code page of Windows, in which DBC files are written."""
+    text = read_text(path)
+    suffix = path.suffix.lower().removeprefix(".")
+    kind = suffix if suffix in ("dbc", "kcd", "sym", "arxml") else None
+    try:
+        database = cantools.database.load_string(text, kind, strict=False)
+    except (CantoolsError, ValueError, KeyError, IndexError, TypeError, RecursionError) as cause:
+        line = _AT_LINE.search(str(cause).replace(", column", " column"))
+        raise RecordingError(
+            path,
+            f"not a usable DBC: {cause}",
+            "repair it or name another in dbc =",
+            int(line[1]) if line else None,
+        ) from cause
+    if not isinstance(database, Database) or not database.messages:
+        raise RecordingError(path, "the DBC defines no CAN message", "name another file in dbc =")
+    if kind == "dbc":
+        _refuse_skipped_lines(path, text, database)
+    return database
+
+
+def _refuse_skipped_lines(path: Path, text: str, database: Database) -> None:
+    """cantools passes over a definition that breaks off at the end of the file; that signal would be missed for ever."""
+    begun = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if _BEGINS.match(line)]
+    defined = len(database.messages) + sum(len(message.signals) for message in database.messages)
+    if len(begun) > defined:
+        for number, line in begun:
+            if not _WHOLE.match(line):
+                raise RecordingError(
+                    path,
+                    f"a definition breaks off: {line.strip()[:60]!r}",
+                    "copy the whole file again",
+                    number,
+                )
+
+
+def read_text(path: Path) -> str:
+    """The text of the file; RecordingError when it cannot be read or is longer than DBC_BYTES_MAX."""
+    try:
+        if path.stat().st_size > DBC_BYTES_MAX:
+            raise RecordingError(
+                path,
+                f"the DBC has more than {DBC_BYTES_MAX >> 20} MiB",
+                "leave out the messages that nobody collects",
+            )
+        data = path.read_bytes()
+    except OSError as cause:
+        raise RecordingError(
+            path, f"cannot read the DBC: {cause.strerror}", "correct dbc = in the settings"
+        ) from cause
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def doubts(path: Path, database: Database) -> Iterator[str]:
+    """What a reader of this file should know, one sentence each with its line; nothing for a clean file."""
+    lines: dict[int, list[int]] = {}
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if found := _MESSAGE.match(line):
+            lines.setdefault(int(found[1]), []).append(number)
+    for frame_id, places in lines.items():
+        if len(places) > 1:
+            yield (
+                f"{path}, line {places[-1]}: id 0x{frame_id & 0x1FFFFFFF:X} is defined again (first in line {places[0]}); "
+                "the last one counts; remove the other"
+            )
+    names: dict[str, Message] = {}
+    for message in database.messages:
+        where = lines.get(_dbc_id(message), [0])[-1]
+        twin = names.setdefault(message.name, message)
+        if twin is not message:
+            yield (
+                f"{path}, line {where}: message {message.name} has the name of id 0x{twin.frame_id:X} too; "
+                "its signals get _2; rename one of them"
+            )
+        if (cause := odd(message)) is not None:
+            yield f"{path}, line {where}: {cause}; cantools refuses to decode it; correct the start bits or lengths"
+
+
+def odd(message: Message) -> str | None:
+    """Why cantools in its strict mode refuses the message; None when it does not."""
+    try:
+        message.refresh(strict=True)
+    except CantoolsError as cause:
+        message.refresh(strict=False)
+        return str(cause).rstrip(".")
+    return None
+
+
+def _dbc_id(message: Message) -> int:
+    return int(message.frame_id) | (0x8000_0000 if message.is_extended_frame else 0)
