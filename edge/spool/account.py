@@ -1,14 +1,15 @@
 """Account of one stream (epoch, class): what was produced, acked, evicted. Pure; seqs as intervals.
 
 Every seq below produced is in exactly one of: acked, evicted(reason), spooled. An ack for something evicted before
-(the cloud had it after all) moves it to acked: being stored is the better truth.
+(the cloud had it after all) moves it to acked: being stored is the better truth. After a power cut there may have been
+more than the disk knows: power_loss says from which seq on, and how much at most.
 """
 
 from __future__ import annotations
 
 from vantel.identity import DeliveryClass, Epoch
 from vantel.intervals import IntervalSet
-from vantel.payloads import ClassAccount, Eviction
+from vantel.payloads import ClassAccount, Eviction, PowerLoss
 
 StreamId = tuple[Epoch, DeliveryClass]
 
@@ -16,7 +17,7 @@ StreamId = tuple[Epoch, DeliveryClass]
 class Account:
     """Mutable account of one stream; guarded by the lock of the spool."""
 
-    __slots__ = ("acked", "delivery_class", "epoch", "evicted", "produced", "settled", "synced")
+    __slots__ = ("acked", "delivery_class", "epoch", "evicted", "power_loss", "produced", "settled", "synced")
 
     def __init__(self, epoch: Epoch, delivery_class: DeliveryClass) -> None:
         self.epoch = epoch
@@ -26,6 +27,7 @@ class Account:
         self.acked = IntervalSet()
         self.evicted: dict[str, IntervalSet] = {}
         self.settled = IntervalSet()
+        self.power_loss: PowerLoss | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -40,10 +42,13 @@ class Account:
         return 0
 
     def ack(self, durable: IntervalSet) -> tuple[IntervalSet, int, int]:
-        """Take an ack: (seqs that were waiting and are acked now, newly acked in all, seqs never produced)."""
+        """Take an ack: (seqs that were waiting and are acked now, newly acked in all, seqs never produced).
+
+        After a power cut the cloud may well have what the disk forgot: that is not forged, and counts in the cloud.
+        """
         known = durable.copy()
         known.remove(self.produced, 1 << 64)
-        forged = durable.count() - known.count()
+        forged = 0 if self.power_loss else durable.count() - known.count()
         fresh = known.difference(self.acked)
         waiting = fresh.difference(self.settled)
         for intervals in self.evicted.values():
@@ -68,4 +73,6 @@ class Account:
             for reason in sorted(self.evicted)
             for first, last in self.evicted[reason]
         )
-        return ClassAccount(self.epoch, self.delivery_class, self.produced, self.acked.copy(), evicted)
+        return ClassAccount(
+            self.epoch, self.delivery_class, self.produced, self.acked.copy(), evicted, self.power_loss
+        )

@@ -30,14 +30,6 @@ HISTORY_EPOCHS_MAX = 1000
 ACCOUNT_EPOCHS_MAX = 64
 SETTLED_EPOCHS_REPORTED = 4
 SPARE_BYTES = 256 * 1024
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-
-def boot_id() -> str:
-    """The kernel's id of this boot, "" where there is none."""
-    with contextlib.suppress(OSError):
-        return BOOT_ID.read_text().strip()
-    return ""
 
 
 class Books:
@@ -59,11 +51,12 @@ class Books:
         self.cursor_failures = 0
         self.epoch_failure = ""
 
-    def begin_epoch(self, van: str, boot: str) -> Epoch:
+    def begin_epoch(self, van: str, boot: str, group_bytes_max: int, group_s_max: float) -> Epoch:
         """Make a new epoch durable; without a writable disk it has counter 0 and 64 random bits."""
         epoch = Epoch.fresh(self.state.epoch.counter + 1)
         self.state.epoch, self.state.van, self.history.van = epoch, van, van
         self.state.boot_id, self.state.clean = boot, False
+        self.state.group_bytes_max, self.state.group_s_max = group_bytes_max, group_s_max
         self._write_spare()
         cause = ""
         for _ in range(EPOCH_TRIES_MAX):
@@ -107,7 +100,9 @@ class Books:
         chosen = {self._current, *open_epochs[:ACCOUNT_EPOCHS_MAX], *settled}
         both = [*self.history.accounts.values(), *self.state.accounts.values()]
         return tuple(
-            a.freeze() for a in both if a.epoch in chosen and (a.produced or a.epoch == self._current)
+            a.freeze()
+            for a in both
+            if a.epoch in chosen and (a.produced or a.power_loss or a.epoch == self._current)
         )
 
     def store(self) -> bool:
@@ -136,7 +131,9 @@ class Books:
             if done or self._history_dirty:
                 kept = set(sorted({stream[0] for stream in merged}, reverse=True)[:HISTORY_EPOCHS_MAX])
                 kept |= self._held()  # an epoch forgotten before its segments would be sent again
-                self.history.accounts = {s: a for s, a in merged.items() if s[0] in kept and a.produced}
+                self.history.accounts = {
+                    s: a for s, a in merged.items() if s[0] in kept and (a.produced or a.power_loss)
+                }
                 self._history_dirty = True
             history = encode(self.history, self._history.generation + 1) if self._history_dirty else b""
         if history:

@@ -20,7 +20,7 @@ from edge.spool.disk import Disk
 from vantel.crc32c import crc32c, masked
 from vantel.identity import DeliveryClass, Epoch
 from vantel.intervals import IntervalSet
-from vantel.payloads import Eviction, Tombstone
+from vantel.payloads import Eviction, PowerLoss, Tombstone
 
 CURSOR_BYTES_MAX = 16 * 1024 * 1024
 VERSION = 1
@@ -28,7 +28,10 @@ VERSION = 1
 
 @dataclass
 class State:
-    """What must outlive the segments. epoch: the newest; position: highest durable; untold: evictions whose tombstone is not yet appended."""
+    """What must outlive the segments. epoch: the newest; position: highest durable; untold: evictions whose tombstone is not yet appended.
+
+    group_bytes_max, group_s_max: what a power cut may take of a class while this epoch runs.
+    """
 
     van: str = ""
     epoch: Epoch = field(default_factory=lambda: Epoch(0, 0))
@@ -36,12 +39,14 @@ class State:
     position: int = 0
     boot_id: str = ""
     clean: bool = False
+    group_bytes_max: int = 0
+    group_s_max: float = 0.0
     accounts: dict[StreamId, Account] = field(default_factory=dict)
     untold: list[Tombstone] = field(default_factory=list)
 
 
 def _account_to_json(account: Account) -> dict[str, Any]:
-    return {
+    item: dict[str, Any] = {
         "epoch": account.epoch.text,
         "class": account.delivery_class.label,
         "produced": account.produced,
@@ -51,6 +56,10 @@ def _account_to_json(account: Account) -> dict[str, Any]:
             reason: [list(p) for p in ranges] for reason, ranges in account.evicted.items() if ranges
         },
     }
+    if account.power_loss is not None:
+        loss = account.power_loss
+        item["power_loss"] = [loss.first, loss.bytes_max, loss.seconds_max]
+    return item
 
 
 def _account_from_json(item: dict[str, Any]) -> Account:
@@ -62,6 +71,9 @@ def _account_from_json(item: dict[str, Any]) -> Account:
     for reason, ranges in item.get("evicted", {}).items():
         account.evicted[str(reason)] = IntervalSet((int(a), int(b)) for a, b in ranges)
         account.settled.update(account.evicted[str(reason)])
+    if "power_loss" in item:
+        first, bytes_max, seconds_max = item["power_loss"]
+        account.power_loss = PowerLoss(int(first), int(bytes_max), float(seconds_max))
     return account
 
 
@@ -83,6 +95,8 @@ def encode(state: State, generation: int) -> bytes:
             "position": state.position,
             "boot_id": state.boot_id,
             "clean": state.clean,
+            "group_bytes_max": state.group_bytes_max,
+            "group_s_max": state.group_s_max,
             "accounts": [_account_to_json(a) for a in state.accounts.values()],
             "untold": [
                 [t.epoch.text, t.delivery_class.label, t.eviction.first, t.eviction.last, t.eviction.reason]
@@ -105,6 +119,7 @@ def decode(data: bytes) -> tuple[int, State] | None:
         state = State(
             str(raw["van"]), Epoch.from_text(raw["epoch"]), int(raw["next_segment"]), int(raw["position"]),
             str(raw.get("boot_id", "")), bool(raw.get("clean", False)),
+            int(raw.get("group_bytes_max", 0)), float(raw.get("group_s_max", 0.0)),
             {(a.epoch, a.delivery_class): a for a in accounts},
             [_tombstone_from_json(item) for item in raw.get("untold", [])],
         )  # fmt: skip

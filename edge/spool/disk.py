@@ -15,6 +15,7 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 _EINTR_RETRIES_MAX = 16
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def uninterrupted(call: Callable[[], _T]) -> _T:
@@ -106,6 +107,13 @@ class Disk:
         """Bytes that an ordinary user may still write on the file system of path."""
         status = uninterrupted(lambda: os.statvfs(path))
         return status.f_bavail * status.f_frsize
+
+    def boot_id(self) -> str:
+        """The kernel's id of this boot, "" where there is none."""
+        try:
+            return _BOOT_ID.read_text().strip()
+        except OSError:
+            return ""
 
     def lock(self, path: Path) -> int:
         """Exclusive lock for the life of the process; BlockingIOError if another process holds it."""

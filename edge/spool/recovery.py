@@ -2,7 +2,8 @@
 
 Cursor, history and segment files -> accounts, indexes, position. A file is read whole; damage costs the block it is
 in. A seq below produced that is neither in a segment nor settled is evicted: "corrupt" when it was durable once,
-"power" when it was not yet synced, "cursor_lost" when no cursor is left that could tell. Nothing here raises for the
+"power" when it was not yet synced, "cursor_lost" when no cursor is left that could tell. Above produced a power cut may
+have taken what no file remembers: the account then bears a power_loss with its bounds. Nothing here raises for the
 content of a disk; what cannot be read is counted.
 """
 
@@ -24,9 +25,11 @@ from edge.spool.segment import Segment, parse_name
 from vantel.crc32c import crc32c
 from vantel.identity import DeliveryClass, Epoch
 from vantel.intervals import IntervalSet
-from vantel.payloads import Eviction, Tombstone
+from vantel.payloads import Eviction, PowerLoss, Tombstone
 
 CLASSES = tuple(DeliveryClass)
+GROUP_BYTES_MAX, GROUP_S_MAX = 256 * 1024, 1.0
+"""Group of an agent whose cursor does not say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +199,28 @@ def _missing(account: Account, present: IntervalSet, cursor_lost: bool) -> list[
     return tombstones
 
 
+def _note_power_loss(state: State, boot_id: str, cursor_lost: bool) -> bool:
+    """Whether the power failed while the newest epoch ran, or may have; its accounts then say what that may have cost.
+
+    P0 is synced before append returns, so that nothing of it can be missing.
+    """
+    newest = max([state.epoch, *(epoch for epoch, _ in state.accounts)])
+    if newest == Epoch(0, 0):
+        return False  # nothing ever ran here
+    if not cursor_lost and newest.counter <= state.epoch.counter:
+        if state.clean or state.boot_id == boot_id:
+            return False
+        newest = state.epoch
+    for delivery_class in CLASSES:  # none of a class may have reached the disk
+        state.accounts.setdefault((newest, delivery_class), Account(newest, delivery_class))
+    bytes_max, seconds_max = state.group_bytes_max or GROUP_BYTES_MAX, state.group_s_max or GROUP_S_MAX
+    for (epoch, delivery_class), account in state.accounts.items():
+        ran = epoch == newest or epoch.counter == 0  # an epoch without a counter has no place in the order
+        if ran and delivery_class is not DeliveryClass.P0 and account.power_loss is None:
+            account.power_loss = PowerLoss(account.produced, bytes_max, seconds_max)
+    return True
+
+
 def present_seqs(seqs: array[int]) -> IntervalSet:
     """Seqs of an index as intervals."""
     values = np.frombuffer(seqs, dtype=np.uint64).astype(np.int64)
@@ -243,7 +268,8 @@ def _read_folders(
 def recover(disk: Disk, directory: Path, van: str | None, boot_id: str = "") -> Found:
     """Read the whole directory. van None takes the segments of any van (inspection).
 
-    boot_id: of this boot; another one in the cursor of a spool that was not closed means a power cut.
+    boot_id: of this boot; another one in the cursor of a spool that was not closed means a power cut, and so does a
+    cursor that is lost or older than the newest segment, for lack of better knowledge.
     """
     started_s = time.perf_counter()
     cursor_slots, history_slots = Slots(disk, directory, "cursor"), Slots(disk, directory, "history")
@@ -261,6 +287,7 @@ def recover(disk: Disk, directory: Path, van: str | None, boot_id: str = "") -> 
         account.produced = max(account.produced, last_seq + 1)
     state.position = max(state.position, tally.position)
     state.next_segment = max(state.next_segment, tally.number_max + 1)
+    power_cut = _note_power_loss(state, boot_id, cursor is None)
     if tally.counter_max > state.epoch.counter:
         state.epoch = Epoch(tally.counter_max, state.epoch.random)
     missing = 0
@@ -276,6 +303,6 @@ def recover(disk: Disk, directory: Path, van: str | None, boot_id: str = "") -> 
         tally.segments, tally.records, tally.bytes, tally.torn_tails, tally.blocks_quarantined,
         tally.headers_damaged, tally.files_unreadable, tally.files_foreign,
         cursor_slots.damaged + history_slots.damaged, missing, state.clean or cursor is None,
-        not state.clean and state.boot_id not in ("", boot_id), time.perf_counter() - started_s,
+        power_cut, time.perf_counter() - started_s,
     )  # fmt: skip
     return Found(state, settled_before, segments, tally.leftovers, recovery, cursor_slots.generation)

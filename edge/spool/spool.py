@@ -19,7 +19,7 @@ import structlog
 
 from edge.settings import SpoolSection
 from edge.spool.account import StreamId
-from edge.spool.books import Books, boot_id
+from edge.spool.books import Books
 from edge.spool.disk import Disk
 from edge.spool.framing import Record
 from edge.spool.index import Entry, Index
@@ -67,7 +67,7 @@ class Spool:
         self._disk, self._directory, self._van, self._settings = disk, directory, van, settings
         self._lock_fd = lock_fd
         self._lock = threading.RLock()
-        boot = boot_id()
+        boot = disk.boot_id()
         found = recover(disk, directory, van, boot)
         self._position = found.state.position
         self.recovery = found.recovery
@@ -85,7 +85,7 @@ class Spool:
         self._cursor_at_s = self._retention_at_s = time.monotonic()
         self.forged = 0
         self.acks_unknown = 0
-        self.epoch = self._books.begin_epoch(van, boot)
+        self.epoch = self._books.begin_epoch(van, boot, settings.group_bytes_max, settings.group_s_max)
         around = Surroundings(
             disk, directory, crc32c(van.encode()), self._lock, self._index, settings.segment_bytes_max,
             settings.group_bytes_max, self._next_number, self._make_room, self._space.give_up, self._made_durable,
@@ -263,7 +263,7 @@ class Spool:
         """
         disk = disk or Disk()
         for _ in range(INSPECT_TRIES_MAX):
-            found = recover(disk, directory, None, boot_id())
+            found = recover(disk, directory, None, disk.boot_id())
             if not found.moved(disk, directory):
                 break
         spooled: dict[StreamId, IntervalSet] = {}
@@ -272,7 +272,11 @@ class Spool:
             waiting = present_seqs(segment.seqs).difference(found.state.accounts[stream].settled)
             spooled.setdefault(stream, IntervalSet()).update(waiting)
         accounts = {**found.history.accounts, **found.state.accounts}
-        frozen = tuple(accounts[stream].freeze() for stream in sorted(accounts) if accounts[stream].produced)
+        frozen = tuple(
+            accounts[stream].freeze()
+            for stream in sorted(accounts)
+            if accounts[stream].produced or accounts[stream].power_loss
+        )
         state = found.state
         return SpoolReport(state.van, state.epoch, state.position, frozen, spooled, found.recovery)
 

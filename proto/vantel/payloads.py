@@ -237,14 +237,24 @@ class Tombstone:
 
 
 @dataclass(frozen=True, slots=True)
+class PowerLoss:
+    """What a power cut may have taken: seqs from first on that were not synced, at most so many bytes and seconds."""
+
+    first: int
+    bytes_max: int
+    seconds_max: float
+
+
+@dataclass(frozen=True, slots=True)
 class ClassAccount:
-    """The van's account of one epoch and class: seqs 0..produced-1 were appended; acked; evicted."""
+    """The van's account of one epoch and class: seqs 0..produced-1 were appended; acked; evicted; lost unsynced."""
 
     epoch: Epoch
     delivery_class: DeliveryClass
     produced: int
     acked: IntervalSet
     evicted: tuple[Eviction, ...] = ()
+    power_loss: PowerLoss | None = None
 
     def to_pb(self) -> payload_pb2.ClassAccount:
         """As protobuf."""
@@ -257,6 +267,10 @@ class ClassAccount:
         for eviction in self.evicted:
             item = pb.evicted.add(reason=eviction.reason)
             item.range.first, item.range.last = eviction.first, eviction.last
+        if self.power_loss is not None:
+            pb.power_loss.first = self.power_loss.first
+            pb.power_loss.bytes_max = self.power_loss.bytes_max
+            pb.power_loss.seconds_max = self.power_loss.seconds_max
         return pb
 
     @classmethod
@@ -267,12 +281,16 @@ class ClassAccount:
         except ValueError as cause:
             raise EnvelopeError("unsupported", str(cause)) from None
         evicted = tuple(Eviction.from_pb(item) for item in pb.evicted)
+        power_loss = None
+        if pb.HasField("power_loss"):
+            power_loss = PowerLoss(pb.power_loss.first, pb.power_loss.bytes_max, pb.power_loss.seconds_max)
         return cls(
             Epoch(pb.epoch.counter, pb.epoch.random),
             delivery_class,
             pb.produced,
             ranges_from_pb(pb.acked),
             evicted,
+            power_loss,
         )
 
 

@@ -27,6 +27,7 @@ from vantel.payloads import (
     Eviction,
     Fidelity,
     Health,
+    PowerLoss,
     Severity,
     Tombstone,
 )
@@ -52,7 +53,16 @@ EVENT = st.builds(
     Event, U32, WORD, I64, FLOAT, FLOAT, FLOAT, FLOAT, st.sampled_from(Severity), WORD, WORD
 )  # fmt: skip
 TOMBSTONE = st.builds(Tombstone, EPOCH, CLASS, EVICTION)
-ACCOUNT = st.builds(ClassAccount, EPOCH, CLASS, U64, INTERVALS, st.lists(EVICTION, max_size=3).map(tuple))
+POWER_LOSS = st.builds(PowerLoss, U64, U64, FLOAT)
+ACCOUNT = st.builds(
+    ClassAccount,
+    EPOCH,
+    CLASS,
+    U64,
+    INTERVALS,
+    st.lists(EVICTION, max_size=3).map(tuple),
+    st.none() | POWER_LOSS,
+)
 HEALTH = st.builds(
     Health, I64, st.lists(ACCOUNT, max_size=3).map(tuple), U64, SHED, st.dictionaries(WORD, FLOAT, max_size=4)
 )  # fmt: skip

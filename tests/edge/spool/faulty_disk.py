@@ -63,6 +63,10 @@ class FaultyDisk(Disk):
         self.faults: list[Fault] = []
         self.calls = 0
         self.log: list[str] = []
+        self.boots = 0
+
+    def boot_id(self) -> str:
+        return f"boot-{self.boots}"
 
     def _call(self, name: str) -> bool:
         """Count a call and raise what is due; True when a write shall be short."""
@@ -196,6 +200,7 @@ class FaultyDisk(Disk):
         disk.names_now = dict(self.names_now)
         disk.names_durable = dict(self.names_durable)
         disk.pending = list(self.pending)
+        disk.boots = self.boots
         return disk
 
     def power_cut(self, rng: random.Random) -> FaultyDisk:
@@ -211,6 +216,7 @@ class FaultyDisk(Disk):
             self._apply(names, op)
         disk = FaultyDisk(self.capacity_bytes)
         disk.folders = set(self.folders)
+        disk.boots = self.boots + 1
         copies: dict[int, Inode] = {}
         for path, inode in names.items():
             if id(inode) not in copies:

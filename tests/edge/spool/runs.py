@@ -13,7 +13,7 @@ from vantel.acks import Ack
 from vantel.envelope import ClockStamp, open_message
 from vantel.identity import DeliveryClass, Epoch, PayloadKind
 from vantel.intervals import IntervalSet
-from vantel.payloads import Tombstone
+from vantel.payloads import ClassAccount, Tombstone
 
 CLOCK = ClockStamp(b"0123456789abcdef", 1_700_000_000_000_000_000, 3, 1000)
 VAN = "van-1"
@@ -119,6 +119,17 @@ class Run:
                 found[entry.stream][entry.seq] = envelope.payload
         return found
 
+    @staticmethod
+    def _check_told(account: ClassAccount | None, items: list[bytes], lost_bytes_max: int | None) -> None:
+        """What the disk no longer knows of lies in the interval that the account tells, within its bounds."""
+        forgotten = sum(len(payload) for payload in items[account.produced if account else 0 :])
+        if not forgotten or lost_bytes_max is None:
+            return
+        assert account is not None
+        assert account.power_loss is not None, "gone without a word"
+        assert account.power_loss.first == account.produced
+        assert forgotten <= account.power_loss.bytes_max
+
     def check(
         self, *, lost_bytes_max: int | None = 0, p0_safe: bool = True
     ) -> dict[Stream, dict[int, bytes]]:
@@ -141,6 +152,7 @@ class Run:
                 if eviction.reason not in ("power", "corrupt"):
                     settled.add(eviction.first, eviction.last)
             lost = [s for s in range(len(items)) if s not in settled and s not in found.get(stream, {})]
+            self._check_told(account, items, lost_bytes_max)
             if stream[1] is DeliveryClass.P0 and p0_safe:
                 assert not lost, f"P0 lost: {stream} {lost}"
             elif lost_bytes_max is not None:

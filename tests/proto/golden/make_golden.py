@@ -138,13 +138,17 @@ def message() -> tuple[Envelope, ClockStamp]:
 
 
 def shown(value: object) -> object:
-    """A value as JSON: bytes as hex, interval sets as pairs, dataclasses as objects."""
+    """A value as JSON: bytes as hex, interval sets as pairs, dataclasses as objects.
+
+    What is None is left out, so that the published meanings hold when a payload gets another optional field.
+    """
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, IntervalSet):
         return [list(pair) for pair in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: shown(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        parts = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return {name: shown(part) for name, part in parts.items() if part is not None}
     if isinstance(value, dict):
         return [[shown(k), shown(v)] for k, v in value.items()]
     if isinstance(value, tuple | list):

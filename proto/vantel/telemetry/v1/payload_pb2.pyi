@@ -88,18 +88,30 @@ class Event(_message.Message):
     def __init__(self, signal_id: _Optional[int] = ..., channel: _Optional[str] = ..., t_mono_ns: _Optional[int] = ..., value: _Optional[float] = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., expected: _Optional[float] = ..., severity: _Optional[_Union[Severity, str]] = ..., injected: _Optional[str] = ..., detector: _Optional[str] = ...) -> None: ...
 
 class ClassAccount(_message.Message):
-    __slots__ = ("epoch", "delivery_class", "produced", "acked", "evicted")
+    __slots__ = ("epoch", "delivery_class", "produced", "acked", "evicted", "power_loss")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_CLASS_FIELD_NUMBER: _ClassVar[int]
     PRODUCED_FIELD_NUMBER: _ClassVar[int]
     ACKED_FIELD_NUMBER: _ClassVar[int]
     EVICTED_FIELD_NUMBER: _ClassVar[int]
+    POWER_LOSS_FIELD_NUMBER: _ClassVar[int]
     epoch: _identity_pb2.Epoch
     delivery_class: _identity_pb2.DeliveryClass
     produced: int
     acked: _containers.RepeatedCompositeFieldContainer[_identity_pb2.SeqRange]
     evicted: _containers.RepeatedCompositeFieldContainer[Eviction]
-    def __init__(self, epoch: _Optional[_Union[_identity_pb2.Epoch, _Mapping]] = ..., delivery_class: _Optional[_Union[_identity_pb2.DeliveryClass, str]] = ..., produced: _Optional[int] = ..., acked: _Optional[_Iterable[_Union[_identity_pb2.SeqRange, _Mapping]]] = ..., evicted: _Optional[_Iterable[_Union[Eviction, _Mapping]]] = ...) -> None: ...
+    power_loss: PowerLoss
+    def __init__(self, epoch: _Optional[_Union[_identity_pb2.Epoch, _Mapping]] = ..., delivery_class: _Optional[_Union[_identity_pb2.DeliveryClass, str]] = ..., produced: _Optional[int] = ..., acked: _Optional[_Iterable[_Union[_identity_pb2.SeqRange, _Mapping]]] = ..., evicted: _Optional[_Iterable[_Union[Eviction, _Mapping]]] = ..., power_loss: _Optional[_Union[PowerLoss, _Mapping]] = ...) -> None: ...
+
+class PowerLoss(_message.Message):
+    __slots__ = ("first", "bytes_max", "seconds_max")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_MAX_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    bytes_max: int
+    seconds_max: float
+    def __init__(self, first: _Optional[int] = ..., bytes_max: _Optional[int] = ..., seconds_max: _Optional[float] = ...) -> None: ...
 
 class Eviction(_message.Message):
     __slots__ = ("range", "reason")
