@@ -11,9 +11,21 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from edge.source_settings import (
+    CanSource,
+    Positive,
+    ProbeSource,
+    RecordingSection,
+    ReplaySource,
+    Section,
+    SignalMap,
+    SourceSection,
+    SyntheticSource,
+    SystemSource,
+)
 from vantel.identity import check_van_id
 
 if sys.version_info >= (3, 11):
@@ -21,14 +33,20 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Positive = Annotated[float, Field(gt=0)]
+__all__ = [
+    "CanSource",
+    "EdgeSettings",
+    "ProbeSource",
+    "RecordingSection",
+    "ReplaySource",
+    "SettingsError",
+    "SignalMap",
+    "SyntheticSource",
+    "SystemSource",
+    "load",
+]
+
 Count = Annotated[int, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """A section of the settings: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class VanSection(Section):
@@ -57,90 +75,6 @@ class MqttSection(Section):
     plaintext: Literal["loopback", "anywhere"] = Field("loopback", description="where plaintext is allowed")
     keepalive_s: Annotated[int, Field(ge=5, le=1200)] = 30
     session_expiry_s: Annotated[int, Field(ge=0)] = 3600
-
-
-class SignalMap(Section):
-    """What a column or bus signal becomes: a catalog name, and value * scale + offset in the catalog's unit."""
-
-    signal: str
-    scale: float = 1.0
-    offset: float = 0.0
-
-
-class RecordingSection(Section):
-    """One file of a replay. format auto goes by the file name, ignoring a .gz ending."""
-
-    path: Path
-    format: Literal["auto", "can", "csv", "tegrastats"] = "auto"
-    name: str | None = Field(
-        None, description="prefix of local signal names; default can, or the file's stem"
-    )
-    dbc: list[Path] | dict[str, Path | list[Path]] = Field(
-        default_factory=list, description="DBC files for all channels, or by channel"
-    )
-    map: dict[str, SignalMap | str] = Field(default_factory=dict, description="local name to catalog name")
-    time_column: str | None = Field(None, description="CSV: column with the time; default the first column")
-    time_unit: Literal["s", "ms", "us", "ns"] = "s"
-    text_columns: list[str] = Field(default_factory=list, description="CSV: columns kept as text")
-    start_unix_s: float | None = Field(
-        None, description="gives the first sample this time; for logs without a date"
-    )
-
-
-class ReplaySource(Section):
-    """Recorded drives as a source: all recordings are merged by time into one stream."""
-
-    kind: Literal["replay"]
-    name: str = "replay"
-    recordings: Annotated[list[RecordingSection], Field(min_length=1)]
-    time: Literal["original", "shifted"] = "original"
-    speed: Annotated[float, Field(ge=0)] = Field(
-        1.0, description="1 is real time, 0 as fast as the pipeline takes it"
-    )
-    loop: bool = False
-    start_offset_s: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="begin this far into the recording"
-    )
-    at_end: Literal["stay", "exit"] = Field("stay", description="exit: leave once the spool is drained")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> ReplaySource:
-        if self.loop and self.time == "original":
-            raise ValueError('loop = true needs time = "shifted": original stamps can be replayed once only')
-        if self.time == "shifted" and self.speed == 0:
-            raise ValueError('speed = 0 needs time = "original": shifted stamps follow the clock')
-        return self
-
-
-class SyntheticSource(Section):
-    """A seeded model of a van; its output is marked simulated."""
-
-    kind: Literal["synthetic"]
-    name: str = "synthetic"
-    seed: int = 1
-    rate_hz: Annotated[float, Field(gt=0, le=1000)] = 10.0
-
-
-class ProbeSource(Section):
-    """One steady noisy signal for fault injection: Vehicle.Robovan.TestBench.Probe."""
-
-    kind: Literal["probe"]
-    name: str = "probe"
-    seed: int = 1
-    rate_hz: Annotated[float, Field(gt=0, le=1000)] = 20.0
-
-
-class SystemSource(Section):
-    """The machine the agent runs on."""
-
-    kind: Literal["system"]
-    name: str = "system"
-    period_s: Positive = 1.0
-
-
-SourceSection = Annotated[
-    ReplaySource | SyntheticSource | ProbeSource | SystemSource, Field(discriminator="kind")
-]
 
 
 class FaultSection(Section):

@@ -18,6 +18,7 @@ KERNEL_MODULES = (
     "edge.batcher",
     "edge.faults",
     "edge.sources.dbc_kernel",
+    "edge.sources.can_socket",
     "edge.spool",
 )
 

@@ -1,4 +1,4 @@
-"""Sources of samples: replay of recordings, synthetic van, probe for fault injection, the machine itself.
+"""Sources of samples: CAN buses, replay of recordings, synthetic van, probe for fault injection, the machine itself.
 
 build() makes the source of a section of the settings; it reads and checks recordings, so it may take seconds and
 raises RecordingError (a ValueError) with file, cause and fix.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from edge.clock import VanClock
 from edge.model import Source, TextTable
+from edge.settings import CanSource as CanSection
 from edge.settings import ProbeSource as ProbeSection
 from edge.settings import ReplaySource as ReplaySection
 from edge.settings import SyntheticSource as SyntheticSection
@@ -15,12 +16,16 @@ from edge.settings import SystemSource as SystemSection
 
 
 def build(
-    section: ReplaySection | SyntheticSection | ProbeSection | SystemSection,
+    section: CanSection | ReplaySection | SyntheticSection | ProbeSection | SystemSection,
     clock: VanClock,
     texts: TextTable,
     resume_position: int,
 ) -> Source:
     """The source of a section. resume_position: where a replay goes on, 0 for a fresh start."""
+    if isinstance(section, CanSection):
+        from edge.sources.can_bus import CanBus
+
+        return CanBus(section, clock)
     if isinstance(section, ReplaySection):
         from edge.sources.replay import ReplaySource
 

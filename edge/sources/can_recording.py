@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from edge.settings import RecordingSection
+from edge.sources.can_channel import CanChannel
 from edge.sources.can_log import FrameChunk, read_frames
-from edge.sources.chunks import Chunk, SlotTable, legal_group, legal_name
-from edge.sources.dbc import BusDecoder, Decoded
+from edge.sources.chunks import Chunk, SlotTable, legal_name
 from edge.sources.dbc_file import load_database
 from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.errors import RecordingError
@@ -41,16 +40,15 @@ class CanRecording:
         self._databases = {path: load_database(path) for path in _paths(section)}
         if not self._databases:
             raise RecordingError(section.path, "a CAN log needs a DBC to be decoded", DBC_FIX)
-        self._decoders: dict[str, BusDecoder | None] = {}
-        self._slot_of: dict[str, NDArray[np.int32]] = {}
+        self._channels: dict[str, CanChannel | None] = {}
         self._keys_seen: dict[str, set[int]] = {}
 
     def chunks(self) -> Iterator[Chunk]:
         """Samples frame by frame."""
         self.counts.clear()
-        for decoder in self._decoders.values():
-            if decoder is not None:
-                decoder.counts.clear()
+        for channel in self._channels.values():
+            if channel is not None:
+                channel.counts.clear()
         for frames in read_frames(self.path, self.counts, self._section.start_unix_s is not None):
             yield self._decode(frames)
 
@@ -62,9 +60,9 @@ class CanRecording:
                 "set format = to what the file is, or record again",
             )  # fmt: skip
         matched: Counter[Path] = Counter()
-        for decoder in self._decoders.values():
-            if decoder is not None:
-                matched.update(decoder.frames_by_database)
+        for channel in self._channels.values():
+            if channel is not None:
+                matched.update(channel.decoder.frames_by_database)
         idle = [path for path in self._databases if not matched[path]]
         if len(idle) == len(self._databases):
             given = self._section.dbc
@@ -98,18 +96,16 @@ class CanRecording:
             rows = np.flatnonzero(frames.channel == index)
             ids = frames.ids[rows]
             self._keys_seen.setdefault(channel, set()).update(np.unique(ids).tolist())
-            decoder = self._decoder(channel)
-            if decoder is None:
+            decoding = self._channel(channel)
+            if decoding is None:
                 self.counts["frames_without_dbc"] += len(rows)
                 continue
-            before = decoder.counts.copy()
-            decoded: Decoded = decoder.decode(
-                ids, frames.lengths[rows], np.ascontiguousarray(frames.payload[rows])
-            )
-            self.counts.update(decoder.counts - before)
-            slots.append(self._slots_of(channel, decoder, decoded.slot))
-            keys.append(rows[decoded.frame])
-            values.append(decoded.value)
+            before = decoding.counts.copy()
+            found = decoding.decode(ids, frames.lengths[rows], frames.payload[rows])
+            self.counts.update(decoding.counts - before)
+            slots.append(found.slot)
+            keys.append(rows[found.row])
+            values.append(found.value)
         if not slots:
             return Chunk(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))
         key = np.concatenate(keys)
@@ -117,23 +113,6 @@ class CanRecording:
         slot = np.concatenate(slots)[order]
         value = self.slots.apply(slot, np.concatenate(values)[order])
         return Chunk(slot, frames.t_ns[key[order]], value)
-
-    def _slots_of(self, channel: str, decoder: BusDecoder, slot: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Slots of the recording for those of a decoder; a signal is declared when it first occurs."""
-        table = self._slot_of.setdefault(channel, np.full(len(decoder.signals), -1, dtype=np.int32))
-        for at in np.unique(slot):
-            if table[at] < 0:
-                signal = decoder.signals[at]
-                prefix = self.prefix(channel)
-                local = f"{signal.message}.{signal.name}"
-                table[at] = self.slots.add(
-                    f"{prefix}.{legal_name(signal.message)}.{legal_name(signal.name)}",
-                    (f"{prefix}.{local}", f"{channel}.{local}", local),
-                    unit=signal.unit,
-                    group=legal_group(prefix),
-                )
-        found: NDArray[np.int32] = table[slot]
-        return found
 
     def prefix(self, channel: str) -> str:
         """First part of the names of a channel: as in the log, or the name of the settings with its number."""
@@ -143,9 +122,9 @@ class CanRecording:
         number = _NUMBER.search(channel)
         return legal_name(f"{name}{number.group()}" if number else f"{name}_{channel}")
 
-    def _decoder(self, channel: str) -> BusDecoder | None:
+    def _channel(self, channel: str) -> CanChannel | None:
         """Decoder of a channel, made when its first frame is met."""
-        if channel not in self._decoders:
+        if channel not in self._channels:
             dbc = self._section.dbc
             chosen: Path | list[Path] = []
             if isinstance(dbc, dict):
@@ -155,8 +134,12 @@ class CanRecording:
                 chosen = dbc
             paths = [chosen] if isinstance(chosen, Path) else chosen
             databases = [(path, self._databases[path]) for path in paths]
-            self._decoders[channel] = BusDecoder(databases) if databases else None
-        return self._decoders[channel]
+            self._channels[channel] = (
+                CanChannel(self.prefix(channel), (channel,), databases, self.slots, j1939=self._section.j1939)
+                if databases
+                else None
+            )
+        return self._channels[channel]
 
     def _check_channels(self) -> None:
         """A channel of the settings that the log does not have is most likely misspelt."""
@@ -169,12 +152,9 @@ class CanRecording:
 
     def _defined(self) -> set[str]:
         """Every name by which the map may call a signal of the DBC files."""
-        names: set[str] = set()
-        for channel, decoder in self._decoders.items():
-            for signal in decoder.signals if decoder is not None else ():
-                local = f"{signal.message}.{signal.name}"
-                names.update((local, f"{channel}.{local}", f"{self.prefix(channel)}.{local}"))
-        return names
+        return {
+            name for channel in self._channels.values() if channel is not None for name in channel.names()
+        }
 
     def _ids(self) -> str:
         """A few ids of the log, for messages."""

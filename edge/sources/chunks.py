@@ -77,32 +77,42 @@ class SlotTable:
         self._mapped_from: dict[str, str] = {}
         self._scale: list[float] = []
         self._offset: list[float] = []
+        self._linear: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]] | None = None
         self.signals: list[Signal] = []
 
     def add(self, name: str, keys: tuple[str, ...], *, unit: str = "", group: str = "",
-            kind: SignalType = SignalType.FLOAT64) -> int:  # fmt: skip
-        """Declare a signal; keys are the names by which the map may call it, the most exact first. Returns the slot."""
+            kind: SignalType = SignalType.FLOAT64, scale: float = 1.0, offset: float = 0.0) -> int:  # fmt: skip
+        """Declare a signal; keys are the names by which the map may call it, the most exact first. Returns the slot.
+
+        scale, offset: what the source's own integer was multiplied with and added to; they go into the catalog, joined
+        with those of the map.
+        """
         self._candidates.update(keys)
         key = next((key for key in keys if key in self.mapping), None)
-        scale, offset = 1.0, 0.0
+        map_scale, map_offset = 1.0, 0.0
         if key is None:
             signal = Signal(name=self._unique(name), unit=_legal_unit(unit), type=kind, group=group)
         else:
             self._map_keys_used.add(key)
             entry = self.mapping[key]
             target = SignalMap(signal=entry) if isinstance(entry, str) else entry
-            signal, scale, offset = self._target(key, target, name, kind), target.scale, target.offset
-        self.signals.append(signal)
-        self._scale.append(scale)
-        self._offset.append(offset)
+            signal = self._target(key, target, name, kind)
+            map_scale, map_offset = target.scale, target.offset
+        self.signals.append(replace(signal, scale=scale * map_scale, offset=offset * map_scale + map_offset))
+        self._scale.append(map_scale)
+        self._offset.append(map_offset)
+        self._linear = None
         return len(self.signals) - 1
 
     def apply(self, slot: NDArray[np.int32], value: NDArray[np.float64]) -> NDArray[np.float64]:
         """value * scale + offset for the mapped signals; the others keep every bit."""
-        scale, offset = np.array(self._scale), np.array(self._offset)
-        moved = ((scale != 1.0) | (offset != 0.0))[slot]
-        if not moved.any():
+        if self._linear is None:
+            scale, offset = np.array(self._scale), np.array(self._offset)
+            self._linear = scale, offset, (scale != 1.0) | (offset != 0.0)
+        scale, offset, mapped = self._linear
+        if not mapped.any():
             return value
+        moved = mapped[slot]
         return np.where(moved, value * scale[slot] + offset[slot], value)
 
     def check_map(self, defined: Collection[str] = ()) -> None:

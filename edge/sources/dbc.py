@@ -95,6 +95,15 @@ class BusDecoder:
         """Whether the databases define this id (with the 29-bit flag)."""
         return key in self._ids or (key >= EXTENDED and parameter_group(key) in self._groups)
 
+    def reachable(self) -> list[int]:
+        """Slots of the messages that frames can match: not those that a later twin of the id replaced."""
+        numbers = sorted({*self._ids.values(), *self._groups.values()})
+        return [
+            self._first_slot[number] + at
+            for number in numbers
+            for at in range(len(self._messages[number].signals))
+        ]
+
     def decode(
         self, ids: NDArray[np.uint32], lengths: NDArray[np.int64], payload: NDArray[np.uint8]
     ) -> Decoded:

@@ -7,6 +7,7 @@ A key with a default stands commented out with that default; a key that must be 
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,8 @@ def section_lines(model: type[BaseModel], required: dict[str, Any]) -> Iterator[
 
 def _one_line(name: str, value: Any) -> str:
     plain = str(value) if isinstance(value, Path) else value
+    if isinstance(plain, list):
+        return f"{name} = {json.dumps(plain)}"
     return f"{name} = {{}}" if plain == {} else tomli_w.dumps({name: plain}).strip()
 
 

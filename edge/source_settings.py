@@ -1,0 +1,147 @@
+"""Settings of the sources: recordings, CAN buses, models, the machine.
+
+Sections of the tree in edge.settings, by [[sources]] kind. Unknown keys are refused, every bound is checked at load.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[float, Field(gt=0)]
+J1939_HELP = "29-bit ids by parameter group, transport protocol, DM1"
+ANSWERS_HELP = "file of UDS and OBD-II answers: DIDs, PIDs, trouble codes"
+OVERLAY_HELP = "VSS overlay (.vspec) that says which bus signals become which catalog names"
+
+
+class Section(BaseModel):
+    """A section of the settings: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SignalMap(Section):
+    """What a column or bus signal becomes: a catalog name, and value * scale + offset in the catalog's unit."""
+
+    signal: str
+    scale: float = 1.0
+    offset: float = 0.0
+
+
+class RecordingSection(Section):
+    """One file of a replay. format auto goes by the file name, ignoring a .gz ending."""
+
+    path: Path
+    format: Literal["auto", "can", "csv", "tegrastats"] = "auto"
+    name: str | None = Field(
+        None, description="prefix of local signal names; default can, or the file's stem"
+    )
+    dbc: list[Path] | dict[str, Path | list[Path]] = Field(
+        default_factory=list, description="DBC files for all channels, or by channel"
+    )
+    j1939: bool = Field(False, description=J1939_HELP)
+    answers: Path | None = Field(None, description=ANSWERS_HELP)
+    map: dict[str, SignalMap | str] = Field(default_factory=dict, description="local name to catalog name")
+    overlay: Path | None = Field(None, description=OVERLAY_HELP)
+    time_column: str | None = Field(None, description="CSV: column with the time; default the first column")
+    time_unit: Literal["s", "ms", "us", "ns"] = "s"
+    text_columns: list[str] = Field(default_factory=list, description="CSV: columns kept as text")
+    start_unix_s: float | None = Field(
+        None, description="gives the first sample this time; for logs without a date"
+    )
+
+
+class ReplaySource(Section):
+    """Recorded drives as a source: all recordings are merged by time into one stream."""
+
+    kind: Literal["replay"]
+    name: str = "replay"
+    recordings: Annotated[list[RecordingSection], Field(min_length=1)]
+    time: Literal["original", "shifted"] = "original"
+    speed: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="1 is real time, 0 as fast as the pipeline takes it"
+    )
+    loop: bool = False
+    start_offset_s: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="begin this far into the recording"
+    )
+    at_end: Literal["stay", "exit"] = Field("stay", description="exit: leave once the spool is drained")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ReplaySource:
+        if self.loop and self.time == "original":
+            raise ValueError('loop = true needs time = "shifted": original stamps can be replayed once only')
+        if self.time == "shifted" and self.speed == 0:
+            raise ValueError('speed = 0 needs time = "original": shifted stamps follow the clock')
+        return self
+
+
+class SyntheticSource(Section):
+    """A seeded model of a van; its output is marked simulated."""
+
+    kind: Literal["synthetic"]
+    name: str = "synthetic"
+    seed: int = 1
+    rate_hz: Annotated[float, Field(gt=0, le=1000)] = 10.0
+
+
+class ProbeSource(Section):
+    """One steady noisy signal for fault injection: Vehicle.Robovan.TestBench.Probe."""
+
+    kind: Literal["probe"]
+    name: str = "probe"
+    seed: int = 1
+    rate_hz: Annotated[float, Field(gt=0, le=1000)] = 20.0
+
+
+class SystemSource(Section):
+    """The machine the agent runs on."""
+
+    kind: Literal["system"]
+    name: str = "system"
+    period_s: Positive = 1.0
+
+
+class CanSource(Section):
+    """One CAN bus, live."""
+
+    kind: Literal["can"]
+    name: str = Field("", description="default: the channel; first part of local signal names")
+    interface: str = Field(
+        "socketcan", description="socketcan, udp (struct can_frame in datagrams), or one of python-can's"
+    )
+    channel: str = Field(
+        "can0", description="interface of the kernel, address:port for udp, or what python-can wants"
+    )
+    options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="more arguments for python-can, such as bitrate"
+    )
+    dbc: Path | list[Path] = Field(default_factory=list, description="DBC files of this bus")
+    signals: list[str] = Field(
+        default_factory=lambda: ["*"], description="what to collect: Message.Signal, with * and ?"
+    )
+    j1939: bool = Field(False, description=J1939_HELP)
+    answers: Path | None = Field(None, description=ANSWERS_HELP)
+    map: dict[str, SignalMap | str] = Field(default_factory=dict, description="local name to catalog name")
+    overlay: Path | None = Field(None, description=OVERLAY_HELP)
+    gather_s: Annotated[float, Field(ge=0, le=0.1)] = Field(
+        0.003, description="frames of so long make one block: processor time against delay"
+    )
+    receive_bytes_max: Annotated[int, Field(gt=0)] = Field(
+        4 * 1024 * 1024, description="buffer of the kernel; without CAP_NET_ADMIN at most net.core.rmem_max"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        """The channel names a source that has no name."""
+        if isinstance(given, dict) and not given.get("name"):
+            return {**given, "name": str(given.get("channel", "can0"))}
+        return given
+
+
+SourceSection = Annotated[
+    CanSource | ReplaySource | SyntheticSource | ProbeSource | SystemSource, Field(discriminator="kind")
+]
