@@ -89,6 +89,16 @@ class _Tally:
     present: dict[StreamId, IntervalSet] = field(default_factory=dict)
     leftovers: list[Path] = field(default_factory=list)
 
+    def take(self, stream: StreamId, rows: NDArray[np.int64], segment: Segment) -> None:
+        """Count a segment and the rows of its scan."""
+        self.present[stream].update(present_seqs(segment.seqs))
+        self.last_seq[stream] = max(self.last_seq.get(stream, -1), int(rows[-1, 2]))
+        self.synced[stream] = max(self.synced.get(stream, 0), int(rows[:, 4].max()))
+        self.position = max(self.position, int(rows[:, 3].max()))
+        self.segments += 1
+        self.records += len(rows)
+        self.bytes += segment.bytes
+
 
 def read_through(disk: Disk, path: Path) -> bytes | None:
     """Content of a file; blocks that the disk cannot read are zeros; None when nothing of it can be read."""
@@ -164,28 +174,11 @@ def _load_segment(
         return None
     provisional = header is not None and header.provisional
     segment = Segment(
-        number,
-        epoch,
-        delivery_class,
-        first_ordinal,
-        path,
-        len(data),
-        appended_s=None,
-        provisional=provisional,
-    )
-    segment.offsets, segment.ends, segment.lengths = (
-        _uint32(rows[:, 0]),
-        _uint32(rows[:, 1]),
-        _uint32(rows[:, 5]),
-    )
+        number, epoch, delivery_class, first_ordinal, path, len(data), appended_s=None, provisional=provisional
+    )  # fmt: skip
+    segment.offsets, segment.ends, segment.lengths = (_uint32(rows[:, column]) for column in (0, 1, 5))
     segment.seqs = array("Q", np.ascontiguousarray(rows[:, 2], dtype=np.uint64).tobytes())
-    tally.present[stream].update(present_seqs(segment.seqs))
-    tally.last_seq[stream] = max(tally.last_seq.get(stream, -1), int(rows[-1, 2]))
-    tally.synced[stream] = max(tally.synced.get(stream, 0), int(rows[:, 4].max()))
-    tally.position = max(tally.position, int(rows[:, 3].max()))
-    tally.segments += 1
-    tally.records += len(rows)
-    tally.bytes += len(data)
+    tally.take(stream, rows, segment)
     return segment
 
 
