@@ -91,7 +91,14 @@ class Spool:
             self._made_durable,
         )  # fmt: skip
         self._stamping = Stamping(
-            disk, crc32c(van.encode()), self._lock, self._index, self._books, self._space, self._boot_id
+            disk,
+            directory,
+            crc32c(van.encode()),
+            self._lock,
+            self._index,
+            self._books,
+            self._space,
+            self._boot_id,
         )
         accounts = self._books.state.accounts
         self._writers = {c: Writer(around, accounts[(self.epoch, c)]) for c in DeliveryClass}
@@ -159,7 +166,7 @@ class Spool:
         """
         released, first = self._waiting - waiting, self._told is None
         self._clock, self._told, self._waiting = clock, clock, waiting
-        if known and self._books.clock_of(clock.boot_id) != clock:
+        if known:
             with self._lock:
                 self._books.note_clock(clock)
         now_s = time.monotonic()
@@ -169,7 +176,7 @@ class Spool:
             writer.provisional = delivery_class in waiting
         if released or first:
             self._stamping_at_s = float("-inf")
-            self._stamp(now_s)
+        self._stamp(now_s)
 
     def maintain(self) -> None:
         """Group commit, clock stamps, quota, tombstones, cursor. Spool thread, at least every 0.2 s."""
