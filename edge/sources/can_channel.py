@@ -51,7 +51,7 @@ class CanChannel:
 
     @property
     def counts(self) -> Counter[str]:
-        """What was left out since the last reset, by reason."""
+        """What was left out so far, by reason."""
         return self.decoder.counts
 
     def declare(self) -> None:

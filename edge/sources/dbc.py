@@ -49,8 +49,7 @@ class Decoded:
 
 
 class BusDecoder:
-    """Decoder of one channel. counts: frames_unknown, frames_undecodable, signals_truncated since the last reset;
-    for J1939 values_not_available and values_error too."""
+    """Decoder of one channel."""
 
     def __init__(
         self,
@@ -61,7 +60,6 @@ class BusDecoder:
     ) -> None:
         """j1939: 29-bit ids are matched by parameter group. wanted: whether a message's signal is collected."""
         self.signals: list[BusSignal] = []
-        self.counts: Counter[str] = Counter()
         self._messages: list[Message] = []
         self._first_slot: list[int] = []
         self._sources: list[Path] = []
@@ -79,17 +77,36 @@ class BusDecoder:
                 ]
         self._ids, self._groups = builder.ids, builder.groups
         self._tables = builder.tables()
-        self._frames = np.zeros(len(self._messages), np.int64)
+        self._frames = np.zeros(len(self._messages) + 1, np.int64)
+        self._left_out = np.zeros(kernel.COUNTS, np.int64)
+        self._undecodable = 0
         self._wanted = np.array([wanted(s.message, s.name) for s in self.signals], np.bool_)
-        self._by_cantools = np.flatnonzero(self._tables.messages[:, kernel.ROOT] < 0)
+        self._all_wanted = bool(self._wanted.all())
+        self._by_cantools = np.append(
+            self._tables.messages[:, kernel.ROOT] < 0, False
+        )  # the last: no message
+        self._some_by_cantools = bool(self._by_cantools.any())
 
     @property
     def frames_by_database(self) -> Counter[Path]:
         """Frames that a message of each file matched so far."""
         found: Counter[Path] = Counter()
-        for path, frames in zip(self._sources, self._frames.tolist(), strict=True):
+        for path, frames in zip(self._sources, self._frames[:-1].tolist(), strict=True):
             found[path] += frames
         return found
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What was left out so far: frames_unknown, frames_undecodable, signals_truncated; for J1939
+        values_not_available and values_error too. Reasons that have not occurred are not there."""
+        refused, truncated, missing, errors = self._left_out.tolist()
+        return +Counter(
+            frames_unknown=int(self._frames[-1]),
+            frames_undecodable=refused + self._undecodable,
+            signals_truncated=truncated,
+            values_not_available=missing,
+            values_error=errors,
+        )
 
     def knows(self, key: int) -> bool:
         """Whether the databases define this id (with the 29-bit flag)."""
@@ -108,35 +125,23 @@ class BusDecoder:
         self, ids: NDArray[np.uint32], lengths: NDArray[np.int64], payload: NDArray[np.uint8]
     ) -> Decoded:
         """Decode frames of this channel. ids: uint32[n]. lengths: int64[n] bytes. payload: uint8[n, 64], or any other
-        multiple of 8 bytes wide and not less than the lengths."""
+        multiple of 8 bytes wide and not less than the lengths; C-contiguous."""
         tables = self._tables
         message = np.empty(len(ids), np.int32)
         most = kernel.locate(
-            ids, tables.keys, tables.values, tables.groups, tables.group_values, tables.messages, message
-        )
-        found = np.bincount(message + 1, minlength=len(self._frames) + 1)
-        self._frames += found[1:]
-        self.counts["frames_unknown"] += int(found[0])
+            ids, tables.keys, tables.values, tables.groups, tables.group_values, tables.messages, message,
+            self._frames,
+        )  # fmt: skip
         slot, frame = np.empty(most, np.int32), np.empty(most, np.int64)
         raw, value = np.empty(most, np.uint64), np.empty(most, np.float64)
-        counts = np.zeros(kernel.COUNTS, np.int64)
-        words = np.ascontiguousarray(payload).view(np.uint64)
         done = kernel.decode(
-            words, lengths, message, tables.messages, tables.nodes, tables.fields, tables.linear, tables.whole,
-            tables.muxes, tables.branches, tables.stack, slot, frame, raw, value, counts,
+            payload.view(np.uint64), lengths, message, tables.messages, tables.nodes, tables.fields, tables.linear,
+            tables.whole, tables.muxes, tables.branches, tables.stack, slot, frame, raw, value, self._left_out,
         )  # fmt: skip
-        self._count(counts)
         decoded = Decoded(slot[:done], frame[:done], raw[:done], value[:done])
-        if len(self._by_cantools) and found[1:][self._by_cantools].any():
-            rows = np.flatnonzero(np.isin(message, self._by_cantools))
+        if self._some_by_cantools and len(rows := np.flatnonzero(self._by_cantools[message])):
             decoded = _merged(decoded, self._decode_by_cantools(rows, message, lengths, payload))
-        return decoded if self._wanted.all() else _only(decoded, self._wanted[decoded.slot])
-
-    def _count(self, counts: NDArray[np.int64]) -> None:
-        names = ("frames_undecodable", "signals_truncated", "values_not_available", "values_error")
-        for name, number in zip(names, counts.tolist(), strict=True):
-            if number:
-                self.counts[name] += number
+        return decoded if self._all_wanted else _only(decoded, self._wanted[decoded.slot])
 
     def _decode_by_cantools(
         self,
@@ -153,7 +158,7 @@ class BusDecoder:
             try:
                 decoded = self._messages[number].decode(data, decode_choices=False, allow_truncated=True)
             except (CantoolsError, ValueError):
-                self.counts["frames_undecodable"] += 1
+                self._undecodable += 1
                 continue
             slot_of = {
                 s.name: self._first_slot[number] + at for at, s in enumerate(self._messages[number].signals)

@@ -72,16 +72,21 @@ def _group_key(key):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(
-    numba.int64(_read_u32, numba.uint32[::1], _i32_1d, numba.uint32[::1], _i32_1d, _i32_2d, _i32_1d),
+    numba.int64(
+        _read_u32, numba.uint32[::1], _i32_1d, numba.uint32[::1], _i32_1d, _i32_2d, _i32_1d, numba.int64[::1]
+    ),
     nogil=True,
     cache=True,
     error_model="numpy",
 )
-def locate(ids, keys, values, groups, group_values, messages, message):  # type: ignore[no-untyped-def]
+def locate(  # type: ignore[no-untyped-def]
+    ids, keys, values, groups, group_values, messages, message, frames
+):
     """Message of each frame, -1 for none, into message int32[n]; returns the most samples that the frames can give.
 
     ids: uint32[n] with EXTENDED. keys, values: hash table of exact ids. groups, group_values: hash table of J1939
-    parameter groups, looked at for 29-bit ids that no exact id matches.
+    parameter groups, looked at for 29-bit ids that no exact id matches. frames: int64[messages + 1], added to: frames
+    of each message, and last those of none.
     """
     total = 0
     for i in range(ids.shape[0]):
@@ -89,6 +94,7 @@ def locate(ids, keys, values, groups, group_values, messages, message):  # type:
         if found < 0 and ids[i] >= EXTENDED:
             found = _find(_group_key(ids[i]), groups, group_values)
         message[i] = found
+        frames[found] += 1
         if found >= 0:
             total += messages[found, SAMPLES_MAX]
     return total
