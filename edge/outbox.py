@@ -15,8 +15,13 @@ from vantel.identity import DeliveryClass
 class Outbox(Protocol):
     """Envelopes that wait for their durable ack."""
 
+    @property
+    def rewinds(self) -> int:
+        """Grows when envelopes that a look from an ordinal on has passed over may be sent after all."""
+        ...
+
     def next_after(self, delivery_class: DeliveryClass, after: int, /) -> Entry | None:
-        """First envelope that waits, in append order, with an ordinal > after (-1: from the start)."""
+        """First envelope that waits and may be sent, in append order, with an ordinal > after (-1: from the start)."""
         ...
 
     def load(self, entry: Entry, /) -> bytes | None:

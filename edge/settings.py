@@ -143,6 +143,9 @@ class SpoolSection(Section):
     bytes_max: Annotated[int, Field(ge=1024 * 1024)] = 2 * 1024 * 1024 * 1024
     p0_reserve_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
     keep_free_bytes: Annotated[int, Field(ge=0)] = 512 * 1024 * 1024
+    files_max: Annotated[int, Field(ge=64)] = 4096
+    p0_reserve_files: Annotated[int, Field(ge=0)] = 32
+    keep_free_files: Annotated[int, Field(ge=0)] = 1024
     group_s_max: Positive = 1.0
     group_bytes_max: Count = 256 * 1024
     cursor_period_s: Positive = 5.0
@@ -151,6 +154,11 @@ class SpoolSection(Section):
     def _room(self) -> SpoolSection:
         if self.bytes_max < 3 * self.segment_bytes_max + self.p0_reserve_bytes:
             raise ValueError("bytes_max must hold three segments and p0_reserve_bytes")
+        if self.files_max < self.bytes_max // self.segment_bytes_max + self.p0_reserve_files:
+            raise ValueError(
+                "files_max must be at least bytes_max / segment_bytes_max + p0_reserve_files; "
+                "raise it, or segment_bytes_max"
+            )
         return self
 
 

@@ -59,6 +59,7 @@ class Schedule:
         self._classes = {c: ClassBooks() for c in DeliveryClass}
         self._in_flight: dict[int, tuple[DeliveryClass, int]] = {}  # mid -> class, ordinal
         self._live_after = -1
+        self._rewinds = 0
         self._window = 0
 
     @property
@@ -101,6 +102,10 @@ class Schedule:
 
     def choose(self, now_s: float) -> Choice | None:
         """The next envelope to send, if the window and the pauses allow one now."""
+        if (rewinds := self._outbox.rewinds) != self._rewinds:
+            self._rewinds, self._live_after = rewinds, -1
+            for state in self._classes.values():
+                state.after = -1
         free = self._window - len(self._in_flight)
         if free <= 0:
             return None

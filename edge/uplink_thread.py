@@ -184,7 +184,7 @@ class Uplink:
             link.step(STEP_S_MAX)
             self._take(link)
             now_s = time.monotonic()
-            waiting = any(envelopes for envelopes, _ in self._spool.backlog().values())
+            waiting = any(self._spool.next_after(c, -1) is not None for c in DeliveryClass)
             if self._progress.must_rebuild(now_s, waiting, self._schedule.in_flight):
                 self._count.rebuilds += 1
                 link.leave()  # in order: the van is not dead

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edge.spool.index import Entry
+from edge.spool.inspection import SpoolReport
 from edge.spool.recovery import Recovery
-from edge.spool.spool import Spool, SpoolLockedError, SpoolReport
+from edge.spool.spool import Spool, SpoolLockedError
 
 __all__ = ["Entry", "Recovery", "Spool", "SpoolLockedError", "SpoolReport"]

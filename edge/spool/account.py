@@ -2,7 +2,9 @@
 
 Every seq below produced is in exactly one of: acked, evicted(reason), spooled. An ack for something evicted before
 (the cloud had it after all) moves it to acked: being stored is the better truth. After a power cut there may have been
-more than the disk knows: power_loss says from which seq on, and how much at most.
+more than the disk knows: power_loss says from which seq on, and how much at most. Acked ones that the cloud asked for
+again wait once more; the acks of the bridge are cumulative and so may name them before they were sent again, and count
+only afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ StreamId = tuple[Epoch, DeliveryClass]
 class Account:
     """Mutable account of one stream; guarded by the lock of the spool."""
 
-    __slots__ = ("acked", "delivery_class", "epoch", "evicted", "power_loss", "produced", "settled", "synced")
+    __slots__ = (
+        "acked", "again", "delivery_class", "epoch", "evicted", "handed", "power_loss", "produced", "settled", "synced",
+    )  # fmt: skip
 
     def __init__(self, epoch: Epoch, delivery_class: DeliveryClass) -> None:
         self.epoch = epoch
@@ -28,6 +32,8 @@ class Account:
         self.evicted: dict[str, IntervalSet] = {}
         self.settled = IntervalSet()
         self.power_loss: PowerLoss | None = None
+        self.again = IntervalSet()  # were acked, wait because the cloud asked for them
+        self.handed = IntervalSet()  # those of again that this process has given to the uplink
 
     @property
     def is_settled(self) -> bool:
@@ -49,22 +55,37 @@ class Account:
         known = durable.copy()
         known.remove(self.produced, 1 << 64)
         forged = 0 if self.power_loss else durable.count() - known.count()
-        fresh = known.difference(self.acked)
+        fresh = known.difference(self.acked, self.again.difference(self.handed))
         waiting = fresh.difference(self.settled)
         for intervals in self.evicted.values():
             for first, last in fresh:
                 intervals.remove(first, last)
-        self.acked.update(fresh)
-        self.settled.update(fresh)
+        self._settle_acked(fresh)
         return waiting, fresh.count(), forged
 
-    def evict(self, seqs: IntervalSet, reason: str) -> IntervalSet:
-        """Give seqs up; returns those that were waiting."""
+    def evict(self, seqs: IntervalSet, reason: str) -> tuple[IntervalSet, IntervalSet]:
+        """Give seqs up: (those that were waiting, those of them that are lost: the cloud never acked them)."""
         waiting = seqs.difference(self.settled)
-        if waiting:
-            self.evicted.setdefault(reason, IntervalSet()).update(waiting)
-            self.settled.update(waiting)
-        return waiting
+        acked_once = waiting.intersection(self.again)
+        self._settle_acked(acked_once)
+        lost = waiting.difference(acked_once)
+        if lost:
+            self.evicted.setdefault(reason, IntervalSet()).update(lost)
+            self.settled.update(lost)
+        return waiting, lost
+
+    def send_again(self, seqs: IntervalSet) -> IntervalSet:
+        """Let those of seqs that are acked wait once more; returns them."""
+        again = seqs.intersection(self.acked)
+        self.acked, self.settled = self.acked.difference(again), self.settled.difference(again)
+        self.again.update(again)
+        self.handed = self.handed.difference(again)
+        return again
+
+    def _settle_acked(self, seqs: IntervalSet) -> None:
+        self.acked.update(seqs)
+        self.settled.update(seqs)
+        self.again, self.handed = self.again.difference(seqs), self.handed.difference(seqs)
 
     def freeze(self) -> ClassAccount:
         """As the plain value that health reports and the ledger use."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from edge.spool.cursor import Slots, encode
 from edge.spool.disk import Disk
 from edge.spool.recovery import Found
 from edge.spool.writer import FULL_DISK
+from vantel.envelope import ClockStamp
 from vantel.identity import DeliveryClass, Epoch
 from vantel.intervals import IntervalSet
 from vantel.payloads import ClassAccount, Eviction, Tombstone
@@ -30,6 +32,7 @@ HISTORY_EPOCHS_MAX = 1000
 ACCOUNT_EPOCHS_MAX = 64
 SETTLED_EPOCHS_REPORTED = 4
 SPARE_BYTES = 256 * 1024
+CLOCKS_MAX = 4
 
 
 class Books:
@@ -55,6 +58,8 @@ class Books:
         """Make a new epoch durable; without a writable disk it has counter 0 and 64 random bits."""
         epoch = Epoch.fresh(self.state.epoch.counter + 1)
         self.state.epoch, self.state.van, self.history.van = epoch, van, van
+        if boot != self.state.boot_id:
+            self.state.boot_since_mono_ns = time.monotonic_ns()
         self.state.boot_id, self.state.clean = boot, False
         self.state.group_bytes_max, self.state.group_s_max = group_bytes_max, group_s_max
         self._write_spare()
@@ -83,14 +88,32 @@ class Books:
         return self.state.accounts.get(stream) or self.history.accounts.get(stream)
 
     def evict(self, account: Account, seqs: IntervalSet, reason: str) -> IntervalSet:
-        """Give up those of seqs that wait, and note the tombstones to come. Under the lock."""
-        waiting = account.evict(seqs, reason)
-        for first, last in waiting:
+        """Give up those of seqs that wait, and note the tombstones to come; returns them. Under the lock."""
+        waiting, lost = account.evict(seqs, reason)
+        for first, last in lost:
             self.evictions += last - first + 1
             eviction = Eviction(first, last, reason)
             self.state.untold.append(Tombstone(account.epoch, account.delivery_class, eviction))
         self.dirty |= bool(waiting)
         return waiting
+
+    def reopen(self, stream: StreamId) -> Account | None:
+        """Account of a stream, taken back from the history if it is there. Under the lock."""
+        account = self.history.accounts.pop(stream, None)
+        if account is not None:
+            self.state.accounts[stream] = account
+            self._history_dirty = self.dirty = True
+        return self.state.accounts.get(stream)
+
+    def note_clock(self, clock: ClockStamp) -> None:
+        """Remember the mapping of a boot, the newest one of each of the last boots. Under the lock."""
+        others = [known for known in self.state.clocks if known.boot_id != clock.boot_id]
+        self.state.clocks = [*others, clock][-CLOCKS_MAX:]
+        self.dirty = True
+
+    def clock_of(self, boot_id: bytes) -> ClockStamp | None:
+        """Mapping that was known during a boot."""
+        return next((clock for clock in self.state.clocks if clock.boot_id == boot_id), None)
 
     def reported(self) -> tuple[ClassAccount, ...]:
         """The current epoch, the open ones (at most 64, newest first) and the last four settled ones."""

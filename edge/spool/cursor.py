@@ -9,7 +9,6 @@ one another. Raises OSError only from store.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from edge.spool.account import Account, StreamId
 from edge.spool.disk import Disk
 from vantel.crc32c import crc32c, masked
+from vantel.envelope import ClockStamp
 from vantel.identity import DeliveryClass, Epoch
 from vantel.intervals import IntervalSet
 from vantel.payloads import Eviction, PowerLoss, Tombstone
@@ -30,7 +30,8 @@ VERSION = 1
 class State:
     """What must outlive the segments. epoch: the newest; position: highest durable; untold: evictions whose tombstone is not yet appended.
 
-    group_bytes_max, group_s_max: what a power cut may take of a class while this epoch runs.
+    group_bytes_max, group_s_max: what a power cut may take of a class while this epoch runs. boot_since_mono_ns: first
+    start of an agent in this boot. clocks: mapping to UTC of the last boots in which it was known.
     """
 
     van: str = ""
@@ -41,6 +42,8 @@ class State:
     clean: bool = False
     group_bytes_max: int = 0
     group_s_max: float = 0.0
+    boot_since_mono_ns: int = 0
+    clocks: list[ClockStamp] = field(default_factory=list)
     accounts: dict[StreamId, Account] = field(default_factory=dict)
     untold: list[Tombstone] = field(default_factory=list)
 
@@ -59,6 +62,8 @@ def _account_to_json(account: Account) -> dict[str, Any]:
     if account.power_loss is not None:
         loss = account.power_loss
         item["power_loss"] = [loss.first, loss.bytes_max, loss.seconds_max]
+    if account.again:
+        item["again"] = [list(pair) for pair in account.again]
     return item
 
 
@@ -71,6 +76,7 @@ def _account_from_json(item: dict[str, Any]) -> Account:
     for reason, ranges in item.get("evicted", {}).items():
         account.evicted[str(reason)] = IntervalSet((int(a), int(b)) for a, b in ranges)
         account.settled.update(account.evicted[str(reason)])
+    account.again = IntervalSet((int(a), int(b)) for a, b in item.get("again", ()))
     if "power_loss" in item:
         first, bytes_max, seconds_max = item["power_loss"]
         account.power_loss = PowerLoss(int(first), int(bytes_max), float(seconds_max))
@@ -97,6 +103,8 @@ def encode(state: State, generation: int) -> bytes:
             "clean": state.clean,
             "group_bytes_max": state.group_bytes_max,
             "group_s_max": state.group_s_max,
+            "boot_since_mono_ns": state.boot_since_mono_ns,
+            "clocks": [[c.boot_id.hex(), c.offset_ns, c.source, c.error_ns_max] for c in state.clocks],
             "accounts": [_account_to_json(a) for a in state.accounts.values()],
             "untold": [
                 [t.epoch.text, t.delivery_class.label, t.eviction.first, t.eviction.last, t.eviction.reason]
@@ -120,6 +128,8 @@ def decode(data: bytes) -> tuple[int, State] | None:
             str(raw["van"]), Epoch.from_text(raw["epoch"]), int(raw["next_segment"]), int(raw["position"]),
             str(raw.get("boot_id", "")), bool(raw.get("clean", False)),
             int(raw.get("group_bytes_max", 0)), float(raw.get("group_s_max", 0.0)),
+            int(raw.get("boot_since_mono_ns", 0)),
+            [ClockStamp(bytes.fromhex(b), int(o), int(s), int(e)) for b, o, s, e in raw.get("clocks", [])],
             {(a.epoch, a.delivery_class): a for a in accounts},
             [_tombstone_from_json(item) for item in raw.get("untold", [])],
         )  # fmt: skip
@@ -161,18 +171,12 @@ class Slots:
     def store(self, content: bytes) -> None:
         """Make content, encoded for generation + 1, durable in the older slot. OSError leaves the newer one."""
         generation = self.generation + 1
-        data = memoryview(content)
         temporary = self._directory / f"{self._name}.tmp"
         with contextlib.suppress(FileNotFoundError):
             self._disk.unlink(temporary)
         fd = self._disk.create(temporary)
         try:
-            offset = 0
-            while offset < len(data):
-                taken = self._disk.write(fd, data[offset:], offset)
-                if taken <= 0:
-                    raise OSError(errno.ENOSPC, "the disk took nothing of a write", str(temporary))
-                offset += taken
+            self._disk.write_all(fd, content, 0)
             self._disk.sync(fd)
         finally:
             self._disk.close(fd)

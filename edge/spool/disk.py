@@ -7,15 +7,18 @@ and sizes in bytes. EINTR is retried here, with a bound; everything else is deci
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from edge.boot import boot_text
+
 _T = TypeVar("_T")
 _EINTR_RETRIES_MAX = 16
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+UNBOUNDED_FILES = 1 << 40
 
 
 def uninterrupted(call: Callable[[], _T]) -> _T:
@@ -50,6 +53,15 @@ class Disk:
     def write(self, fd: int, data: bytes | memoryview, offset: int) -> int:
         """Write at offset; returns how many bytes were taken, which may be fewer than given."""
         return uninterrupted(lambda: os.pwrite(fd, data, offset))
+
+    def write_all(self, fd: int, data: bytes | bytearray, offset: int) -> None:
+        """Write all of data, in as many calls as the disk wants."""
+        view = memoryview(data)
+        while view:
+            taken = self.write(fd, view, offset)
+            if taken <= 0:
+                raise OSError(errno.ENOSPC, "the disk took nothing of a write")
+            offset, view = offset + taken, view[taken:]
 
     def sync(self, fd: int) -> None:
         """Make the content of a file durable."""
@@ -108,12 +120,14 @@ class Disk:
         status = uninterrupted(lambda: os.statvfs(path))
         return status.f_bavail * status.f_frsize
 
+    def free_files(self, path: Path) -> int:
+        """Files that an ordinary user may still create there; very many where the file system has no such bound."""
+        status = uninterrupted(lambda: os.statvfs(path))
+        return status.f_favail if status.f_files else UNBOUNDED_FILES
+
     def boot_id(self) -> str:
         """The kernel's id of this boot, "" where there is none."""
-        try:
-            return _BOOT_ID.read_text().strip()
-        except OSError:
-            return ""
+        return boot_text()
 
     def lock(self, path: Path) -> int:
         """Exclusive lock for the life of the process; BlockingIOError if another process holds it."""

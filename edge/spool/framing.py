@@ -47,7 +47,10 @@ _SCAN_ROWS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class SegmentHeader:
-    """Identity of a segment. settled_upto: all seqs of the stream below it were acked or evicted at creation."""
+    """Identity of a segment. settled_upto: all seqs of the stream below it were acked or evicted at creation.
+
+    provisional: the clock was not known; the stamps of its messages are still to be replaced, and none was ever sent.
+    """
 
     number: int
     van_hash: int
@@ -55,12 +58,13 @@ class SegmentHeader:
     delivery_class: DeliveryClass
     first_seq: int
     settled_upto: int = 0
+    provisional: bool = False
     version: int = FORMAT_VERSION
 
     def encode(self) -> bytes:
         """The first 64 bytes of the file."""
         packed = _HEADER.pack(
-            _MAGIC, self.version, int(self.delivery_class), 0, self.van_hash, self.epoch.counter, self.epoch.random,
+            _MAGIC, self.version, int(self.delivery_class), int(self.provisional), self.van_hash, self.epoch.counter, self.epoch.random,
             self.number, self.first_seq, self.settled_upto,
         )  # fmt: skip
         body = packed.ljust(HEADER_BYTES - 4, b"\0")
@@ -72,13 +76,22 @@ class SegmentHeader:
         body, check = data[: HEADER_BYTES - 4], data[HEADER_BYTES - 4 : HEADER_BYTES]
         if len(data) < HEADER_BYTES or masked(crc32c(body)).to_bytes(4, "little") != check:
             return None
-        magic, version, delivery_class, _, van_hash, counter, random, number, first_seq, settled = (
+        magic, version, delivery_class, provisional, van_hash, counter, random, number, first_seq, settled = (
             _HEADER.unpack_from(body)
         )
         if magic != _MAGIC or delivery_class not in set(DeliveryClass):
             return None
         epoch = Epoch(counter, random)
-        return cls(number, van_hash, epoch, DeliveryClass(delivery_class), first_seq, settled, version)
+        return cls(
+            number,
+            van_hash,
+            epoch,
+            DeliveryClass(delivery_class),
+            first_seq,
+            settled,
+            bool(provisional),
+            version,
+        )
 
 
 @dataclass(frozen=True, slots=True)

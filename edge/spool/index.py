@@ -6,13 +6,14 @@ stream. Ordinals are per class and never reused within a process.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.spool.account import Account, StreamId
 from edge.spool.framing import Record
-from edge.spool.segment import Segment
+from edge.spool.segment import Segment, count_unsettled, present_seqs
 from vantel.identity import DeliveryClass, Epoch
 from vantel.intervals import IntervalSet
 
@@ -61,10 +62,13 @@ class Index:
 
     def settle(self, stream: StreamId, seqs: IntervalSet) -> None:
         """Take seqs, all of them waiting until now, out of the backlog."""
+        self._shift(stream, seqs, -1)
+
+    def _shift(self, stream: StreamId, seqs: IntervalSet, sign: int) -> None:
         epoch, delivery_class = stream
         waiting = self._waiting[delivery_class]
         for segment in self.segments[delivery_class]:
-            if segment.epoch != epoch or not segment.unsettled:
+            if segment.epoch != epoch or not segment.seqs or (sign < 0 and not segment.unsettled):
                 continue
             for first, last in seqs:
                 if last < segment.seqs[0] or first > segment.seqs[-1]:
@@ -72,10 +76,31 @@ class Index:
                 low, high = segment.find(first, last)
                 if low < high:
                     size = sum(segment.lengths[low:high])
-                    segment.unsettled -= high - low
-                    segment.unsettled_bytes -= size
-                    waiting[0] -= high - low
-                    waiting[1] -= size
+                    segment.unsettled += sign * (high - low)
+                    segment.unsettled_bytes += sign * size
+                    waiting[0] += sign * (high - low)
+                    waiting[1] += sign * size
+
+    def wait_again(self, stream: StreamId, seqs: IntervalSet) -> None:
+        """Put seqs, all of them settled until now, back into the backlog where a segment still holds them."""
+        self._shift(stream, seqs, 1)
+
+    def held(self, stream: StreamId, first: int, last: int) -> IntervalSet:
+        """Which seqs of the closed interval are in a segment."""
+        found = IntervalSet()
+        for segment in self.segments[stream[1]]:
+            if segment.epoch == stream[0]:
+                low, high = segment.find(first, last)
+                found.update(present_seqs(segment.seqs[low:high]))
+        return found
+
+    def relaid(self, segment: Segment, lengths: array[int], settled: IntervalSet) -> None:
+        """The messages of a segment have other lengths now."""
+        waiting = self._waiting[segment.delivery_class]
+        waiting[0], waiting[1] = waiting[0] - segment.unsettled, waiting[1] - segment.unsettled_bytes
+        segment.lengths = lengths
+        count_unsettled(segment, settled)
+        waiting[0], waiting[1] = waiting[0] + segment.unsettled, waiting[1] + segment.unsettled_bytes
 
     def remove(self, segment: Segment) -> None:
         """Forget a segment; what still waits in it leaves the backlog."""
@@ -100,14 +125,14 @@ class Index:
     def next_after(
         self, delivery_class: DeliveryClass, after: int, accounts: Mapping[StreamId, Account]
     ) -> Entry | None:
-        """First waiting envelope with a larger ordinal."""
+        """First envelope with a larger ordinal that waits and has its final clock stamp."""
         if not self._waiting[delivery_class][0]:
             return None
         items = self.segments[delivery_class]
         start = max(0, bisect_right(items, after + 1, key=lambda s: s.first_ordinal) - 1)
         for at in range(start, len(items)):
             segment = items[at]
-            if not segment.unsettled:
+            if not segment.unsettled or segment.provisional:
                 continue
             stream = (segment.epoch, delivery_class)
             settled = accounts[stream].settled

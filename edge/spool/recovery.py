@@ -21,7 +21,7 @@ from edge.spool.account import Account, StreamId
 from edge.spool.cursor import Slots, State
 from edge.spool.disk import Disk
 from edge.spool.framing import BLOCK_BYTES, FORMAT_VERSION, HEADER_BYTES, SegmentHeader, salt_of, scan
-from edge.spool.segment import Segment, parse_name
+from edge.spool.segment import Segment, count_unsettled, parse_name, present_seqs
 from vantel.crc32c import crc32c
 from vantel.identity import DeliveryClass, Epoch
 from vantel.intervals import IntervalSet
@@ -88,6 +88,16 @@ class _Tally:
     last_seq: dict[StreamId, int] = field(default_factory=dict)
     present: dict[StreamId, IntervalSet] = field(default_factory=dict)
     leftovers: list[Path] = field(default_factory=list)
+
+    def take(self, stream: StreamId, rows: NDArray[np.int64], segment: Segment) -> None:
+        """Count a segment and the rows of its scan."""
+        self.present[stream].update(present_seqs(segment.seqs))
+        self.last_seq[stream] = max(self.last_seq.get(stream, -1), int(rows[-1, 2]))
+        self.synced[stream] = max(self.synced.get(stream, 0), int(rows[:, 4].max()))
+        self.position = max(self.position, int(rows[:, 3].max()))
+        self.segments += 1
+        self.records += len(rows)
+        self.bytes += segment.bytes
 
 
 def read_through(disk: Disk, path: Path) -> bytes | None:
@@ -162,20 +172,13 @@ def _load_segment(
     if not len(rows):
         tally.leftovers.append(path)
         return None
-    segment = Segment(number, epoch, delivery_class, first_ordinal, path, len(data), appended_s=None)
-    segment.offsets, segment.ends, segment.lengths = (
-        _uint32(rows[:, 0]),
-        _uint32(rows[:, 1]),
-        _uint32(rows[:, 5]),
-    )
+    provisional = header is not None and header.provisional
+    segment = Segment(
+        number, epoch, delivery_class, first_ordinal, path, len(data), appended_s=None, provisional=provisional
+    )  # fmt: skip
+    segment.offsets, segment.ends, segment.lengths = (_uint32(rows[:, column]) for column in (0, 1, 5))
     segment.seqs = array("Q", np.ascontiguousarray(rows[:, 2], dtype=np.uint64).tobytes())
-    tally.present[stream].update(present_seqs(segment.seqs))
-    tally.last_seq[stream] = max(tally.last_seq.get(stream, -1), int(rows[-1, 2]))
-    tally.synced[stream] = max(tally.synced.get(stream, 0), int(rows[:, 4].max()))
-    tally.position = max(tally.position, int(rows[:, 3].max()))
-    tally.segments += 1
-    tally.records += len(rows)
-    tally.bytes += len(data)
+    tally.take(stream, rows, segment)
     return segment
 
 
@@ -193,7 +196,7 @@ def _missing(account: Account, present: IntervalSet, cursor_lost: bool) -> list[
     )
     tombstones: list[Tombstone] = []
     for reason, seqs in parts:
-        for first, last in account.evict(seqs, reason):
+        for first, last in account.evict(seqs, reason)[1]:
             eviction = Eviction(first, last, reason)
             tombstones.append(Tombstone(account.epoch, account.delivery_class, eviction))
     return tombstones
@@ -219,26 +222,6 @@ def _note_power_loss(state: State, boot_id: str, cursor_lost: bool) -> bool:
         if ran and delivery_class is not DeliveryClass.P0 and account.power_loss is None:
             account.power_loss = PowerLoss(account.produced, bytes_max, seconds_max)
     return True
-
-
-def present_seqs(seqs: array[int]) -> IntervalSet:
-    """Seqs of an index as intervals."""
-    values = np.frombuffer(seqs, dtype=np.uint64).astype(np.int64)
-    edges = np.flatnonzero(np.diff(values) != 1)
-    firsts = values[np.concatenate(([0], edges + 1))] if len(values) else values
-    lasts = values[np.concatenate((edges, [len(values) - 1]))] if len(values) else values
-    return IntervalSet(zip(firsts.tolist(), lasts.tolist(), strict=True))
-
-
-def count_unsettled(segment: Segment, settled: IntervalSet) -> None:
-    """Fill in what of a segment is still waiting."""
-    segment.unsettled, segment.unsettled_bytes = len(segment.seqs), sum(segment.lengths)
-    if not segment.seqs:
-        return
-    for first, last in settled.intersection(IntervalSet([(segment.seqs[0], segment.seqs[-1])])):
-        low, high = segment.find(first, last)
-        segment.unsettled -= high - low
-        segment.unsettled_bytes -= sum(segment.lengths[low:high])
 
 
 def _read_folders(

@@ -1,9 +1,9 @@
 """Which segments go when space is short. Pure: sizes and counts in, a list of decisions out.
 
 Order: segments whose envelopes are all settled (oldest first, nothing is lost), then unsettled ones of the lowest
-class, oldest first; P0 last. The limit is bytes_max, less when the disk has less than keep_free_bytes left, but never
-below a floor (three segments and the P0 reserve), so that a disk that others fill does not stop collection. P1 and P2
-together stay p0_reserve_bytes below the limit. Bytes everywhere.
+class, oldest first; P0 last. The same rule holds for bytes and for files (inodes): the limit is the quota, less when the
+disk has less than keep_free left, but never below a floor, so that a disk that others fill does not stop collection. P1
+and P2 together stay the P0 reserve below the limit.
 """
 
 from __future__ import annotations
@@ -33,18 +33,37 @@ class Release:
     reason: str
 
 
+UNBOUNDED = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What the spool may have of a resource (bytes or files). floor: may be used whatever the disk has left."""
+
+    max: int
+    p0_reserve: int
+    keep_free: int
+    floor: int
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the spool may hold."""
 
-    bytes_max: int
-    p0_reserve_bytes: int
-    keep_free_bytes: int
-    floor_bytes: int
-    files_max: int
+    bytes: Bound
+    files: Bound
 
 
-def order(candidates: Iterable[Candidate], lowest: DeliveryClass) -> list[Candidate]:
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What the segments have of a resource, open ones too, and what the disk has left of it."""
+
+    p0: int
+    others: int
+    free: int
+
+
+def order(candidates: Iterable[Candidate], lowest: int) -> list[Candidate]:
     """Candidates in the order in which they go; classes above lowest are spared unless they are settled."""
     settled = sorted((c for c in candidates if not c.unsettled), key=lambda c: c.number)
     lost = sorted(
@@ -54,38 +73,52 @@ def order(candidates: Iterable[Candidate], lowest: DeliveryClass) -> list[Candid
     return settled + lost
 
 
-def plan(
-    candidates: Sequence[Candidate],
-    p0_bytes: int,
-    other_bytes: int,
-    free_bytes: int,
-    files: int,
-    limits: Limits,
-) -> list[Release]:
-    """Releases that bring the spool within its limits. p0_bytes, other_bytes, files: all segments, open ones too."""
-    used = p0_bytes + other_bytes
-    by_disk = max(limits.floor_bytes, used + free_bytes - limits.keep_free_bytes)
-    limit = min(limits.bytes_max, by_disk)
-    reason = "quota" if limits.bytes_max <= by_disk else "disk_full"
+class _Budget:
+    """A resource while a plan is made: what is over, and why."""
+
+    def __init__(self, use: Use, bound: Bound) -> None:
+        by_disk = max(bound.floor, use.p0 + use.others + use.free - bound.keep_free)
+        self._limit = min(bound.max, by_disk)
+        self._reserve = min(bound.p0_reserve, self._limit)
+        self._p0, self._others = use.p0, use.others
+        self.reason = "quota" if bound.max <= by_disk else "disk_full"
+
+    @property
+    def over_all(self) -> bool:
+        """P0 and the others together are above the limit."""
+        return self._p0 + self._others > self._limit
+
+    @property
+    def over_others(self) -> bool:
+        """P1 and P2 reach into the reserve of P0."""
+        return self._others > self._limit - self._reserve
+
+    def give(self, amount: int, is_p0: bool) -> None:
+        """So much goes."""
+        self._p0 -= amount if is_p0 else 0
+        self._others -= 0 if is_p0 else amount
+
+
+def plan(candidates: Sequence[Candidate], in_bytes: Use, in_files: Use, limits: Limits) -> list[Release]:
+    """Releases that bring the spool within its limits."""
+    size, files = _Budget(in_bytes, limits.bytes), _Budget(in_files, limits.files)
     releases: list[Release] = []
     for candidate in order(candidates, DeliveryClass.P0):
-        over_all = used > limit or files > limits.files_max
-        over_others = other_bytes > limit - limits.p0_reserve_bytes
         is_p0 = candidate.delivery_class is DeliveryClass.P0
-        if not over_all and not over_others:
-            break
-        if is_p0 and not over_all:
-            continue
-        used, files = used - candidate.bytes, files - 1
-        other_bytes -= 0 if is_p0 else candidate.bytes
-        releases.append(
-            Release(candidate.number, candidate.delivery_class, reason if candidate.unsettled else "")
-        )
+        over = [b for b in (size, files) if b.over_all or (b.over_others and not is_p0)]
+        if not over:
+            if not size.over_others and not files.over_others:
+                break
+            continue  # P0 makes no room in the share of the others
+        size.give(candidate.bytes, is_p0)
+        files.give(1, is_p0)
+        reason = over[0].reason if candidate.unsettled else ""
+        releases.append(Release(candidate.number, candidate.delivery_class, reason))
     return releases
 
 
-def make_room(candidates: Sequence[Candidate], need_bytes: int, lowest: DeliveryClass) -> list[Release]:
-    """Releases that free need_bytes at once, for a write of class lowest that met a full disk."""
+def make_room(candidates: Sequence[Candidate], need_bytes: int, lowest: int) -> list[Release]:
+    """Releases that free need_bytes at once, of no class above lowest, for a write that met a full disk."""
     releases: list[Release] = []
     for candidate in order(candidates, lowest):
         if need_bytes <= 0:

@@ -7,20 +7,27 @@ thread; the lock of the spool guards the index.
 
 from __future__ import annotations
 
-import errno
+import contextlib
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from edge.spool.disk import Disk
 from edge.spool.framing import HEADER_BYTES, Record, SegmentHeader, frame, salt_of, unframe
 from vantel.identity import DeliveryClass, Epoch
+from vantel.intervals import IntervalSet
 
 
 @dataclass(eq=False)
 class Segment:
-    """Index of one segment. path None: its records are in memory, in messages, in order of the index."""
+    """Index of one segment. path None: its records are in memory, in messages, in order of the index.
+
+    provisional: its messages wait for their final clock stamps and must not be sent.
+    """
 
     number: int
     epoch: Epoch
@@ -37,6 +44,7 @@ class Segment:
     unsettled: int = 0
     unsettled_bytes: int = 0
     is_open: bool = False
+    provisional: bool = False
 
     @property
     def end_ordinal(self) -> int:
@@ -99,6 +107,26 @@ class Place:
         return record.message if record is not None and record.seq == self.seq else None
 
 
+def present_seqs(seqs: array[int]) -> IntervalSet:
+    """Seqs of an index as intervals."""
+    values = np.frombuffer(seqs, dtype=np.uint64).astype(np.int64)
+    edges = np.flatnonzero(np.diff(values) != 1)
+    firsts = values[np.concatenate(([0], edges + 1))] if len(values) else values
+    lasts = values[np.concatenate((edges, [len(values) - 1]))] if len(values) else values
+    return IntervalSet(zip(firsts.tolist(), lasts.tolist(), strict=True))
+
+
+def count_unsettled(segment: Segment, settled: IntervalSet) -> None:
+    """Fill in what of a segment is still waiting."""
+    segment.unsettled, segment.unsettled_bytes = len(segment.seqs), sum(segment.lengths)
+    if not segment.seqs:
+        return
+    for first, last in settled.intersection(IntervalSet([(segment.seqs[0], segment.seqs[-1])])):
+        low, high = segment.find(first, last)
+        segment.unsettled -= high - low
+        segment.unsettled_bytes -= sum(segment.lengths[low:high])
+
+
 def segment_name(header: SegmentHeader) -> str:
     """File name: number, epoch and first seq, so that a damaged header loses nothing."""
     return f"{header.number:012d}.{header.epoch.text}.{header.first_seq}.seg"
@@ -113,6 +141,33 @@ def parse_name(name: str) -> tuple[int, Epoch, int] | None:
         return int(parts[0]), Epoch.from_text(parts[1]), int(parts[2])
     except ValueError:
         return None
+
+
+def write_whole(
+    disk: Disk, path: Path, header: SegmentHeader, records: Iterable[Record]
+) -> tuple[list[tuple[int, int]], int]:
+    """Put a file with these records in the place of path: (where their fragments are, size of the file).
+
+    Temporary file, sync, rename; the folder is left to the caller to sync. After an OSError path is the old file.
+    """
+    salt = salt_of(header.number, header.epoch, header.delivery_class)
+    data = bytearray(header.encode())
+    places: list[tuple[int, int]] = []
+    for record in records:
+        start, framed = frame(record.encode(), len(data), salt)
+        data += framed
+        places.append((start, len(data)))
+    temporary = path.with_suffix(".tmp")
+    with contextlib.suppress(FileNotFoundError):
+        disk.unlink(temporary)
+    fd = disk.create(temporary)
+    try:
+        disk.write_all(fd, data, 0)
+        disk.sync(fd)
+    finally:
+        disk.close(fd)
+    disk.rename(temporary, path)
+    return places, len(data)
 
 
 class SegmentFile:
@@ -142,14 +197,9 @@ class SegmentFile:
         assert self.size == HEADER_BYTES
 
     def write(self, data: bytes) -> None:
-        """Append data, in as many calls as the disk wants."""
-        view = memoryview(data)
-        while view:
-            taken = self._disk.write(self._fd, view, self.size)
-            if taken <= 0:
-                raise OSError(errno.ENOSPC, "the disk took nothing of a write", str(self.path))
-            self.size += taken
-            view = view[taken:]
+        """Append data."""
+        self._disk.write_all(self._fd, data, self.size)
+        self.size += len(data)
 
     def append(self, record: Record) -> tuple[int, int]:
         """Append a record; returns where its fragments are: [offset, end)."""

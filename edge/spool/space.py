@@ -15,23 +15,25 @@ from edge.settings import SpoolSection
 from edge.spool.books import Books
 from edge.spool.disk import Disk
 from edge.spool.index import Index
-from edge.spool.recovery import present_seqs
-from edge.spool.retention import Candidate, Limits, Release, make_room, plan
-from edge.spool.segment import Segment
+from edge.spool.retention import UNBOUNDED, Bound, Candidate, Limits, Release, Use, make_room, plan
+from edge.spool.segment import Segment, present_seqs
 from vantel.identity import DeliveryClass
 
 _log = structlog.get_logger("spool")
 
 
 def limits_of(settings: SpoolSection) -> Limits:
-    """Bounds as the settings give them. At least 4096 files, or twice what full segments would need."""
+    """Bounds as the settings give them."""
+    floor_bytes = min(settings.bytes_max, 3 * settings.segment_bytes_max + settings.p0_reserve_bytes)
+    floor_files = min(settings.files_max, FLOOR_FILES + settings.p0_reserve_files)
     return Limits(
-        settings.bytes_max,
-        settings.p0_reserve_bytes,
-        settings.keep_free_bytes,
-        min(settings.bytes_max, 3 * settings.segment_bytes_max + settings.p0_reserve_bytes),
-        max(4096, 2 * settings.bytes_max // settings.segment_bytes_max),
+        Bound(settings.bytes_max, settings.p0_reserve_bytes, settings.keep_free_bytes, floor_bytes),
+        Bound(settings.files_max, settings.p0_reserve_files, settings.keep_free_files, floor_files),
     )
+
+
+FLOOR_FILES = 16
+"""Files that P1 and P2 may always have, however few the disk has left: a start makes three."""
 
 
 class Space:
@@ -48,24 +50,30 @@ class Space:
     def over_quota(self) -> bool:
         """True when the bytes are above the quota, whatever the disk has left."""
         with self._lock:
-            return sum(self._sums()[:2]) > self._limits.bytes_max
+            return sum(self._used()[0]) > self._limits.bytes.max
 
     def retain(self) -> None:
         """Bring the spool within its limits."""
         try:
             free_bytes = self._disk.free_bytes(self._directory)
+            free_files = self._disk.free_files(self._directory)
         except OSError:
-            free_bytes = self._limits.keep_free_bytes  # unknown: the quota in bytes still holds
+            free_bytes, free_files = UNBOUNDED, UNBOUNDED  # unknown: the quota still holds
         with self._lock:
-            p0_bytes, other_bytes, files = self._sums()
-            releases = plan(self._candidates(), p0_bytes, other_bytes, free_bytes, files, self._limits)
+            (p0_bytes, other_bytes), (p0_files, other_files) = self._used()
+            releases = plan(
+                self._candidates(),
+                Use(p0_bytes, other_bytes, free_bytes),
+                Use(p0_files, other_files, free_files),
+                self._limits,
+            )
         self._release(releases)
         self._unlink_doomed()
 
-    def make_room(self, delivery_class: DeliveryClass, need_bytes: int) -> None:
-        """A write met a full disk: free that much now, of no higher class."""
+    def make_room(self, lowest: int, need_bytes: int) -> None:
+        """A write met a full disk: free that much now, of no class above lowest."""
         with self._lock:
-            releases = make_room(self._candidates(), need_bytes, delivery_class)
+            releases = make_room(self._candidates(), need_bytes, lowest)
         self._release(releases)
 
     def give_up(self, segment: Segment, reason: str) -> None:
@@ -78,6 +86,17 @@ class Space:
             self._index.remove(segment)
             self._books.dirty = True
 
+    def release(self, segment: Segment, reason: str) -> None:
+        """Give a closed segment up, and its file."""
+        self.give_up(segment, reason)
+        if segment.path is not None:
+            self.discard(segment.path)
+
+    def discard(self, path: Path) -> None:
+        """Remove a file that holds nothing any more, now or, if the disk refuses, later."""
+        self._doomed.append(path)
+        self._unlink_doomed()
+
     def _closed(self) -> list[Segment]:
         return [
             s
@@ -89,12 +108,12 @@ class Space:
     def _candidates(self) -> list[Candidate]:
         return [Candidate(s.number, s.delivery_class, s.bytes, s.unsettled) for s in self._closed()]
 
-    def _sums(self) -> tuple[int, int, int]:
-        """Bytes of P0, bytes of the others, files."""
-        by_class = {c: sum(s.bytes for s in items) for c, items in self._index.segments.items()}
-        files = sum(len(items) for items in self._index.segments.values())
-        p0_bytes = by_class.pop(DeliveryClass.P0)
-        return p0_bytes, sum(by_class.values()), files
+    def _used(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Bytes and files, each of P0 and of the others."""
+        sizes = {c: sum(s.bytes for s in items) for c, items in self._index.segments.items()}
+        files = {c: len(items) for c, items in self._index.segments.items()}
+        p0_bytes, p0_files = sizes.pop(DeliveryClass.P0), files.pop(DeliveryClass.P0)
+        return (p0_bytes, sum(sizes.values())), (p0_files, sum(files.values()))
 
     def _release(self, releases: list[Release]) -> None:
         if not releases:

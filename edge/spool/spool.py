@@ -12,20 +12,22 @@ import contextlib
 import errno
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from edge.boot import boot_bytes
 from edge.settings import SpoolSection
-from edge.spool.account import StreamId
 from edge.spool.books import Books
 from edge.spool.disk import Disk
 from edge.spool.framing import Record
 from edge.spool.index import Entry, Index
-from edge.spool.recovery import Recovery, present_seqs, recover
+from edge.spool.inspection import inspect
+from edge.spool.recovery import recover
+from edge.spool.resend import Resent, account_for
 from edge.spool.segment import Place
 from edge.spool.space import Space, limits_of
+from edge.spool.stamping import Stamping
 from edge.spool.writer import Surroundings, Writer
 from vantel.acks import Ack
 from vantel.crc32c import crc32c
@@ -37,29 +39,21 @@ from vantel.payloads import ClassAccount
 _log = structlog.get_logger("spool")
 
 TOMBSTONES_PER_ROUND_MAX = 64
+STAMPING_RETRY_S = 2.0
+STAMP_GROWTH_BYTES = 32
+"""A final clock stamp may take so much more than a provisional one."""
 RETENTION_PERIOD_S = 1.0
 MAINTAIN_PERIOD_S = 0.2
-INSPECT_TRIES_MAX = 3
 
 
 class SpoolLockedError(RuntimeError):
     """Another process has the spool open."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolReport:
-    """A spool as its directory shows it. accounts: all epochs known; spooled: present and neither acked nor evicted."""
-
-    van: str
-    epoch: Epoch
-    position: int
-    accounts: tuple[ClassAccount, ...]
-    spooled: dict[StreamId, IntervalSet]
-    recovery: Recovery
-
-
 class Spool:
     """Spool of one van; made by Spool.open."""
+
+    inspect = staticmethod(inspect)
 
     def __init__(
         self, disk: Disk, directory: Path, van: str, settings: SpoolSection, lock_fd: int | None
@@ -68,6 +62,7 @@ class Spool:
         self._lock_fd = lock_fd
         self._lock = threading.RLock()
         boot = disk.boot_id()
+        self._boot_id = boot_bytes(boot)
         found = recover(disk, directory, van, boot)
         self._position = found.state.position
         self.recovery = found.recovery
@@ -81,20 +76,29 @@ class Spool:
             if items and items[-1].path is not None:
                 with contextlib.suppress(OSError):
                     disk.sync_file(items[-1].path)
-        self._clock: ClockStamp | None = None
+        self._clock: ClockStamp | None = None  # of what the spool itself appends
+        self._told: ClockStamp | None = None
+        self._waiting: frozenset[DeliveryClass] = frozenset()
+        self._stamping_at_s = float("-inf")
         self._cursor_at_s = self._retention_at_s = time.monotonic()
+        self.rewinds = 0
         self.forged = 0
         self.acks_unknown = 0
         self.epoch = self._books.begin_epoch(van, boot, settings.group_bytes_max, settings.group_s_max)
         around = Surroundings(
             disk, directory, crc32c(van.encode()), self._lock, self._index, settings.segment_bytes_max,
-            settings.group_bytes_max, self._next_number, self._make_room, self._space.give_up, self._made_durable,
+            settings.group_bytes_max, self._next_number, self._make_room, self._space.give_up, self._space.discard,
+            self._made_durable,
         )  # fmt: skip
+        self._stamping = Stamping(
+            disk, crc32c(van.encode()), self._lock, self._index, self._books, self._space, self._boot_id
+        )
         accounts = self._books.state.accounts
         self._writers = {c: Writer(around, accounts[(self.epoch, c)]) for c in DeliveryClass}
         if self._books.epoch_failure:
             for writer in self._writers.values():
                 writer.degrade(self._books.epoch_failure, time.monotonic())
+        self._stamp(time.monotonic())  # what an earlier boot left waiting
 
     @classmethod
     def open(cls, directory: Path, van: str, settings: SpoolSection, disk: Disk | None = None) -> Spool:
@@ -134,7 +138,7 @@ class Spool:
             self._van, self.epoch, delivery_class, seq, kind, payload, catalog_hash, replayed, simulated
         )
         message = compose_message(seal(envelope), clock)
-        if len(message) > MESSAGE_BYTES_MAX:
+        if len(message) > MESSAGE_BYTES_MAX - (STAMP_GROWTH_BYTES if delivery_class in self._waiting else 0):
             raise EnvelopeError("oversize", f"{len(message)} bytes, at most {MESSAGE_BYTES_MAX} are allowed")
         self._clock = clock
         writer = self._writers[delivery_class]
@@ -147,12 +151,33 @@ class Spool:
         writer.append(record, time.monotonic())
         return seq
 
+    def tell_clock(self, clock: ClockStamp, known: bool, waiting: frozenset[DeliveryClass]) -> None:
+        """The mapping of this boot as it is now; waiting: classes that hope for a better one. Spool thread only.
+
+        What is appended to a waiting class gets its stamp provisionally and is hidden from the uplink until the class
+        waits no longer; then it gets the mapping of that moment, durably, and keeps it.
+        """
+        released, first = self._waiting - waiting, self._told is None
+        self._clock, self._told, self._waiting = clock, clock, waiting
+        if known and self._books.clock_of(clock.boot_id) != clock:
+            with self._lock:
+                self._books.note_clock(clock)
+        now_s = time.monotonic()
+        for delivery_class, writer in self._writers.items():
+            if delivery_class in released:
+                writer.close_segment(now_s)
+            writer.provisional = delivery_class in waiting
+        if released or first:
+            self._stamping_at_s = float("-inf")
+            self._stamp(now_s)
+
     def maintain(self) -> None:
-        """Group commit, quota, tombstones, cursor. Spool thread, at least every 0.2 s."""
+        """Group commit, clock stamps, quota, tombstones, cursor. Spool thread, at least every 0.2 s."""
         now_s = time.monotonic()
         for writer in self._writers.values():
             writer.retry(now_s)
             writer.commit(now_s, max(0.0, self._settings.group_s_max - MAINTAIN_PERIOD_S))
+        self._stamp(now_s)
         if now_s - self._retention_at_s >= RETENTION_PERIOD_S or self._space.over_quota():
             self._retention_at_s = now_s
             self._space.retain()
@@ -173,6 +198,16 @@ class Spool:
         if self._lock_fd is not None:
             self._disk.close(self._lock_fd)
             self._lock_fd = None
+
+    @property
+    def known_clock(self) -> ClockStamp | None:
+        """Mapping that an agent of this boot has known before."""
+        return self._books.clock_of(self._boot_id)
+
+    @property
+    def boot_since_mono_ns(self) -> int:
+        """First start of an agent in this boot."""
+        return self._books.state.boot_since_mono_ns
 
     @property
     def degraded(self) -> str:
@@ -207,6 +242,7 @@ class Spool:
                     return None
                 message = None
             if message is not None:
+                self._handed(entry)
                 return message
         with self._lock:
             account = self._books.state.accounts.get(entry.stream)
@@ -214,6 +250,21 @@ class Spool:
                 seqs = IntervalSet([(entry.seq, entry.seq)])
                 self._index.settle(entry.stream, self._books.evict(account, seqs, "corrupt"))
         return None
+
+    def resend(self, epoch: Epoch, delivery_class: DeliveryClass, first: int, last: int) -> Resent:
+        """Let acked envelopes of the closed interval that are still on the disk wait once more, durably. Spool thread."""
+        stream = (epoch, delivery_class)
+        with self._lock:
+            account = self._books.reopen(stream)
+            if account is None:
+                return Resent()
+            held = self._index.held(stream, first, last)
+            resent = account_for(account, held, first, last)
+            self._index.wait_again(stream, account.send_again(resent.again))
+            self._books.dirty = True
+            self.rewinds += 1
+        self._books.store()
+        return resent
 
     def is_acked(self, entry: Entry) -> bool:
         """True once the durable ack of the envelope is known."""
@@ -255,31 +306,6 @@ class Spool:
         with self._lock:
             return self._position
 
-    @staticmethod
-    def inspect(directory: Path, disk: Disk | None = None) -> SpoolReport:
-        """Accounts and contents of a spool directory, read-only, whether its agent runs or not.
-
-        While it runs, acks of the last few seconds may be missing. A cursor that moves on during the look starts it again.
-        """
-        disk = disk or Disk()
-        for _ in range(INSPECT_TRIES_MAX):
-            found = recover(disk, directory, None, disk.boot_id())
-            if not found.moved(disk, directory):
-                break
-        spooled: dict[StreamId, IntervalSet] = {}
-        for segment in (s for items in found.segments.values() for s in items):
-            stream = (segment.epoch, segment.delivery_class)
-            waiting = present_seqs(segment.seqs).difference(found.state.accounts[stream].settled)
-            spooled.setdefault(stream, IntervalSet()).update(waiting)
-        accounts = {**found.history.accounts, **found.state.accounts}
-        frozen = tuple(
-            accounts[stream].freeze()
-            for stream in sorted(accounts)
-            if accounts[stream].produced or accounts[stream].power_loss
-        )
-        state = found.state
-        return SpoolReport(state.van, state.epoch, state.position, frozen, spooled, found.recovery)
-
     def _place(self, entry: Entry) -> Place | None:
         with self._lock:
             account = self._books.account(entry.stream)
@@ -287,6 +313,22 @@ class Spool:
                 return None
             located = self._index.locate(entry)
             return None if located is None else located[0].place(located[1])
+
+    def _handed(self, entry: Entry) -> None:
+        """The uplink has the message: from now on an ack for it is one for this delivery."""
+        with self._lock:
+            account = self._books.state.accounts.get(entry.stream)
+            if account is not None and entry.seq in account.again:
+                account.handed.add(entry.seq)
+
+    def _stamp(self, now_s: float) -> None:
+        """Final clock stamps for what waits no longer; tried again every STAMPING_RETRY_S while the disk fails."""
+        if now_s < self._stamping_at_s or not self._stamping.pending():
+            return
+        self._stamping_at_s = now_s + STAMPING_RETRY_S
+        if self._stamping.settle(self._told, self._waiting):
+            with self._lock:
+                self.rewinds += 1
 
     def _append_tombstones(self) -> None:
         untold = self._books.state.untold

@@ -20,8 +20,7 @@ from edge.spool.account import Account, StreamId
 from edge.spool.disk import Disk
 from edge.spool.framing import Record, SegmentHeader
 from edge.spool.index import Index
-from edge.spool.recovery import count_unsettled
-from edge.spool.segment import Segment, SegmentFile
+from edge.spool.segment import Segment, SegmentFile, count_unsettled
 from vantel.identity import DeliveryClass
 
 FAILURES_MAX = 3
@@ -34,7 +33,7 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a writer needs of the spool. make_room frees space for a class; give_up evicts a memory segment;
-    made_durable hears the replay positions that were synced.
+    discard removes a file that holds nothing; made_durable hears the replay positions that were synced.
     """
 
     disk: Disk
@@ -47,6 +46,7 @@ class Surroundings:
     next_number: Callable[[], int]
     make_room: Callable[[DeliveryClass, int], None]
     give_up: Callable[[Segment, str], None]
+    discard: Callable[[Path], None]
     made_durable: Callable[[int], None]
 
 
@@ -68,6 +68,7 @@ class Writer:
         self._failures = 0
         self._retry_at_s = 0.0
         self.failure = ""
+        self.provisional = False  # what is appended now waits for its final clock stamp
 
     def append(self, record: Record, now_s: float) -> None:
         """Write a record; P0 is durable on return, unless failure says why not. Never raises OSError."""
@@ -115,13 +116,13 @@ class Writer:
                 self._segment.is_open = False
         self._file, self._segment = None, None
 
-    def _open_file(self, first_seq: int, number: int) -> SegmentFile:
+    def _open_file(self, first_seq: int, number: int, provisional: bool) -> SegmentFile:
         self._around.disk.make_dir(self._folder)
         with self._around.lock:
             settled_upto = self._account.settled_upto
         header = SegmentHeader(
-            number, self._around.van_hash, self._account.epoch, self._class, first_seq, settled_upto
-        )
+            number, self._around.van_hash, self._account.epoch, self._class, first_seq, settled_upto, provisional
+        )  # fmt: skip
         return SegmentFile(self._around.disk, self._folder, header)
 
     def _write(self, record: Record, now_s: float) -> bool:
@@ -129,7 +130,7 @@ class Writer:
         if self._failures >= FAILURES_MAX and now_s < self._retry_at_s:
             return False
         try:
-            if self._file is None or self._file.size + len(record.message) > self._around.segment_bytes_max:
+            if self._must_roll(len(record.message)):
                 self._roll(record.seq)
             assert self._file is not None
             assert self._segment is not None
@@ -148,6 +149,13 @@ class Writer:
             self._sync(now_s)
         return True
 
+    def _must_roll(self, message_bytes: int) -> bool:
+        """Nothing open, full, or opened for messages of the other kind."""
+        if self._file is None or self._segment is None:
+            return True
+        full = self._file.size + message_bytes > self._around.segment_bytes_max
+        return full or self._segment.provisional != self.provisional
+
     def _roll(self, first_seq: int) -> None:
         """Sync and close the open segment, open the next. OSError from the disk."""
         if self._file is not None and self._unsynced:
@@ -155,7 +163,7 @@ class Writer:
             self._synced()
         self._drop_file()
         number = self._around.next_number()
-        self._file = self._open_file(first_seq, number)
+        self._file = self._open_file(first_seq, number, self.provisional)
         with self._around.lock:
             ordinal = self._around.index.next_ordinal(self._class)
             self._segment = Segment(
@@ -166,6 +174,7 @@ class Writer:
                 self._file.path,
                 self._file.size,
                 is_open=True,
+                provisional=self.provisional,
             )
             self._around.index.segments[self._class].append(self._segment)
 
@@ -206,6 +215,7 @@ class Writer:
                 seqs, appended_s = segment.cut(at)
                 moved = Segment(0, segment.epoch, self._class, segment.end_ordinal, None)
                 moved.seqs, moved.appended_s, moved.records = seqs, appended_s, list(records)
+                moved.provisional = segment.provisional
                 moved.lengths = array("I", [len(record.message) for record in records])
                 moved.offsets, moved.ends = (
                     array("I", bytes(4 * len(records))),
@@ -218,8 +228,7 @@ class Writer:
             if not segment.seqs:
                 around.index.segments[self._class].remove(segment)
         if not segment.seqs and segment.path is not None:
-            with contextlib.suppress(OSError):
-                around.disk.unlink(segment.path)
+            around.discard(segment.path)
 
     def _count_failure(self, cause: OSError, need_bytes: int, now_s: float) -> None:
         self._failures += 1
@@ -234,9 +243,11 @@ class Writer:
         around = self._around
         with around.lock:
             last = self._memory[-1] if self._memory else None
-            if last is None or sum(last.lengths) + len(record.message) > MEMORY_SEGMENT_BYTES:
+            full = last is None or sum(last.lengths) + len(record.message) > MEMORY_SEGMENT_BYTES
+            if last is None or full or last.provisional != self.provisional:
+                ordinal = around.index.next_ordinal(self._class)
                 last = Segment(
-                    0, self._account.epoch, self._class, around.index.next_ordinal(self._class), None
+                    0, self._account.epoch, self._class, ordinal, None, provisional=self.provisional
                 )
                 around.index.segments[self._class].append(last)
                 self._memory.append(last)
@@ -255,7 +266,7 @@ class Writer:
             number = around.next_number()
             file: SegmentFile | None = None
             try:
-                file = self._open_file(segment.seqs[0], number)
+                file = self._open_file(segment.seqs[0], number, segment.provisional)
                 places = [file.append(record) for record in segment.records]
                 file.sync()
             except OSError as cause:

@@ -111,8 +111,27 @@ def compose_message(sealed: bytes, clock: ClockStamp) -> bytes:
     return body + masked(crc32c(body)).to_bytes(4, "little")
 
 
+def restamp(message: bytes, clock: ClockStamp) -> bytes:
+    """The same sealed envelope under another clock stamp. EnvelopeError as open_message."""
+    return compose_message(_parse_message(message).envelope, clock)
+
+
+def clock_of(message: bytes) -> ClockStamp:
+    """Clock stamp of a message whose envelope stays closed. EnvelopeError as open_message."""
+    return _clock_from_pb(_parse_message(message).clock)
+
+
 def open_message(data: bytes) -> tuple[Envelope, ClockStamp]:
     """Inverse of compose_message, opening the envelope too. Raises EnvelopeError as open_envelope does."""
+    pb = _parse_message(data)
+    return open_envelope(pb.envelope), _clock_from_pb(pb.clock)
+
+
+def _clock_from_pb(pb: envelope_pb2.ClockStamp) -> ClockStamp:
+    return ClockStamp(pb.boot_id, pb.offset_ns, pb.source, pb.error_ns_max)
+
+
+def _parse_message(data: bytes) -> envelope_pb2.Message:
     if len(data) > MESSAGE_BYTES_MAX:
         raise EnvelopeError("oversize", f"{len(data)} bytes, at most {MESSAGE_BYTES_MAX} are allowed")
     if len(data) < 5:
@@ -121,8 +140,6 @@ def open_message(data: bytes) -> tuple[Envelope, ClockStamp]:
     if masked(crc32c(body)).to_bytes(4, "little") != data[-4:]:
         raise EnvelopeError("corrupt", "the checksum of the message does not fit")
     try:
-        pb = envelope_pb2.Message.FromString(body)
+        return envelope_pb2.Message.FromString(body)
     except DecodeError as cause:
         raise EnvelopeError("malformed", f"not a message: {cause}") from None
-    clock = ClockStamp(pb.clock.boot_id, pb.clock.offset_ns, pb.clock.source, pb.clock.error_ns_max)
-    return open_envelope(pb.envelope), clock

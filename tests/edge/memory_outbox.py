@@ -22,6 +22,7 @@ class MemoryOutbox:
         self.messages: dict[tuple[DeliveryClass, int], bytes] = {}
         self.settled: set[tuple[DeliveryClass, int]] = set()
         self.unreadable: set[tuple[DeliveryClass, int]] = set()
+        self.rewinds = 0
         self._lock = threading.Lock()
 
     def append(self, delivery_class: DeliveryClass, *, t_mono_s: float | None = None, size: int = 0) -> Entry:

@@ -54,6 +54,7 @@ class FaultyDisk(Disk):
 
     def __init__(self, capacity_bytes: int = 1 << 40) -> None:
         self.capacity_bytes = capacity_bytes
+        self.capacity_files = 1 << 40
         self.folders: set[Path] = set()
         self.names_now: dict[Path, Inode] = {}
         self.names_durable: dict[Path, Inode] = {}
@@ -66,7 +67,7 @@ class FaultyDisk(Disk):
         self.boots = 0
 
     def boot_id(self) -> str:
-        return f"boot-{self.boots}"
+        return f"{self.boots + 1:032x}"
 
     def _call(self, name: str) -> bool:
         """Count a call and raise what is due; True when a write shall be short."""
@@ -100,6 +101,8 @@ class FaultyDisk(Disk):
             raise FileExistsError(errno.EEXIST, "file exists", str(path))
         if path.parent not in self.folders:
             raise FileNotFoundError(errno.ENOENT, "no such folder", str(path))
+        if len(self.names_now) >= self.capacity_files:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         inode = Inode()
         self.names_now[path] = inode
         self.pending.append(("link", path, None, inode))
@@ -183,6 +186,10 @@ class FaultyDisk(Disk):
     def read(self, path: Path, offset: int, size: int) -> bytes:
         self._call("read")
         return bytes(self._inode(path).data[offset : offset + size])
+
+    def free_files(self, path: Path) -> int:  # noqa: ARG002 - one file system
+        self._call("free_files")
+        return max(0, self.capacity_files - len(self.names_now))
 
     def free_bytes(self, path: Path) -> int:  # noqa: ARG002 - one file system
         self._call("free_bytes")

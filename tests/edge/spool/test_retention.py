@@ -9,11 +9,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.spool.retention import Candidate, Limits, Release, make_room, plan
+from edge.spool.retention import Bound, Candidate, Limits, Release, Use, make_room, plan
 from vantel.identity import DeliveryClass
 
 P0, P1, P2 = DeliveryClass.P0, DeliveryClass.P1, DeliveryClass.P2
-LIMITS = Limits(bytes_max=1000, p0_reserve_bytes=200, keep_free_bytes=500, floor_bytes=300, files_max=100)
+LIMITS = Limits(
+    bytes=Bound(max=1000, p0_reserve=200, keep_free=500, floor=300),
+    files=Bound(max=100, p0_reserve=5, keep_free=50, floor=20),
+)
 PLENTY = 1 << 40
 
 candidates = st.lists(
@@ -26,36 +29,49 @@ def sums(items: list[Candidate]) -> tuple[int, int]:
     return p0, sum(c.bytes for c in items) - p0
 
 
+def planned(items: list[Candidate], free_bytes: int = PLENTY, free_files: int = PLENTY) -> list[Release]:
+    p0, others = sums(items)
+    p0_files = sum(c.delivery_class is P0 for c in items)
+    in_files = Use(p0_files, len(items) - p0_files, free_files)
+    return plan(items, Use(p0, others, free_bytes), in_files, LIMITS)
+
+
 def test_nothing_goes_within_the_limits() -> None:
     items = [Candidate(1, P1, 400, 3), Candidate(2, P0, 100, 1)]
-    assert plan(items, *sums(items), PLENTY, 2, LIMITS) == []
+    assert planned(items) == []
 
 
 def test_settled_segments_go_first_whatever_their_class() -> None:
     items = [Candidate(1, P2, 400, 3), Candidate(2, P0, 300, 0), Candidate(3, P1, 400, 1)]
-    assert plan(items, 300, 900, PLENTY, 3, LIMITS)[0] == Release(2, P0, "")
+    assert planned(items)[0] == Release(2, P0, "")
 
 
 def test_the_lowest_class_goes_before_the_older_of_a_higher_one() -> None:
     items = [Candidate(1, P1, 400, 3), Candidate(2, P2, 400, 3), Candidate(3, P0, 400, 3)]
-    assert plan(items, *sums(items), PLENTY, 3, LIMITS) == [Release(2, P2, "quota")]
+    assert planned(items) == [Release(2, P2, "quota")]
 
 
 def test_the_reserve_is_kept_from_other_classes_and_p0_does_not_pay_for_it() -> None:
     items = [Candidate(1, P0, 50, 1), Candidate(2, P1, 450, 1), Candidate(3, P1, 450, 1)]
-    assert plan(items, *sums(items), PLENTY, 3, LIMITS) == [Release(2, P1, "quota")]
+    assert planned(items) == [Release(2, P1, "quota")]
 
 
 def test_a_disk_that_others_fill_lowers_the_limit_but_not_below_the_floor() -> None:
     items = [Candidate(n, P2, 100, 1) for n in range(6)]
-    released = plan(items, *sums(items), 200, 6, LIMITS)
+    released = planned(items, 200)
     assert released == [Release(n, P2, "disk_full") for n in range(5)]  # others: floor 300 - reserve 200
-    assert plan(items[:1], 0, 100, 0, 1, LIMITS) == []
+    assert planned(items[:1], 0) == []
 
 
 def test_files_are_bounded_too() -> None:
     items = [Candidate(n, P1, 1, 1) for n in range(110)]
-    assert len(plan(items, *sums(items), PLENTY, 110, LIMITS)) == 10
+    assert planned(items) == [Release(n, P1, "quota") for n in range(15)]  # 100, of them 5 for P0 alone
+    few = [Candidate(n, P0 if n % 2 else P2, 1, 1) for n in range(60)]
+    assert planned(few, free_files=50) == []
+    released = planned(few, free_files=30)
+    assert released == [Release(2 * n, P2, "disk_full") for n in range(20)]
+    assert len(planned(few, free_files=0)) == 40, "the floor is left, 20 files, whatever the disk has"
+    assert planned(few[:20], free_files=0)[5:] == [], "P1 and P2 stay the reserve below the floor"
 
 
 @given(candidates, st.integers(0, 2000))
@@ -63,7 +79,7 @@ def test_plan_reaches_the_limits_and_takes_no_more_than_it_must(
     items: list[Candidate], free_bytes: int
 ) -> None:
     p0, others = sums(items)
-    released = plan(items, p0, others, free_bytes, len(items), LIMITS)
+    released = planned(items, free_bytes)
     gone = {release.number for release in released}
     left = [c for c in items if c.number not in gone]
     limit = min(1000, max(300, p0 + others + free_bytes - 500))
