@@ -114,18 +114,22 @@ class CanBus:
     def _pump(self, reader: FrameReader, emit: Emit, stop: threading.Event) -> None:
         """Blocks until stop; OSError when the interface goes."""
         gather_s = self._section.gather_s
-        busy = False
+        dense, last_s = False, 0.0
         while not stop.is_set():
-            # On a busy bus something has arrived by the end of each sleep: then there is nothing to wait for.
-            if busy or reader.wait(POLL_S):
-                if gather_s:
-                    time.sleep(gather_s)
-                busy = False
-                while (received := reader.read()) is not None:
-                    busy = bool(gather_s)
-                    self._take(received, emit)
-                    if len(received.ids) < FRAMES_MAX:
-                        break
+            # A slow bus is read frame by frame. On a dense one, whose next frame comes before gather_s is over, frames
+            # are left to gather, and there is nothing to wait for.
+            if not dense and not reader.wait(POLL_S):
+                self._tell_state(emit)
+                continue
+            pause_s = last_s + gather_s - time.monotonic()
+            if pause_s > 0:
+                time.sleep(pause_s)
+            last_s = time.monotonic()
+            received = reader.read()
+            dense = received is not None and pause_s > 0
+            while received is not None:
+                self._take(received, emit)
+                received = reader.read() if len(received.ids) == FRAMES_MAX else None
             self._tell_state(emit)
 
     def _take(self, received: Received, emit: Emit) -> None:
@@ -139,11 +143,11 @@ class CanBus:
         self._dropped += received.dropped
         if received.special:
             ids, lengths, payload, stamps = self._data_frames(received, stamps)
-        found = self._channel.decode(ids, lengths, payload)
+        found = self._channel.decode(ids, lengths, payload, stamps)
         if not len(found.slot):
             return
         self._samples += len(found.slot)
-        emit(SampleBlock(found.slot, stamps[found.row], self._slots.apply(found.slot, found.value)))
+        emit(SampleBlock(found.slot, found.label, self._slots.apply(found.slot, found.value)))
 
     def _data_frames(
         self, received: Received, stamps: NDArray[np.int64]

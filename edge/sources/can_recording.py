@@ -101,7 +101,7 @@ class CanRecording:
             found = decoding.decode(ids, frames.lengths[rows], frames.payload[rows])
             self.counts.update(decoding.counts - before)
             slots.append(found.slot)
-            keys.append(rows[found.row])
+            keys.append(rows[found.label])
             values.append(found.value)
         if not slots:
             return Chunk(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))

@@ -25,7 +25,7 @@ from edge.sources.dbc_tables import Builder, parameter_group
 
 @dataclass(frozen=True, slots=True)
 class BusSignal:
-    """A signal of the databases: slot k of a decoder is entry k of its list. value = raw * scale + offset."""
+    """A signal of the databases: slot k of a decoder is entry k of its list, until it is given others. value = raw * scale + offset."""
 
     message: str
     name: str
@@ -37,7 +37,7 @@ class BusSignal:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Samples of one chunk. slot: int32[n]. frame: int64[n], index into the chunk. value: float64[n].
+    """Samples of one chunk. slot: int32[n]. frame: int64[n], index into the chunk, or the label. value: float64[n].
 
     raw: uint64[n], the integer on the bus, sign-extended to 64 bits, or the bits of a float.
     """
@@ -77,11 +77,12 @@ class BusDecoder:
                 ]
         self._ids, self._groups = builder.ids, builder.groups
         self._tables = builder.tables()
+        self._entry_of_field = self._tables.fields[:, kernel.SLOT].copy()
         self._frames = np.zeros(len(self._messages) + 1, np.int64)
         self._left_out = np.zeros(kernel.COUNTS, np.int64)
         self._undecodable = 0
-        self._wanted = np.array([wanted(s.message, s.name) for s in self.signals], np.bool_)
-        self._all_wanted = bool(self._wanted.all())
+        taken = np.array([wanted(s.message, s.name) for s in self.signals], np.bool_)
+        self.give_slots(np.where(taken, np.arange(len(self.signals)), -1).astype(np.int32))
         self._by_cantools = np.append(
             self._tables.messages[:, kernel.ROOT] < 0, False
         )  # the last: no message
@@ -121,12 +122,24 @@ class BusDecoder:
             for at in range(len(self._messages[number].signals))
         ]
 
+    def give_slots(self, slot_of: NDArray[np.int32]) -> None:
+        """Slots of the samples from now on, by entry of signals; -1 leaves a signal out."""
+        self._slot_of = slot_of
+        self._tables.fields[:, kernel.SLOT] = slot_of[self._entry_of_field]
+
     def decode(
-        self, ids: NDArray[np.uint32], lengths: NDArray[np.int64], payload: NDArray[np.uint8]
+        self,
+        ids: NDArray[np.uint32],
+        lengths: NDArray[np.int64],
+        payload: NDArray[np.uint8],
+        label: NDArray[np.int64] | None = None,
     ) -> Decoded:
         """Decode frames of this channel. ids: uint32[n]. lengths: int64[n] bytes. payload: uint8[n, 64], or any other
-        multiple of 8 bytes wide and not less than the lengths; C-contiguous."""
+        multiple of 8 bytes wide and not less than the lengths; C-contiguous. label: int64[n], not descending, given to
+        the samples of each frame instead of its index, such as its stamp."""
         tables = self._tables
+        if label is None:
+            label = np.arange(len(ids), dtype=np.int64)
         message = np.empty(len(ids), np.int32)
         most = kernel.locate(
             ids, tables.keys, tables.values, tables.groups, tables.group_values, tables.messages, message,
@@ -135,13 +148,14 @@ class BusDecoder:
         slot, frame = np.empty(most, np.int32), np.empty(most, np.int64)
         raw, value = np.empty(most, np.uint64), np.empty(most, np.float64)
         done = kernel.decode(
-            payload.view(np.uint64), lengths, message, tables.messages, tables.nodes, tables.fields, tables.linear,
-            tables.whole, tables.muxes, tables.branches, tables.stack, slot, frame, raw, value, self._left_out,
+            payload.view(np.uint64), lengths, message, label, tables.messages, tables.nodes, tables.fields,
+            tables.linear, tables.whole, tables.muxes, tables.branches, tables.stack, slot, frame, raw, value,
+            self._left_out,
         )  # fmt: skip
         decoded = Decoded(slot[:done], frame[:done], raw[:done], value[:done])
         if self._some_by_cantools and len(rows := np.flatnonzero(self._by_cantools[message])):
-            decoded = _merged(decoded, self._decode_by_cantools(rows, message, lengths, payload))
-        return decoded if self._all_wanted else _only(decoded, self._wanted[decoded.slot])
+            decoded = _merged(decoded, self._decode_by_cantools(rows, message, lengths, payload, label))
+        return decoded
 
     def _decode_by_cantools(
         self,
@@ -149,6 +163,7 @@ class BusDecoder:
         message: NDArray[np.int32],
         lengths: NDArray[np.int64],
         payload: NDArray[np.uint8],
+        label: NDArray[np.int64],
     ) -> Decoded:
         """Frames of a rare shape, one by one. Their raw integer is the value itself, cut to 64 bits."""
         samples: list[tuple[int, int, float]] = []
@@ -160,13 +175,15 @@ class BusDecoder:
             except (CantoolsError, ValueError):
                 self._undecodable += 1
                 continue
+            entries = range(self._first_slot[number], len(self.signals))
             slot_of = {
-                s.name: self._first_slot[number] + at for at, s in enumerate(self._messages[number].signals)
+                s.name: int(self._slot_of[at])
+                for s, at in zip(self._messages[number].signals, entries, strict=False)
             }
             samples += [
-                (slot_of[name], row, float(v))
-                for name, v in decoded.items()
-                if isinstance(v, int | float)  # type: ignore[union-attr]
+                (slot_of[name], int(label[row]), float(v))
+                for name, v in decoded.items()  # type: ignore[union-attr]
+                if isinstance(v, int | float) and slot_of[name] >= 0
             ]
         slots, frames, values = zip(*samples, strict=True) if samples else ((), (), ())
         value = np.array(values, np.float64)
@@ -185,7 +202,3 @@ def _merged(one: Decoded, two: Decoded) -> Decoded:
         (one.slot, two.slot), (one.frame, two.frame), (one.raw, two.raw), (one.value, two.value)
     ))  # fmt: skip
     return Decoded(*(part[order] for part in joined))
-
-
-def _only(decoded: Decoded, kept: NDArray[np.bool_]) -> Decoded:
-    return Decoded(decoded.slot[kept], decoded.frame[kept], decoded.raw[kept], decoded.value[kept])

@@ -174,9 +174,27 @@ def _branch(number, x, muxes, branches):  # type: ignore[no-untyped-def]
     return numba.int32(-1)
 
 
+@numba.njit(inline="always")
+def _enter(words, row, bits, short, nodes, node, fields, linear, whole, muxes, branches, stack, depth, cell):  # type: ignore[no-untyped-def]
+    """Put the nodes below a node on the stack; returns its depth, -1 when a number has no branch."""
+    # the last pushed is the next taken: multiplexers in reverse keep the order of the database
+    for x in range(nodes[node, MUX_END] - 1, nodes[node, MUX_FIRST] - 1, -1):
+        k = muxes[x, MUX_FIELD]
+        if short and fields[k, BITS_NEEDED] > bits:
+            continue
+        raw = _raw(words, row, fields, k)
+        number = _number(raw, fields[k, KIND], linear, whole, k, cell)
+        below = _branch(number, x, muxes, branches)
+        if below < 0:
+            return -1
+        stack[depth] = below
+        depth += 1
+    return depth
+
+
 @numba.njit(
     numba.int64(
-        _read_u64_2d, _read_i64, _i32_1d,
+        _read_u64_2d, _read_i64, _i32_1d, _read_i64,
         _i32_2d, _i32_2d, _i32_2d, numba.float64[:, ::1], numba.int64[:, ::1], _i32_2d, _i32_1d, _i32_1d,
         _i32_1d, numba.int64[::1], numba.uint64[::1], numba.float64[::1], numba.int64[::1],
     ),
@@ -185,17 +203,19 @@ def _branch(number, x, muxes, branches):  # type: ignore[no-untyped-def]
     error_model="numpy",
 )  # fmt: skip
 def decode(  # type: ignore[no-untyped-def]
-    words, lengths, message,
+    words, lengths, message, label,
     messages, nodes, fields, linear, whole, muxes, branches, stack,
-    slot, frame, raw_out, value, counts,
+    slot, label_out, raw_out, value, counts,
 ):  # fmt: skip
     """Write all samples, frame by frame; returns how many.
 
-    words: uint64[n, w], payloads of 8 * w bytes, zeros after their length. lengths: int64[n] bytes. message: of locate.
+    words: uint64[n, w], payloads of 8 * w bytes, undefined after the length. lengths: int64[n] bytes.
+    message: of locate. label: int64[n], a number of each frame that its samples get.
     linear: float64[fields, 2], scale and offset. whole: int64[fields, 4], the same as integers, then the raw values
     from which J1939 means error and not available. stack: int32[multiplexers of a message + 1], scratch.
-    slot, frame, raw_out, value: as large as locate said; raw_out is sign-extended, or the bits of a float.
-    counts: int64[COUNTS], added to. A frame with a multiplexer value that no branch has gives no sample.
+    slot, label_out, raw_out, value: as large as locate said; raw_out is sign-extended, or the bits of a float.
+    counts: int64[COUNTS], added to. A frame with a multiplexer value that no branch has gives no sample; nor does
+    a field without a slot.
     """
     cell = np.empty(1, np.uint64)
     done = 0
@@ -205,7 +225,7 @@ def decode(  # type: ignore[no-untyped-def]
             continue
         first = done
         bits = lengths[row] * 8
-        whole_frame = bits >= messages[m, LENGTH_BITS]
+        short = bits < messages[m, LENGTH_BITS]
         j1939 = messages[m, CAREFUL] == 1
         stack[0] = messages[m, ROOT]
         depth = 1
@@ -213,34 +233,38 @@ def decode(  # type: ignore[no-untyped-def]
             depth -= 1
             node = stack[depth]
             for k in range(nodes[node, FIELD_FIRST], nodes[node, FIELD_END]):
-                if not whole_frame and fields[k, BITS_NEEDED] > bits:
+                if short and fields[k, BITS_NEEDED] > bits:
                     counts[TRUNCATED] += 1
+                    continue
+                if fields[k, SLOT] < 0:
                     continue
                 raw = _raw(words, row, fields, k)
                 if j1939 and raw >= numba.uint64(whole[k, 2]):
                     counts[NOT_AVAILABLE if raw >= numba.uint64(whole[k, 3]) else ERRORS] += 1
                     continue
                 slot[done] = fields[k, SLOT]
-                frame[done] = row
+                label_out[done] = label[row]
                 raw_out[done] = raw
                 value[done] = _number(raw, fields[k, KIND], linear, whole, k, cell)
                 done += 1
-            lost = False
-            # the last pushed is the next taken: multiplexers in reverse keep the order of the database
-            for x in range(nodes[node, MUX_END] - 1, nodes[node, MUX_FIRST] - 1, -1):
-                k = muxes[x, MUX_FIELD]
-                if not whole_frame and fields[k, BITS_NEEDED] > bits:
-                    continue
-                raw = _raw(words, row, fields, k)
-                number = _number(raw, fields[k, KIND], linear, whole, k, cell)
-                below = _branch(number, x, muxes, branches)
-                if below < 0:
-                    lost = True
-                    break
-                stack[depth] = below
-                depth += 1
-            if lost:
-                counts[REFUSED] += 1
-                done = first
-                break
+            if nodes[node, MUX_FIRST] < nodes[node, MUX_END]:
+                depth = _enter(
+                    words,
+                    row,
+                    bits,
+                    short,
+                    nodes,
+                    node,
+                    fields,
+                    linear,
+                    whole,
+                    muxes,
+                    branches,
+                    stack,
+                    depth,
+                    cell,
+                )
+        if depth < 0:
+            counts[REFUSED] += 1
+            done = first
     return done

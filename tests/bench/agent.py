@@ -178,7 +178,7 @@ def agent_process(config: Path, report: Path) -> None:
     inner = {stage: (ns - began[2][stage]) / 1e9 / seconds for stage, ns in ended[2].items()}
     pipeline_s = by_thread.pop("pipeline", 0.0)
     stages = {
-        "source": sum(share for name, share in by_thread.items() if name.startswith("source-")),
+        **{name: share for name, share in sorted(by_thread.items()) if name.startswith("source-")},
         **inner,
         "pipeline, rest": pipeline_s - sum(inner.values()),
         "spool": by_thread.get("spool", 0.0),
