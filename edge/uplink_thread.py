@@ -147,16 +147,22 @@ class Uplink:
             self._count.connect_failures += 1
             self._complain(str(cause), "not connected")
         else:
-            self._welcome(link)
+            self.welcome(link)
             self._serve(link, stop)
             if self._over(stop):
                 self._farewell(link)
         finally:
-            link.close()
-            if self._connected:
-                self._connected, self._since_unix_s = False, time.time()
-                self._schedule.disconnected(time.monotonic())
-        self._pause(self._backoff.failed(time.monotonic()), stop)
+            pause_s = self.part(link)
+        self._pause(pause_s, stop)
+
+    def part(self, link: Link) -> float:
+        """The end of a connection, or of the attempt at one: seconds to wait before the next."""
+        now_s = time.monotonic()
+        link.close()
+        if self._connected:
+            self._connected, self._since_unix_s = False, time.time()
+            self._schedule.disconnected(now_s)
+        return self._backoff.failed(now_s)
 
     def _pause(self, seconds: float, stop: threading.Event) -> None:
         """Wait before the next attempt, with the watchdog fed."""
@@ -165,7 +171,8 @@ class Uplink:
             self._progress.beat(time.monotonic())
             stop.wait(min(STEP_S_MAX, left_s))
 
-    def _welcome(self, link: Link) -> None:
+    def welcome(self, link: Link) -> None:
+        """A connection stands."""
         now_s = time.monotonic()
         self._count.connects += 1
         self._count.reconnects += self._count.connects > 1
@@ -180,19 +187,24 @@ class Uplink:
     def _serve(self, link: Link, stop: threading.Event) -> None:
         """Send and listen until the connection ends, the agent leaves or nothing gets through."""
         while link.up and not self._over(stop):
-            self._fill(link)
-            link.step(STEP_S_MAX)
-            self._take(link)
-            now_s = time.monotonic()
-            waiting = any(self._spool.next_after(c, -1) is not None for c in DeliveryClass)
-            if self._progress.must_rebuild(now_s, waiting, self._schedule.in_flight):
-                self._count.rebuilds += 1
-                link.leave()  # in order: the van is not dead
-                self._complain(self._progress.text, "connection built anew")
+            if not self.turn(link):
                 return
         self._take(link)  # what came with the last bytes
         if not self._over(stop):
             self._complain(link.end, "connection lost")
+
+    def turn(self, link: Link) -> bool:
+        """Send what may go, wait for the network, take what came; False: this connection gets nothing through."""
+        self._fill(link)
+        link.step(STEP_S_MAX)
+        self._take(link)
+        waiting = any(self._spool.next_after(c, -1) is not None for c in DeliveryClass)
+        if not self._progress.must_rebuild(time.monotonic(), waiting, self._schedule.in_flight):
+            return True
+        self._count.rebuilds += 1
+        link.leave()  # in order: the van is not dead
+        self._complain(self._progress.text, "connection built anew")
+        return False
 
     def _fill(self, link: Link) -> None:
         """Send what the window allows."""

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +84,16 @@ class CloudSide:
 
         return asyncio.run(read())
 
-    def launch(self, name: str) -> None:
-        """Start bridge or worker without waiting."""
-        argv = [sys.executable, "-m", "cloud", name, "--config", str(self.config)]
-        process = Process(name, argv, log_path=self.folder / f"{name}.log")
+    def launch(
+        self, name: str, program: Sequence[str] = ("-m", "cloud"), env: Mapping[str, str] | None = None
+    ) -> Process:
+        """Start bridge, worker or page without waiting. program: what Python runs; env: laid over ours."""
+        argv = [sys.executable, *program, name, "--config", str(self.config)]
+        process = Process(name, argv, env, self.folder / f"{name}.log")
         self._held[name].release()
         process.start()
         self._processes[name] = process
+        return process
 
     def kill(self, name: str) -> None:
         """SIGKILL."""

@@ -55,12 +55,12 @@ class Van:
         """Everything the agent said on standard output and error, over all its starts."""
         return self.folder / "edge.log"
 
-    def start(self) -> Van:
-        """Write the settings and start the agent."""
+    def start(self, program: Sequence[str] = ("-m", "edge"), env: Mapping[str, str] | None = None) -> Van:
+        """Write the settings and start the agent. program: what Python runs as the agent; env: laid over ours."""
         (self.folder / "state").mkdir(parents=True, exist_ok=True)
         self.config.write_text(tomli_w.dumps(self._settings), encoding="utf-8")
-        argv = [sys.executable, "-m", "edge", "run", "--config", str(self.config)]
-        self._process = Process(f"van {self.id}", argv, log_path=self.log_path)
+        argv = [sys.executable, *program, "run", "--config", str(self.config)]
+        self._process = Process(f"van {self.id}", argv, env, self.log_path)
         self._process.start()
         return self
 
