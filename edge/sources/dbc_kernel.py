@@ -214,8 +214,7 @@ def decode(  # type: ignore[no-untyped-def]
     linear: float64[fields, 2], scale and offset. whole: int64[fields, 4], the same as integers, then the raw values
     from which J1939 means error and not available. stack: int32[multiplexers of a message + 1], scratch.
     slot, label_out, raw_out, value: as large as locate said; raw_out is sign-extended, or the bits of a float.
-    counts: int64[COUNTS], added to. A frame with a multiplexer value that no branch has gives no sample; nor does
-    a field without a slot.
+    counts: int64[COUNTS], added to. A frame with a multiplexer value that no branch has, a field without slot: no sample.
     """
     cell = np.empty(1, np.uint64)
     done = 0
@@ -248,22 +247,8 @@ def decode(  # type: ignore[no-untyped-def]
                 value[done] = _number(raw, fields[k, KIND], linear, whole, k, cell)
                 done += 1
             if nodes[node, MUX_FIRST] < nodes[node, MUX_END]:
-                depth = _enter(
-                    words,
-                    row,
-                    bits,
-                    short,
-                    nodes,
-                    node,
-                    fields,
-                    linear,
-                    whole,
-                    muxes,
-                    branches,
-                    stack,
-                    depth,
-                    cell,
-                )
+                depth = _enter(words, row, bits, short, nodes, node, fields, linear, whole, muxes, branches, stack,
+                               depth, cell)  # fmt: skip
         if depth < 0:
             counts[REFUSED] += 1
             done = first
