@@ -107,6 +107,7 @@ class Batcher:
         self._live = LiveSpans()
         self._watched = LiveSpans()
         self._clock = _NEVER  # highest stamp of the stream so far
+        self._cut_ns: int | None = None
         self._position = 0
         self._shed: dict[str, int] = {}
         self._count = 0
@@ -123,19 +124,24 @@ class Batcher:
     def note_event(self, t_mono_ns: int) -> None:
         """An event at this stream time makes the van live. To be called before the block of that time is added."""
         self._live.add(t_mono_ns, t_mono_ns + self._live_after_ns)
+        self._cut_ns = None
 
     def watch(self, until_t_mono_ns: int) -> None:
         """A person watches the van from now until this stream time."""
         self._watched.add(self._clock, until_t_mono_ns)
+        self._cut_ns = None
 
     def end_watch(self) -> None:
         """Nobody watches the van any more; the open window still counts as watched."""
         self._watched.end(self._clock)
+        self._cut_ns = None
 
     def add(self, block: SampleBlock) -> list[ClosedBatch]:
         """Take a block; return the batches that it closed."""
         replay_from = block.position - len(block) if block.position else None
         good = self._representable.mask(block.slot, block.value)
+        if good.all() and self._takes_whole(block):
+            return []
         rows, refused = np.flatnonzero(good), np.flatnonzero(~good & (block.slot >= 0))
         clocks = np.maximum(np.maximum.accumulate(block.t_mono_ns[rows]), self._clock)
         closed: list[ClosedBatch] = []
@@ -157,7 +163,7 @@ class Batcher:
             first, room = done, self._samples_max - self._count
             done += min(int(np.searchsorted(clocks[done:], edge)), room)
             if done > first:
-                self._append(block, rows[first:done])
+                self._append(block, rows[first:done], done - first)
                 self._clock = int(clocks[done - 1])
             if self._count >= self._samples_max:
                 cut(self._newest_ns() + 1, int(rows[done - 1]) + 1)
@@ -166,6 +172,18 @@ class Batcher:
         self._count_shed(len(refused) - counted)
         self._position = block.position or self._position
         return closed
+
+    def _takes_whole(self, block: SampleBlock) -> bool:
+        """Append a block that cuts nothing, as nearly every one of a live source is; False when it may cut."""
+        if not self._count or not len(block) or self._count + len(block) >= self._samples_max:
+            return False
+        newest = max(int(block.t_mono_ns.max()), self._clock)
+        if newest >= self._next_cut():
+            return False
+        self._append(block, slice(None), len(block))
+        self._clock = newest
+        self._position = block.position or self._position
+        return True
 
     def flush(self, t_mono_ns: int) -> list[ClosedBatch]:
         """Nothing arrives; it is t_mono_ns by the clock of the stream. Closes a window that ended a while ago."""
@@ -193,15 +211,21 @@ class Batcher:
         return int(self._t[: self._count].max())
 
     def _next_cut(self) -> int:
-        """The first cut after the newest sample of the open window."""
+        """The first cut after the newest sample of the open window; it stays until it is reached or a span changes."""
+        if self._cut_ns is None or self._clock >= self._cut_ns:
+            self._cut_ns = self._find_cut()
+        return self._cut_ns
+
+    def _find_cut(self) -> int:
         self._live.forget(self._clock)
         watched = self._watched.first_multiple(self._clock, self._live_ns, self._offset_ns)
         window = next_multiple(self._clock, self._window_ns, self._offset_ns)
         live = self._live.first_multiple(self._clock, self._live_ns, self._offset_ns)
         return min(cut for cut in (window, live, watched) if cut is not None)
 
-    def _append(self, block: SampleBlock, rows: NDArray[np.int64]) -> None:
-        first, count = self._count, self._count + len(rows)
+    def _append(self, block: SampleBlock, rows: NDArray[np.int64] | slice, added: int) -> None:
+        """Append the rows of the block, which are as many as added says."""
+        first, count = self._count, self._count + added
         while count > len(self._slot):
             rows_held = 2 * len(self._slot)
             self._slot = np.resize(self._slot, rows_held)
@@ -217,6 +241,7 @@ class Batcher:
     def _close(self, end_ns: int) -> ClosedBatch:
         """Build the columns of what is held and start anew."""
         count, self._count = self._count, 0
+        self._cut_ns = None
         stamps = self._t[:count]
         first = int(stamps[0])
         # A function of the first sample alone, so that a run that resumes here makes the same bytes.

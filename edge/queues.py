@@ -6,9 +6,8 @@ pipeline waits for the spool (so that pressure reaches the sources, where sheddi
 
 from __future__ import annotations
 
+import queue
 import threading
-import time
-from collections import deque
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -43,42 +42,50 @@ def block_bytes(block: SampleBlock) -> int:
 
 
 class BoundedQueue(Generic[Item]):
-    """First in, first out, bounded in bytes. An item larger than the bound passes alone."""
+    """First in, first out, bounded in bytes. An item larger than the bound passes alone.
+
+    The items go through a queue of the C library, so that a live source and its reader pay little for each; whoever
+    waits for room waits on a condition of its own.
+    """
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._items: deque[tuple[Item, int]] = deque()
+        self._items: queue.SimpleQueue[tuple[Item, int]] = queue.SimpleQueue()
         self._bytes = 0
-        self._changed = threading.Condition()
+        self._count = 0
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._waiting = 0
 
     def put(self, item: Item, item_bytes: int, stop: threading.Event | None = None) -> bool:
         """Append; with stop given waits while full until stop is set. False when it was not taken."""
-        with self._changed:
-            while self._items and self._bytes + item_bytes > self._bytes_max:
+        with self._lock:
+            while self._count and self._bytes + item_bytes > self._bytes_max:
                 if stop is None or stop.is_set():
                     return False
-                self._changed.wait(0.1)
-            self._items.append((item, item_bytes))
+                self._waiting += 1
+                self._room.wait(0.1)
+                self._waiting -= 1
             self._bytes += item_bytes
-            self._changed.notify_all()
-            return True
+            self._count += 1
+            self._items.put((item, item_bytes))
+        return True
 
     def get(self, timeout_s: float) -> Item | None:
         """Oldest item, or None after timeout_s."""
-        deadline = time.monotonic() + timeout_s
-        with self._changed:
-            while not self._items:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return None
-                self._changed.wait(left)
-            item, item_bytes = self._items.popleft()
+        try:
+            item, item_bytes = self._items.get(timeout_s > 0, timeout_s or None)
+        except queue.Empty:
+            return None
+        with self._lock:
             self._bytes -= item_bytes
-            self._changed.notify_all()
-            return item
+            self._count -= 1
+            if self._waiting:
+                self._room.notify_all()
+        return item
 
     def __len__(self) -> int:
-        return len(self._items)
+        return self._count
 
     @property
     def bytes_held(self) -> int:

@@ -19,6 +19,7 @@ KERNEL_MODULES = (
     "edge.faults",
     "edge.sources.dbc_kernel",
     "edge.sources.can_socket",
+    "edge.sources.receive_stamps",
     "edge.spool",
 )
 

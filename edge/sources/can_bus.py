@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from edge.clock import VanClock
 from edge.model import Emit, SampleBlock
@@ -30,7 +31,6 @@ from vantel.catalog import Signal
 
 REOPEN_S = 1.0
 POLL_S = 0.1
-_ID_BITS = np.uint32(0x9FFF_FFFF)
 _log = structlog.get_logger("can")
 
 
@@ -63,15 +63,23 @@ class CanBus:
         self._slots.check_map(self._channel.names())
         self._state = BusState(prefix, len(self._slots.signals))
         self._stamps = ReceiveStamps()
-        self._last_ns = 0
-        self._counts: Counter[str] = Counter()
+        self._frames = self._malformed = self._dropped = self._errors = self._remote = 0
+        self._samples = self._lost = 0
 
     @property
     def counters(self) -> dict[str, int]:
         """Frames and samples, and what was left out, by reason."""
-        counts = self._counts + self._channel.counts
-        counts["stamps_replaced"] += self._stamps.replaced
-        return dict(counts)
+        counts = Counter(
+            frames=self._frames,
+            frames_malformed=self._malformed,
+            frames_dropped=self._dropped,
+            frames_error=self._errors,
+            frames_remote=self._remote,
+            interface_lost=self._lost,
+            stamps_replaced=self._stamps.replaced,
+            samples_emitted=self._samples,
+        )
+        return dict(counts + self._channel.counts)
 
     def signals(self) -> Sequence[Signal]:
         """Signals of the DBC files, then those of the bus itself."""
@@ -94,7 +102,7 @@ class CanBus:
                     told = str(cause)
                     _log.error("CAN interface lost", source=self.name, channel=self._section.channel, cause=told,
                                fix=f"ip link set {self._section.channel} up; it is looked for every {REOPEN_S:g} s")  # fmt: skip
-                self._counts["interface_lost"] += reader is not None
+                self._lost += reader is not None
             finally:
                 if reader is not None:
                     reader.close()
@@ -106,14 +114,22 @@ class CanBus:
     def _pump(self, reader: FrameReader, emit: Emit, stop: threading.Event) -> None:
         """Blocks until stop; OSError when the interface goes."""
         gather_s = self._section.gather_s
+        dense, last_s = False, 0.0
         while not stop.is_set():
-            if reader.wait(POLL_S):
-                if gather_s:
-                    time.sleep(gather_s)
-                while (received := reader.read()) is not None:
-                    self._take(received, emit)
-                    if len(received.ids) < FRAMES_MAX:
-                        break
+            # A slow bus is read frame by frame. On a dense one, whose next frame comes before gather_s is over, frames
+            # are left to gather, and there is nothing to wait for.
+            if not dense and not reader.wait(POLL_S):
+                self._tell_state(emit)
+                continue
+            pause_s = last_s + gather_s - time.monotonic()
+            if pause_s > 0:
+                time.sleep(pause_s)
+            last_s = time.monotonic()
+            received = reader.read()
+            dense = received is not None and pause_s > 0
+            while received is not None:
+                self._take(received, emit)
+                received = reader.read() if len(received.ids) == FRAMES_MAX else None
             self._tell_state(emit)
 
     def _take(self, received: Received, emit: Emit) -> None:
@@ -122,31 +138,34 @@ class CanBus:
         stamps = self._stamps.monotonic(
             received.software_ns, received.hardware_ns, time.time_ns(), self._clock.mono_ns()
         )
-        counts = self._counts
-        counts["frames"] += len(ids)
-        counts["frames_malformed"] += received.malformed
-        counts["frames_dropped"] += received.dropped
-        self._state.count(len(ids), received.dropped)
-        special = ids & np.uint32(ERROR_FRAME | REMOTE_FRAME)
-        if special.any():
-            errors = (ids & np.uint32(ERROR_FRAME)) != 0
-            self._state.errors(ids[errors], payload[errors])
-            counts["frames_error"] += int(errors.sum())
-            counts["frames_remote"] += int((special != 0).sum() - errors.sum())
-            data = special == 0
-            ids, lengths, payload, stamps = ids[data] & _ID_BITS, lengths[data], payload[data], stamps[data]
-        found = self._channel.decode(ids, lengths, payload)
+        self._frames += len(ids)
+        self._malformed += received.malformed
+        self._dropped += received.dropped
+        if received.special:
+            ids, lengths, payload, stamps = self._data_frames(received, stamps)
+        found = self._channel.decode(ids, lengths, payload, stamps)
         if not len(found.slot):
             return
-        stamps = np.maximum.accumulate(np.maximum(stamps, self._last_ns))
-        self._last_ns = int(stamps[-1])
-        counts["samples_emitted"] += len(found.slot)
-        emit(SampleBlock(found.slot, stamps[found.row], self._slots.apply(found.slot, found.value)))
+        self._samples += len(found.slot)
+        emit(SampleBlock(found.slot, found.label, self._slots.apply(found.slot, found.value)))
+
+    def _data_frames(
+        self, received: Received, stamps: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
+        """The frames without error and remote frames, which are counted and change the state of the bus."""
+        ids, payload = received.ids, received.payload
+        errors = (ids & np.uint32(ERROR_FRAME)) != 0
+        data = (ids & np.uint32(ERROR_FRAME | REMOTE_FRAME)) == 0
+        self._state.errors(ids[errors], payload[errors])
+        self._errors += int(errors.sum())
+        self._remote += int(len(ids) - data.sum() - errors.sum())
+        return ids[data], received.lengths[data], payload[data], stamps[data]
 
     def _tell_state(self, emit: Emit) -> None:
-        now_ns = max(self._clock.mono_ns(), self._last_ns)
+        now_ns = max(self._clock.mono_ns(), self._stamps.last_ns)
+        self._state.frames(self._frames, self._dropped)
+        if not self._state.due(now_ns):
+            return
         slot, value = self._state.samples(now_ns)
-        if len(slot):
-            self._last_ns = now_ns
-            self._counts["samples_emitted"] += len(slot)
-            emit(SampleBlock(slot, np.full(len(slot), now_ns, np.int64), value))
+        self._samples += len(slot)
+        emit(SampleBlock(slot, np.full(len(slot), now_ns, np.int64), value))

@@ -30,6 +30,8 @@ class BusState:
         self._values = np.zeros(len(NAMES), np.float64)
         self._given = np.full(len(NAMES), np.nan)
         self._next_ns = 0
+        self._received = self._dropped = 0
+        self._changed = False
 
     def signals(self) -> list[Signal]:
         """Declarations, in the order of NAMES: `<prefix>.Bus.<name>`."""
@@ -49,15 +51,20 @@ class BusState:
         self._values[IS_UP] = is_up
         if not is_up or self._values[STATE] == UNKNOWN:
             self._values[STATE] = ACTIVE if is_up else UNKNOWN
+        self._changed = True
 
-    def count(self, received: int, dropped: int) -> None:
-        """Frames that came, and that the kernel dropped."""
-        self._values[RECEIVED] += received
-        self._values[DROPPED] += dropped
+    def frames(self, received: int, dropped: int) -> None:
+        """Frames that have come so far, and that the kernel has dropped."""
+        self._received, self._dropped = received, dropped
+
+    def due(self, now_ns: int) -> bool:
+        """Whether samples() has something to tell."""
+        return self._changed or now_ns >= self._next_ns
 
     def errors(self, ids: NDArray[np.uint32], payload: NDArray[np.uint8]) -> None:
         """Error frames, in order. ids: uint32[n], the error classes. payload: uint8[n, >= 8]."""
         self._values[ERROR_FRAMES] += len(ids)
+        self._changed = True
         for classes, data in zip(ids.tolist(), payload[:, :8].tolist(), strict=True):
             if classes & _CLASS_BUS_OFF:
                 self._values[STATE] = BUS_OFF
@@ -77,6 +84,8 @@ class BusState:
 
     def samples(self, now_ns: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """(slot, value) of what is to be told now: all once a period, between them a change of IsUp or State."""
+        self._values[RECEIVED], self._values[DROPPED] = self._received, self._dropped
+        self._changed = False
         if now_ns >= self._next_ns:
             self._next_ns = now_ns + PERIOD_NS
             told = np.arange(len(NAMES), dtype=np.int32)

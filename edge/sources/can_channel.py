@@ -22,10 +22,10 @@ from edge.sources.dbc import BusDecoder
 
 
 class Samples(NamedTuple):
-    """slot: int32[n] of the slot table. row: int64[n], frame that gave it, ascending. value: float64[n]."""
+    """slot: int32[n] of the slot table. label: int64[n], index or label of the frame, ascending. value: float64[n]."""
 
     slot: NDArray[np.int32]
-    row: NDArray[np.int64]
+    label: NDArray[np.int64]
     value: NDArray[np.float64]
 
 
@@ -48,10 +48,11 @@ class CanChannel:
         self.decoder = BusDecoder(databases, j1939=j1939, wanted=wanted)
         self._slot_of = np.full(len(self.decoder.signals), -1, dtype=np.int32)
         self._wanted = wanted
+        self._all_declared = False
 
     @property
     def counts(self) -> Counter[str]:
-        """What was left out since the last reset, by reason."""
+        """What was left out so far, by reason."""
         return self.decoder.counts
 
     def declare(self) -> None:
@@ -60,12 +61,20 @@ class CanChannel:
             signal = self.decoder.signals[at]
             if self._wanted(signal.message, signal.name):
                 self._declare(at)
+        self.decoder.give_slots(self._slot_of)
+        self._all_declared = True
 
     def decode(
-        self, ids: NDArray[np.uint32], lengths: NDArray[np.int64], payload: NDArray[np.uint8]
+        self,
+        ids: NDArray[np.uint32],
+        lengths: NDArray[np.int64],
+        payload: NDArray[np.uint8],
+        label: NDArray[np.int64] | None = None,
     ) -> Samples:
         """Samples of the frames, before any map of the settings; see BusDecoder.decode for the arrays."""
-        decoded = self.decoder.decode(ids, lengths, payload)
+        decoded = self.decoder.decode(ids, lengths, payload, label)
+        if self._all_declared:
+            return Samples(decoded.slot, decoded.frame, decoded.value)
         slot = self._slot_of[decoded.slot]
         if len(slot) and slot.min() < 0:
             for at in np.unique(decoded.slot[slot < 0]):

@@ -93,14 +93,16 @@ class PythonCanReader:
         stamps = [
             frame.timestamp if abs(frame.timestamp - now_s) < EPOCH_SLACK_S else 0.0 for frame in frames
         ]
+        ids = np.array([_kernel_id(frame) for frame in frames], np.uint32)
         return Received(
-            np.array([_kernel_id(frame) for frame in frames], np.uint32),
+            ids,
             np.array([len(frame.data) for frame in frames], np.int64),
             payload,
             (np.array(stamps) * 1e6).round().astype(np.int64) * 1000,
             np.zeros(len(frames), np.int64),
             0,
             0,
+            int(((ids & np.uint32(ERROR_FRAME | REMOTE_FRAME)) != 0).sum()),
         )
 
     def close(self) -> None:

@@ -46,9 +46,6 @@ class CanRecording:
     def chunks(self) -> Iterator[Chunk]:
         """Samples frame by frame."""
         self.counts.clear()
-        for channel in self._channels.values():
-            if channel is not None:
-                channel.counts.clear()
         for frames in read_frames(self.path, self.counts, self._section.start_unix_s is not None):
             yield self._decode(frames)
 
@@ -100,11 +97,11 @@ class CanRecording:
             if decoding is None:
                 self.counts["frames_without_dbc"] += len(rows)
                 continue
-            before = decoding.counts.copy()
+            before = decoding.counts
             found = decoding.decode(ids, frames.lengths[rows], frames.payload[rows])
             self.counts.update(decoding.counts - before)
             slots.append(found.slot)
-            keys.append(rows[found.row])
+            keys.append(rows[found.label])
             values.append(found.value)
         if not slots:
             return Chunk(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))

@@ -46,6 +46,7 @@ class Received:
 
     software_ns, hardware_ns: int64[n], Unix ns of the kernel and ns of the controller's own counter; 0: not stamped.
     malformed: datagrams that were no frame, left out. dropped: frames that the kernel dropped since the call before.
+    special: how many are remote or error frames.
     """
 
     ids: NDArray[np.uint32]
@@ -55,22 +56,24 @@ class Received:
     hardware_ns: NDArray[np.int64]
     malformed: int
     dropped: int
+    special: int
 
 
 @numba.njit(
-    "UniTuple(int64, 2)(uint64[:, ::1], int64[:, ::1], uint64[:, ::1], int64, int64, uint32[::1], int64[::1],"
+    "UniTuple(int64, 3)(uint64[:, ::1], int64[:, ::1], uint64[:, ::1], int64, int64, uint32[::1], int64[::1],"
     "uint64[:, ::1], int64[:, ::1])",
     nogil=True,
     cache=True,
 )
 def _frames(data, control, heads, count, dropped, ids, lengths, payload, stamps):  # type: ignore[no-untyped-def]
-    """Take count datagrams apart; returns how many were frames, and the kernel's count of drops.
+    """Take count datagrams apart; returns how many were frames, how many of these remote or error frames, and the
+    kernel's count of drops.
 
     data: uint64[.., 10], control: int64[.., 16], heads: uint64[.., 8] as recvmmsg left them. ids: uint32[count].
     lengths: int64[count]. payload: uint64[count, 8]. stamps: int64[2, count], ns. Control messages and sizes are made
     ready for the next call.
     """
-    kept = 0
+    kept = special = 0
     for i in range(count):
         size = heads[i, _HEAD_BYTES] & np.uint64(0xFFFFFFFF)
         used = np.int64(heads[i, _HEAD_CONTROL_BYTES])
@@ -89,12 +92,13 @@ def _frames(data, control, heads, count, dropped, ids, lengths, payload, stamps)
         if not ((size == CLASSIC_BYTES and length <= 8) or (size == FD_BYTES and length <= 64)):
             continue
         ids[kept] = np.uint32(head & np.uint64(0xFFFFFFFF))
+        special += (ids[kept] & np.uint32(ERROR_FRAME | REMOTE_FRAME)) != 0
         lengths[kept] = length
         for word in range(8 if size == FD_BYTES else 1):
             payload[kept, word] = data[i, 1 + word]
         stamps[0, kept], stamps[1, kept] = software, hardware
         kept += 1
-    return kept, dropped
+    return kept, special, dropped
 
 
 class FrameSocket:
@@ -145,12 +149,14 @@ class FrameSocket:
             raise OSError(code, os.strerror(code))
         ids, lengths = np.empty(count, np.uint32), np.empty(count, np.int64)
         payload, stamps = np.empty((count, 64), np.uint8), np.empty((2, count), np.int64)
-        kept, self._dropped, before = *_frames(
-            self._words, self._control_words, self._head_words, count, self._dropped, ids, lengths,
+        before = self._dropped
+        kept, special, self._dropped = _frames(
+            self._words, self._control_words, self._head_words, count, before, ids, lengths,
             payload.view(np.uint64), stamps,
-        ), self._dropped  # fmt: skip
+        )  # fmt: skip
+        dropped = (self._dropped - before) & 0xFFFF_FFFF
         return Received(ids[:kept], lengths[:kept], payload[:kept], stamps[0, :kept], stamps[1, :kept],
-                        count - kept, (self._dropped - before) & 0xFFFF_FFFF)  # fmt: skip
+                        count - kept, dropped, special)  # fmt: skip
 
 
 def open_socketcan(interface: str, receive_bytes_max: int) -> FrameSocket:

@@ -25,7 +25,7 @@ from edge.sources.dbc_tables import Builder, parameter_group
 
 @dataclass(frozen=True, slots=True)
 class BusSignal:
-    """A signal of the databases: slot k of a decoder is entry k of its list. value = raw * scale + offset."""
+    """A signal of the databases: slot k of a decoder is entry k of its list, until it is given others. value = raw * scale + offset."""
 
     message: str
     name: str
@@ -37,7 +37,7 @@ class BusSignal:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Samples of one chunk. slot: int32[n]. frame: int64[n], index into the chunk. value: float64[n].
+    """Samples of one chunk. slot: int32[n]. frame: int64[n], index into the chunk, or the label. value: float64[n].
 
     raw: uint64[n], the integer on the bus, sign-extended to 64 bits, or the bits of a float.
     """
@@ -49,8 +49,7 @@ class Decoded:
 
 
 class BusDecoder:
-    """Decoder of one channel. counts: frames_unknown, frames_undecodable, signals_truncated since the last reset;
-    for J1939 values_not_available and values_error too."""
+    """Decoder of one channel."""
 
     def __init__(
         self,
@@ -61,7 +60,6 @@ class BusDecoder:
     ) -> None:
         """j1939: 29-bit ids are matched by parameter group. wanted: whether a message's signal is collected."""
         self.signals: list[BusSignal] = []
-        self.counts: Counter[str] = Counter()
         self._messages: list[Message] = []
         self._first_slot: list[int] = []
         self._sources: list[Path] = []
@@ -79,17 +77,37 @@ class BusDecoder:
                 ]
         self._ids, self._groups = builder.ids, builder.groups
         self._tables = builder.tables()
-        self._frames = np.zeros(len(self._messages), np.int64)
-        self._wanted = np.array([wanted(s.message, s.name) for s in self.signals], np.bool_)
-        self._by_cantools = np.flatnonzero(self._tables.messages[:, kernel.ROOT] < 0)
+        self._entry_of_field = self._tables.fields[:, kernel.SLOT].copy()
+        self._frames = np.zeros(len(self._messages) + 1, np.int64)
+        self._left_out = np.zeros(kernel.COUNTS, np.int64)
+        self._undecodable = 0
+        taken = np.array([wanted(s.message, s.name) for s in self.signals], np.bool_)
+        self.give_slots(np.where(taken, np.arange(len(self.signals)), -1).astype(np.int32))
+        self._by_cantools = np.append(
+            self._tables.messages[:, kernel.ROOT] < 0, False
+        )  # the last: no message
+        self._some_by_cantools = bool(self._by_cantools.any())
 
     @property
     def frames_by_database(self) -> Counter[Path]:
         """Frames that a message of each file matched so far."""
         found: Counter[Path] = Counter()
-        for path, frames in zip(self._sources, self._frames.tolist(), strict=True):
+        for path, frames in zip(self._sources, self._frames[:-1].tolist(), strict=True):
             found[path] += frames
         return found
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What was left out so far: frames_unknown, frames_undecodable, signals_truncated; for J1939
+        values_not_available and values_error too. Reasons that have not occurred are not there."""
+        refused, truncated, missing, errors = self._left_out.tolist()
+        return +Counter(
+            frames_unknown=int(self._frames[-1]),
+            frames_undecodable=refused + self._undecodable,
+            signals_truncated=truncated,
+            values_not_available=missing,
+            values_error=errors,
+        )
 
     def knows(self, key: int) -> bool:
         """Whether the databases define this id (with the 29-bit flag)."""
@@ -104,39 +122,40 @@ class BusDecoder:
             for at in range(len(self._messages[number].signals))
         ]
 
+    def give_slots(self, slot_of: NDArray[np.int32]) -> None:
+        """Slots of the samples from now on, by entry of signals; -1 leaves a signal out."""
+        self._slot_of = slot_of
+        self._tables.fields[:, kernel.SLOT] = slot_of[self._entry_of_field]
+
     def decode(
-        self, ids: NDArray[np.uint32], lengths: NDArray[np.int64], payload: NDArray[np.uint8]
+        self,
+        ids: NDArray[np.uint32],
+        lengths: NDArray[np.int64],
+        payload: NDArray[np.uint8],
+        label: NDArray[np.int64] | None = None,
     ) -> Decoded:
         """Decode frames of this channel. ids: uint32[n]. lengths: int64[n] bytes. payload: uint8[n, 64], or any other
-        multiple of 8 bytes wide and not less than the lengths."""
+        multiple of 8 bytes wide and not less than the lengths; C-contiguous. label: int64[n], not descending, given to
+        the samples of each frame instead of its index, such as its stamp."""
         tables = self._tables
+        if label is None:
+            label = np.arange(len(ids), dtype=np.int64)
         message = np.empty(len(ids), np.int32)
         most = kernel.locate(
-            ids, tables.keys, tables.values, tables.groups, tables.group_values, tables.messages, message
-        )
-        found = np.bincount(message + 1, minlength=len(self._frames) + 1)
-        self._frames += found[1:]
-        self.counts["frames_unknown"] += int(found[0])
+            ids, tables.keys, tables.values, tables.groups, tables.group_values, tables.messages, message,
+            self._frames,
+        )  # fmt: skip
         slot, frame = np.empty(most, np.int32), np.empty(most, np.int64)
         raw, value = np.empty(most, np.uint64), np.empty(most, np.float64)
-        counts = np.zeros(kernel.COUNTS, np.int64)
-        words = np.ascontiguousarray(payload).view(np.uint64)
         done = kernel.decode(
-            words, lengths, message, tables.messages, tables.nodes, tables.fields, tables.linear, tables.whole,
-            tables.muxes, tables.branches, tables.stack, slot, frame, raw, value, counts,
+            payload.view(np.uint64), lengths, message, label, tables.messages, tables.nodes, tables.fields,
+            tables.linear, tables.whole, tables.muxes, tables.branches, tables.stack, slot, frame, raw, value,
+            self._left_out,
         )  # fmt: skip
-        self._count(counts)
         decoded = Decoded(slot[:done], frame[:done], raw[:done], value[:done])
-        if len(self._by_cantools) and found[1:][self._by_cantools].any():
-            rows = np.flatnonzero(np.isin(message, self._by_cantools))
-            decoded = _merged(decoded, self._decode_by_cantools(rows, message, lengths, payload))
-        return decoded if self._wanted.all() else _only(decoded, self._wanted[decoded.slot])
-
-    def _count(self, counts: NDArray[np.int64]) -> None:
-        names = ("frames_undecodable", "signals_truncated", "values_not_available", "values_error")
-        for name, number in zip(names, counts.tolist(), strict=True):
-            if number:
-                self.counts[name] += number
+        if self._some_by_cantools and len(rows := np.flatnonzero(self._by_cantools[message])):
+            decoded = _merged(decoded, self._decode_by_cantools(rows, message, lengths, payload, label))
+        return decoded
 
     def _decode_by_cantools(
         self,
@@ -144,6 +163,7 @@ class BusDecoder:
         message: NDArray[np.int32],
         lengths: NDArray[np.int64],
         payload: NDArray[np.uint8],
+        label: NDArray[np.int64],
     ) -> Decoded:
         """Frames of a rare shape, one by one. Their raw integer is the value itself, cut to 64 bits."""
         samples: list[tuple[int, int, float]] = []
@@ -153,15 +173,17 @@ class BusDecoder:
             try:
                 decoded = self._messages[number].decode(data, decode_choices=False, allow_truncated=True)
             except (CantoolsError, ValueError):
-                self.counts["frames_undecodable"] += 1
+                self._undecodable += 1
                 continue
+            entries = range(self._first_slot[number], len(self.signals))
             slot_of = {
-                s.name: self._first_slot[number] + at for at, s in enumerate(self._messages[number].signals)
+                s.name: int(self._slot_of[at])
+                for s, at in zip(self._messages[number].signals, entries, strict=False)
             }
             samples += [
-                (slot_of[name], row, float(v))
-                for name, v in decoded.items()
-                if isinstance(v, int | float)  # type: ignore[union-attr]
+                (slot_of[name], int(label[row]), float(v))
+                for name, v in decoded.items()  # type: ignore[union-attr]
+                if isinstance(v, int | float) and slot_of[name] >= 0
             ]
         slots, frames, values = zip(*samples, strict=True) if samples else ((), (), ())
         value = np.array(values, np.float64)
@@ -180,7 +202,3 @@ def _merged(one: Decoded, two: Decoded) -> Decoded:
         (one.slot, two.slot), (one.frame, two.frame), (one.raw, two.raw), (one.value, two.value)
     ))  # fmt: skip
     return Decoded(*(part[order] for part in joined))
-
-
-def _only(decoded: Decoded, kept: NDArray[np.bool_]) -> Decoded:
-    return Decoded(decoded.slot[kept], decoded.frame[kept], decoded.raw[kept], decoded.value[kept])

@@ -72,16 +72,21 @@ def _group_key(key):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(
-    numba.int64(_read_u32, numba.uint32[::1], _i32_1d, numba.uint32[::1], _i32_1d, _i32_2d, _i32_1d),
+    numba.int64(
+        _read_u32, numba.uint32[::1], _i32_1d, numba.uint32[::1], _i32_1d, _i32_2d, _i32_1d, numba.int64[::1]
+    ),
     nogil=True,
     cache=True,
     error_model="numpy",
 )
-def locate(ids, keys, values, groups, group_values, messages, message):  # type: ignore[no-untyped-def]
+def locate(  # type: ignore[no-untyped-def]
+    ids, keys, values, groups, group_values, messages, message, frames
+):
     """Message of each frame, -1 for none, into message int32[n]; returns the most samples that the frames can give.
 
     ids: uint32[n] with EXTENDED. keys, values: hash table of exact ids. groups, group_values: hash table of J1939
-    parameter groups, looked at for 29-bit ids that no exact id matches.
+    parameter groups, looked at for 29-bit ids that no exact id matches. frames: int64[messages + 1], added to: frames
+    of each message, and last those of none.
     """
     total = 0
     for i in range(ids.shape[0]):
@@ -89,6 +94,7 @@ def locate(ids, keys, values, groups, group_values, messages, message):  # type:
         if found < 0 and ids[i] >= EXTENDED:
             found = _find(_group_key(ids[i]), groups, group_values)
         message[i] = found
+        frames[found] += 1
         if found >= 0:
             total += messages[found, SAMPLES_MAX]
     return total
@@ -168,9 +174,27 @@ def _branch(number, x, muxes, branches):  # type: ignore[no-untyped-def]
     return numba.int32(-1)
 
 
+@numba.njit(inline="always")
+def _enter(words, row, bits, short, nodes, node, fields, linear, whole, muxes, branches, stack, depth, cell):  # type: ignore[no-untyped-def]
+    """Put the nodes below a node on the stack; returns its depth, -1 when a number has no branch."""
+    # the last pushed is the next taken: multiplexers in reverse keep the order of the database
+    for x in range(nodes[node, MUX_END] - 1, nodes[node, MUX_FIRST] - 1, -1):
+        k = muxes[x, MUX_FIELD]
+        if short and fields[k, BITS_NEEDED] > bits:
+            continue
+        raw = _raw(words, row, fields, k)
+        number = _number(raw, fields[k, KIND], linear, whole, k, cell)
+        below = _branch(number, x, muxes, branches)
+        if below < 0:
+            return -1
+        stack[depth] = below
+        depth += 1
+    return depth
+
+
 @numba.njit(
     numba.int64(
-        _read_u64_2d, _read_i64, _i32_1d,
+        _read_u64_2d, _read_i64, _i32_1d, _read_i64,
         _i32_2d, _i32_2d, _i32_2d, numba.float64[:, ::1], numba.int64[:, ::1], _i32_2d, _i32_1d, _i32_1d,
         _i32_1d, numba.int64[::1], numba.uint64[::1], numba.float64[::1], numba.int64[::1],
     ),
@@ -179,17 +203,18 @@ def _branch(number, x, muxes, branches):  # type: ignore[no-untyped-def]
     error_model="numpy",
 )  # fmt: skip
 def decode(  # type: ignore[no-untyped-def]
-    words, lengths, message,
+    words, lengths, message, label,
     messages, nodes, fields, linear, whole, muxes, branches, stack,
-    slot, frame, raw_out, value, counts,
+    slot, label_out, raw_out, value, counts,
 ):  # fmt: skip
     """Write all samples, frame by frame; returns how many.
 
-    words: uint64[n, w], payloads of 8 * w bytes, zeros after their length. lengths: int64[n] bytes. message: of locate.
+    words: uint64[n, w], payloads of 8 * w bytes, undefined after the length. lengths: int64[n] bytes.
+    message: of locate. label: int64[n], a number of each frame that its samples get.
     linear: float64[fields, 2], scale and offset. whole: int64[fields, 4], the same as integers, then the raw values
     from which J1939 means error and not available. stack: int32[multiplexers of a message + 1], scratch.
-    slot, frame, raw_out, value: as large as locate said; raw_out is sign-extended, or the bits of a float.
-    counts: int64[COUNTS], added to. A frame with a multiplexer value that no branch has gives no sample.
+    slot, label_out, raw_out, value: as large as locate said; raw_out is sign-extended, or the bits of a float.
+    counts: int64[COUNTS], added to. A frame with a multiplexer value that no branch has, a field without slot: no sample.
     """
     cell = np.empty(1, np.uint64)
     done = 0
@@ -199,7 +224,7 @@ def decode(  # type: ignore[no-untyped-def]
             continue
         first = done
         bits = lengths[row] * 8
-        whole_frame = bits >= messages[m, LENGTH_BITS]
+        short = bits < messages[m, LENGTH_BITS]
         j1939 = messages[m, CAREFUL] == 1
         stack[0] = messages[m, ROOT]
         depth = 1
@@ -207,34 +232,24 @@ def decode(  # type: ignore[no-untyped-def]
             depth -= 1
             node = stack[depth]
             for k in range(nodes[node, FIELD_FIRST], nodes[node, FIELD_END]):
-                if not whole_frame and fields[k, BITS_NEEDED] > bits:
+                if short and fields[k, BITS_NEEDED] > bits:
                     counts[TRUNCATED] += 1
+                    continue
+                if fields[k, SLOT] < 0:
                     continue
                 raw = _raw(words, row, fields, k)
                 if j1939 and raw >= numba.uint64(whole[k, 2]):
                     counts[NOT_AVAILABLE if raw >= numba.uint64(whole[k, 3]) else ERRORS] += 1
                     continue
                 slot[done] = fields[k, SLOT]
-                frame[done] = row
+                label_out[done] = label[row]
                 raw_out[done] = raw
                 value[done] = _number(raw, fields[k, KIND], linear, whole, k, cell)
                 done += 1
-            lost = False
-            # the last pushed is the next taken: multiplexers in reverse keep the order of the database
-            for x in range(nodes[node, MUX_END] - 1, nodes[node, MUX_FIRST] - 1, -1):
-                k = muxes[x, MUX_FIELD]
-                if not whole_frame and fields[k, BITS_NEEDED] > bits:
-                    continue
-                raw = _raw(words, row, fields, k)
-                number = _number(raw, fields[k, KIND], linear, whole, k, cell)
-                below = _branch(number, x, muxes, branches)
-                if below < 0:
-                    lost = True
-                    break
-                stack[depth] = below
-                depth += 1
-            if lost:
-                counts[REFUSED] += 1
-                done = first
-                break
+            if nodes[node, MUX_FIRST] < nodes[node, MUX_END]:
+                depth = _enter(words, row, bits, short, nodes, node, fields, linear, whole, muxes, branches, stack,
+                               depth, cell)  # fmt: skip
+        if depth < 0:
+            counts[REFUSED] += 1
+            done = first
     return done

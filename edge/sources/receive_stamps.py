@@ -8,7 +8,9 @@ has the spacing of the bus but counts from anywhere. Where it is there, the leas
 
 from __future__ import annotations
 
+import numba
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 DRIFT = 200e-6
@@ -19,14 +21,68 @@ PAST_NS = 10_000_000_000
 """A frame cannot have waited longer; its stamp is of a clock that was stepped."""
 
 
+_OFFSET, _HARDWARE, _LAST, _REPLACED, _KNOWN = range(5)
+_read = types.Array(types.int64, 1, "C", readonly=True)
+
+
+@numba.njit(
+    numba.void(_read, _read, numba.int64, numba.int64, numba.int64[::1], numba.int64[::1]),
+    nogil=True,
+    cache=True,
+)
+def _monotonic(software, hardware, now_unix, now_mono, state, out):  # type: ignore[no-untyped-def]
+    """software, hardware: int64[n] ns, 0 for none -> out int64[n] monotonic ns, not descending, from call to call too.
+
+    state int64[5]: offset of the hardware clock, its last stamp, last stamp given, stamps replaced, offset known.
+    """
+    # Unix stamps and monotonic time are joined at the moment of reading: a step of the clock spoils one reading.
+    to_mono = now_mono - now_unix
+    least = np.int64(0)
+    stamped = 0
+    for i in range(software.shape[0]):
+        stamp = software[i] + to_mono
+        if software[i] == 0 or stamp > now_mono or stamp < now_mono - PAST_NS:
+            state[_REPLACED] += 1
+            stamp = now_mono
+        elif hardware[i] > 0:
+            delay = stamp - hardware[i]
+            if stamped == 0 or delay < least:
+                least = delay
+            stamped += 1
+        out[i] = stamp
+    if stamped > 0:
+        passed = hardware[hardware.shape[0] - 1] - state[_HARDWARE]
+        raised = state[_OFFSET] + np.int64(DRIFT * max(0, passed))
+        if state[_KNOWN] == 0 or abs(least - state[_OFFSET]) > ASIDE_NS:
+            state[_OFFSET], state[_KNOWN] = least, 1
+        else:
+            state[_OFFSET] = min(least, raised)
+        state[_HARDWARE] = hardware[hardware.shape[0] - 1]
+    for i in range(software.shape[0]):
+        if stamped > 0 and hardware[i] > 0 and out[i] != now_mono:
+            mapped = hardware[i] + state[_OFFSET]
+            if abs(out[i] - mapped) <= ASIDE_NS:
+                out[i] = mapped
+        state[_LAST] = max(state[_LAST], out[i])
+        out[i] = state[_LAST]
+
+
 class ReceiveStamps:
     """Stamps of one interface."""
 
     def __init__(self) -> None:
-        self._offset_ns: float | None = None
-        self._last_hardware_ns = 0
-        self.replaced = 0
+        self._state = np.zeros(5, np.int64)
+        self._state[_LAST] = np.iinfo(np.int64).min
+
+    @property
+    def replaced(self) -> int:
         """Frames without a usable stamp, which got the time of reading."""
+        return int(self._state[_REPLACED])
+
+    @property
+    def last_ns(self) -> int:
+        """The latest stamp given."""
+        return int(self._state[_LAST])
 
     def monotonic(
         self,
@@ -35,27 +91,7 @@ class ReceiveStamps:
         now_unix_ns: int,
         now_mono_ns: int,
     ) -> NDArray[np.int64]:
-        """Monotonic ns of frames read now; not later than now."""
-        # Unix stamps and monotonic time are joined at the moment of reading: a step of the clock spoils one reading.
-        stamps = software_ns - (now_unix_ns - now_mono_ns)
-        bad = (software_ns == 0) | (stamps > now_mono_ns) | (stamps < now_mono_ns - PAST_NS)
-        if bad.any():
-            self.replaced += int(bad.sum())
-            stamps[bad] = now_mono_ns
-        valid = (hardware_ns > 0) & ~bad
-        if valid.any():
-            stamps[valid] = self._by_hardware(stamps[valid], hardware_ns[valid])
-        return stamps
-
-    def _by_hardware(self, software: NDArray[np.int64], hardware: NDArray[np.int64]) -> NDArray[np.int64]:
-        delay = software - hardware
-        least = float(delay.min())
-        if self._offset_ns is None or abs(least - self._offset_ns) > ASIDE_NS:
-            self._offset_ns = least
-        else:
-            passed = max(0, int(hardware[-1]) - self._last_hardware_ns)
-            self._offset_ns = min(least, self._offset_ns + DRIFT * passed)
-        self._last_hardware_ns = int(hardware[-1])
-        if (delay - self._offset_ns > ASIDE_NS).any():
-            return software
-        return hardware + np.int64(self._offset_ns)
+        """Monotonic ns of frames read now; not later than now, and not descending."""
+        out = np.empty(len(software_ns), np.int64)
+        _monotonic(software_ns, hardware_ns, now_unix_ns, now_mono_ns, self._state, out)
+        return out

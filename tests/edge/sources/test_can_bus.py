@@ -149,7 +149,7 @@ def test_frames_become_the_samples_of_cantools_on_the_vans_clock(dbc: Path) -> N
     assert stamps == sorted(stamps)
     slack = 20_000_000  # the kernel's Unix clock is disciplined while the test runs
     assert began - slack <= stamps[0] <= stamps[-1] <= ended + slack
-    assert run.bus.counters["stamps_replaced"] == 0
+    assert "stamps_replaced" not in run.bus.counters
     times = [t for block in run.blocks for t in block.t_mono_ns.tolist()]
     assert times == sorted(times)
 
@@ -337,11 +337,12 @@ def test_stamps_that_cannot_be_are_replaced_by_the_time_of_reading() -> None:
     now = 50_000_000_000
     software = np.array([0, now + 1, now - 20_000_000_000, now - 1000], np.int64)
     none = np.zeros(4, np.int64)
-    assert stamps.monotonic(software, none, now, now).tolist() == [now, now, now, now - 1000]
+    assert stamps.monotonic(software, none, now, now).tolist() == [now] * 4  # in order
     assert stamps.replaced == 3
     # a counter that was reset is taken up anew
+    stamps = ReceiveStamps()
     hardware = np.array([10**12, 10**12 + 1000], np.int64)
     first = stamps.monotonic(np.array([now - 2000, now - 1000], np.int64), hardware, now, now)
     assert first.tolist() == [now - 2000, now - 1000]
     again = stamps.monotonic(np.array([now - 2000, now - 1000], np.int64), hardware - 2 * ASIDE_NS, now, now)
-    assert again.tolist() == [now - 2000, now - 1000]
+    assert again.tolist() == [now - 1000, now - 1000]

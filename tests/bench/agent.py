@@ -1,0 +1,335 @@
+"""What the agent costs: processor time of one core, anonymous memory and delay of the real agent at full bus load.
+
+    python tests/bench/agent.py [--rates 1000,4000,8000,16000] [--seconds 60] [--json FILE]
+
+The agent is a process of its own: CAN frames through the real source path (datagrams of struct can_frame on loopback
+UDP stand in for SocketCAN where the kernel has none; the reading code is the same), 6 IMU axes at 200 Hz and GNSS at
+10 Hz on a second bus, the board once a second; rings, detector, batcher, codec, spool, uplink to a real Mosquitto, and
+a bridge that opens and acks every envelope. Frames are those of recorded drives, sent on a fixed schedule. Beside it an
+agent that only imports. Stages are processor time: of threads by the kernel's account, within the pipeline thread by
+a clock around ring, detector and codec. The delay is from the kernel's receive stamp to the end of the ring's push.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+CAN = ROOT / "tests" / "data" / "can"
+WARM_S = 6.0
+VAN = "bench-1"
+TICK_S = 0.001
+
+
+def free_port(kind: int) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def datagrams(log: str, channel: str, only: set[int] | None = None) -> list[bytes]:
+    from edge.sources.can_log import read_frames
+
+    out = []
+    for chunk in read_frames(CAN / log, Counter(), False):
+        for at in (
+            np.flatnonzero(chunk.channel == chunk.names.index(channel)) if channel in chunk.names else ()
+        ):
+            key, size = int(chunk.ids[at]), int(chunk.lengths[at])
+            if only is None or key in only:
+                out.append(struct.pack("<IB3x8s", key, size, chunk.payload[at, :8].tobytes()))
+    return out
+
+
+def send(plan: list[tuple[int, list[bytes], float]], stop: Any, sent: Any) -> None:
+    """Each (port, frames, rate a second) on an absolute schedule, until stop."""
+    streams = []
+    for port, frames, rate in plan:
+        out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        out.connect(("127.0.0.1", port))
+        streams.append([out, frames, rate, 0])
+    began = time.monotonic()
+    while not stop.is_set():
+        now = time.monotonic() - began
+        for stream in streams:
+            out, frames, rate, done = stream
+            due = int(now * rate)
+            for at in range(done, due):
+                out.send(frames[at % len(frames)])
+            stream[3] = max(done, due)
+        with sent.get_lock():
+            sent.value = sum(stream[3] for stream in streams)
+        time.sleep(TICK_S)
+
+
+def bridge(port: int, ready: Any, samples: Any) -> None:
+    """Counts the samples of every batch and acks each envelope durably."""
+    import paho.mqtt.client as paho
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    from vantel import topics
+    from vantel.acks import Ack
+    from vantel.envelope import open_message
+    from vantel.identity import PayloadKind
+    from vantel.intervals import IntervalSet
+    from vantel.payloads import Batch
+
+    def on_message(client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        if message.topic.endswith("/death"):
+            return
+        envelope, _ = open_message(bytes(message.payload))
+        if envelope.kind is PayloadKind.BATCH:
+            with samples.get_lock():
+                samples.value += Batch.decode(envelope.payload).sample_count
+        seqs = IntervalSet([(envelope.seq, envelope.seq)])
+        ack = Ack(VAN, {(envelope.epoch, envelope.delivery_class): seqs})
+        client.publish(topics.down(VAN, "ack"), ack.encode(), qos=1)
+
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client.on_connect = lambda c, *_: c.subscribe("v1/+/+/up/+", qos=1)
+    client.on_subscribe = lambda *_: ready.set()
+    client.on_message = on_message
+    client.connect("127.0.0.1", port)
+    client.loop_forever()
+
+
+def clocked(spent: Counter[str], stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(*arguments: Any) -> Any:
+        began = time.thread_time_ns()
+        try:
+            return call(*arguments)
+        finally:
+            spent[stage] += time.thread_time_ns() - began
+
+    return timed
+
+
+def agent_process(config: Path, report: Path) -> None:
+    """The agent with a clock around its stages; writes what it measured when it leaves. SIGUSR2 begins the measurement."""
+    from edge import log
+    from edge.agent import Agent
+    from edge.settings import load
+    from edge.warm import warm_kernels
+    from vantel import codec
+
+    list(warm_kernels())
+    settings = load(config)
+    log.configure(settings.log)
+    agent = Agent(settings)
+    spent: Counter[str] = Counter()
+    delays: list[np.ndarray] = []
+    marks: list[tuple[float, dict[str, float], Counter[str], float, float]] = []
+    pipeline = agent._pipeline
+    pipeline._detector.step = clocked(spent, "detector", pipeline._detector.step)
+    codec.encode = clocked(spent, "codec", codec.encode)
+    push = clocked(spent, "ring", pipeline._rings.push)
+
+    def pushed(block: Any) -> None:
+        push(block)
+        if len(block):
+            delays.append(time.monotonic_ns() - block.t_mono_ns)
+
+    pipeline._rings.push = pushed
+
+    def mark() -> None:
+        names = {thread.native_id: thread.name for thread in threading.enumerate()}
+        threads: Counter[str] = Counter()
+        for task in Path("/proc/self/task").iterdir():
+            fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
+            threads[names.get(int(task.name), "other")] += (int(fields[11]) + int(fields[12])) / os.sysconf(
+                "SC_CLK_TCK"
+            )
+        marks.append((time.monotonic(), threads, Counter(spent), time.process_time(), anonymous_mb("self")))
+        delays.clear()
+
+    stop, drain = threading.Event(), threading.Event()
+    signal.signal(signal.SIGUSR2, lambda *_: mark())
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+    def measured(*_: object) -> None:
+        held = list(delays)
+        mark()
+        delays.extend(held)
+        drain.set()
+
+    signal.signal(signal.SIGUSR1, measured)
+    agent.run(stop, drain)
+    began, ended = marks[0], marks[-1]
+    seconds = ended[0] - began[0]
+    delay_ms = np.concatenate(delays) / 1e6 if delays else np.zeros(1)
+    by_thread = {n: (s - began[1].get(n, 0.0)) / seconds for n, s in ended[1].items()}
+    inner = {stage: (ns - began[2][stage]) / 1e9 / seconds for stage, ns in ended[2].items()}
+    pipeline_s = by_thread.pop("pipeline", 0.0)
+    stages = {
+        **{name: share for name, share in sorted(by_thread.items()) if name.startswith("source-")},
+        **inner,
+        "pipeline, rest": pipeline_s - sum(inner.values()),
+        "spool": by_thread.get("spool", 0.0),
+        "uplink": by_thread.get("uplink", 0.0) + sum(s for n, s in by_thread.items() if "paho" in n.lower()),
+    }
+    stages["rest"] = (ended[3] - began[3]) / seconds - sum(stages.values())
+    report.write_text(json.dumps({
+        "cpu": (ended[3] - began[3]) / seconds,
+        "stages": stages,
+        "anonymous_mb_begin": began[4],
+        "anonymous_mb_end": ended[4],
+        "delay_ms_p50": float(np.percentile(delay_ms, 50)),
+        "delay_ms_p99": float(np.percentile(delay_ms, 99)),
+        "status": agent.status(),
+    }))  # fmt: skip
+
+
+def anonymous_mb(pid: str) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def settings(folder: Path, mqtt_port: int, ports: tuple[int, int]) -> Path:
+    import tomli_w
+
+    path = folder / "edge.toml"
+    path.write_text(tomli_w.dumps({
+        "van": {"id": VAN, "state_dir": str(folder / "state")},
+        "mqtt": {"port": mqtt_port},
+        "log": {"level": "warning"},
+        "sources": [
+            {"kind": "can", "name": "can0", "interface": "udp", "channel": f"127.0.0.1:{ports[0]}",
+             "dbc": str(CAN / "rav4_2016/toyota_new_mc_pt_generated.dbc")},
+            {"kind": "can", "name": "imu", "interface": "udp", "channel": f"127.0.0.1:{ports[1]}",
+             "dbc": str(CAN / "obd_gnss_2024/canedge-internal-can9.dbc")},
+            {"kind": "system"},
+        ],
+    }))  # fmt: skip
+    return path
+
+
+def one_rate(rate: float, seconds: float, folder: Path, mqtt_port: int, samples: Any) -> dict[str, Any]:
+    ports = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
+    config, report = settings(folder, mqtt_port, ports), folder / "report.json"
+    process = subprocess.Popen([sys.executable, __file__, "--agent", str(config), str(report)], cwd=ROOT)
+    status = folder / "state" / "status.json"
+    while not status.exists():
+        time.sleep(0.1)
+        assert process.poll() is None, "the agent ended"
+    samples.value = 0
+    imu = datagrams("obd_gnss_2024/obd_gnss_imu_10min.blf", "can9", {0x6F})
+    gnss = datagrams("obd_gnss_2024/obd_gnss_imu_10min.blf", "can9", {0x65, 0x66, 0x67, 0x68, 0x6A, 0x6B})
+    plan = [
+        (ports[0], datagrams("rav4_2016/rav4_can.log.gz", "can0"), rate),
+        (ports[1], imu, 200.0),
+        (ports[1], gnss, 50.0),
+    ]
+    stop, sent = multiprocessing.Event(), multiprocessing.Value("q", 0)
+    sending = multiprocessing.Process(target=send, args=(plan, stop, sent), daemon=True)
+    sending.start()
+    time.sleep(WARM_S)
+    process.send_signal(signal.SIGUSR2)
+    time.sleep(seconds)
+    stop.set()
+    sending.join()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGUSR1)
+    process.wait(60)
+    found = json.loads(report.read_text())
+    counted = found.pop("status")
+    sources = counted["sources"]
+    found["rate_hz"] = rate
+    found["frames_sent"] = sent.value
+    found["frames_read"] = sum(sources[name].get("frames", 0) for name in ("can0", "imu"))
+    found["frames_dropped"] = sum(sources[name].get("frames_dropped", 0) for name in ("can0", "imu"))
+    found["samples_emitted"] = sum(source.get("samples_emitted", 0) for source in sources.values())
+    found["samples_produced"] = counted["samples_produced"]
+    found["samples_shed"] = counted["samples_shed"]
+    found["samples_acked"] = samples.value
+    found["events"] = counted["events_produced"]
+    return found
+
+
+def only_imports() -> dict[str, float]:
+    """An agent that has imported everything, and does nothing."""
+    code = (
+        "from edge.agent import Agent\nfrom edge.warm import warm_kernels\nlist(warm_kernels())\n"
+        "import edge.sources.can_bus, edge.sources.system, time, sys\nprint('ready', flush=True)\ntime.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    held = anonymous_mb(str(process.pid))
+    process.kill()
+    process.wait()
+    return {"anonymous_mb": held}
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--agent"]:
+        agent_process(Path(sys.argv[2]), Path(sys.argv[3]))
+        return
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rates", default="1000,4000,8000,16000", help="CAN frames a second")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    from vantel_rig.servers.mosquitto import Mosquitto
+
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        server = Mosquitto(Path(folder) / "mosquitto")
+        broker = server.configure()
+        broker.start()
+        try:
+            time.sleep(1.0)
+            ready, samples = multiprocessing.Event(), multiprocessing.Value("q", 0)
+            multiprocessing.Process(target=bridge, args=(server.port, ready, samples), daemon=True).start()
+            assert ready.wait(10)
+            imports = only_imports()
+            sys.stdout.write(f"an agent that only imports: {imports['anonymous_mb']:.0f} MB anonymous\n")
+            for rate in options.rates.split(","):
+                place = Path(folder) / rate
+                place.mkdir()
+                rows.append(one_rate(float(rate), options.seconds, place, server.port, samples))
+                show(rows[-1])
+        finally:
+            broker.stop()
+    if options.json:
+        options.json.write_text(
+            json.dumps({"imports": imports, "rates": rows}, indent=2) + "\n", encoding="utf-8"
+        )
+
+
+def show(row: dict[str, Any]) -> None:
+    stages = ", ".join(f"{stage} {share:.1%}" for stage, share in row["stages"].items())
+    lost = row["samples_emitted"] - row["samples_acked"]
+    sys.stdout.write(
+        f"{row['rate_hz']:8,.0f} frames/s: {row['cpu']:.1%} of a core ({stages})\n"
+        f"         anonymous {row['anonymous_mb_begin']:.0f} -> {row['anonymous_mb_end']:.0f} MB, sample to ring p50 "
+        f"{row['delay_ms_p50']:.1f} ms, p99 {row['delay_ms_p99']:.1f} ms\n"
+        f"         frames sent {row['frames_sent']:,}, read {row['frames_read']:,}, dropped {row['frames_dropped']:,}; "
+        f"samples emitted {row['samples_emitted']:,}, acked {row['samples_acked']:,}, lost {lost:,}, "
+        f"shed {row['samples_shed']}, events {row['events']}\n"
+    )
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
