@@ -245,7 +245,7 @@ class Spool:
             except FileNotFoundError:
                 message = None  # released or moved since the look above: look again
             except OSError as cause:
-                if cause.errno != errno.EIO:
+                if cause.errno != errno.EIO or not self._readable():
                     return None
                 message = None
             if message is not None:
@@ -320,6 +320,14 @@ class Spool:
                 return None
             located = self._index.locate(entry)
             return None if located is None else located[0].place(located[1])
+
+    def _readable(self) -> bool:
+        """Whether the disk can be read at all: if not, an error says nothing about the bytes that were asked for."""
+        for name in ("cursor-0", "cursor-1"):
+            with contextlib.suppress(OSError):
+                self._disk.read(self._directory / name, 0, 1)
+                return True
+        return False
 
     def _handed(self, entry: Entry) -> None:
         """The uplink has the message: from now on an ack for it is one for this delivery."""

@@ -128,14 +128,17 @@ class Stamping:
         return [replace(record, message=restamp(record.message, stamp)) for record in records]
 
     def _content(self, segment: Segment, path: Path) -> bytes:
-        """Bytes of the file; after READ_TRIES_MAX failures what can be read of it, zeros for the rest."""
+        """Bytes of the file; after READ_TRIES_MAX failures what can be read of it, zeros for the rest, if anything can."""
         try:
             return self._disk.read(path, 0, segment.bytes)
         except OSError:
             self._failures[segment] = self._failures.get(segment, 0) + 1
-            if self._failures[segment] < READ_TRIES_MAX:
-                raise
-            return read_through(self._disk, path) or b""
+            if (
+                self._failures[segment] >= READ_TRIES_MAX
+                and (left := read_through(self._disk, path)) is not None
+            ):
+                return left
+            raise
 
     def _evict_damaged(self, segment: Segment, records: Sequence[Record]) -> None:
         good = {record.seq for record in records}

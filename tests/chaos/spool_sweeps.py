@@ -26,11 +26,13 @@ import structlog
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.edge.spool import sweeps
+from tests.edge.spool import sweeps, sweeps_damage
 
 POWER_STATES = 100_000
 REPORT_PERIOD_S = 10.0
 CHUNK_UNITS = 64
+CALL_STRIDE = 1009
+"""A prime: the calls come in an order that covers the whole run from early on."""
 Counts = dict[str, int]
 
 
@@ -55,13 +57,14 @@ def one_by_one(unit: Callable[[int], Counts]) -> Callable[[range], Counts]:
 def sweep_of(name: str, count: int | None) -> tuple[int, Callable[[range], Counts]]:
     """Number of units of a sweep, and what runs a range of them."""
     if name == "truncate":
-        return sweeps.truncations_of_three(), one_by_one(sweeps.truncated)
+        return sweeps_damage.truncations_of_three(), one_by_one(sweeps_damage.truncated)
     if name == "bits":
-        return sweeps.bits_of_one(), one_by_one(sweeps.flipped)
+        return sweeps_damage.bits_of_one(), one_by_one(sweeps_damage.flipped)
     if name == "power":
         states = count or POWER_STATES
         return -(-states // sweeps.CUTS_PER_RUN), one_by_one(sweeps.powerless)
-    return sweeps.system_calls(), sweeps.faulted
+    calls = sweeps.system_calls()
+    return calls, lambda numbers: sweeps.faulted([number * CALL_STRIDE % calls for number in numbers])
 
 
 def load(state: Path | None) -> dict[str, Counts]:
