@@ -51,6 +51,7 @@ class Pipeline:
         self._batcher = Batcher(catalog, settings.batch, texts, offset_ns)
         self._datum = CoordinateSystem[settings.van.coordinate_system.upper()]
         self._position_ids = {signal.id for signal in catalog.signals if signal.name in POSITION_SIGNALS}
+        self.offset_ns = offset_ns
         self.samples_produced = 0
         self.events_produced = 0
 
@@ -104,12 +105,14 @@ class Pipeline:
             out.extend(self._batch(closed, None))
         return out
 
+    def rebase(self, offset_ns: int) -> list[Outgoing]:
+        """The clock has jumped: what is open is cut, windows follow the new time."""
+        self.offset_ns = offset_ns
+        return [item for closed in self._batcher.rebase(offset_ns) for item in self._batch(closed, None)]
+
     def close(self) -> list[Outgoing]:
         """The last, partial window."""
-        out: list[Outgoing] = []
-        for closed in self._batcher.close():
-            out.extend(self._batch(closed, None))
-        return out
+        return [item for closed in self._batcher.close() for item in self._batch(closed, None)]
 
     def _event(self, event: Event) -> Outgoing:
         marked = replace(event, injected=self._faults.mark_at(self._slots[event.signal_id], event.t_mono_ns))

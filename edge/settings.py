@@ -193,6 +193,25 @@ class SpoolSection(Section):
         return self
 
 
+class ClockSection(Section):
+    """Time: how long envelopes wait for it after a start without, and where it comes from besides NTP."""
+
+    p0_wait_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        30.0, description="events wait so long for a clock; no wait in replay and synthetic"
+    )
+    wait_s: Annotated[float, Field(ge=0, le=3600)] = Field(600.0, description="the same for all else")
+    ptp_device: Path | None = Field(None, description="hardware clock that ptp4l keeps, as /dev/ptp0")
+    fixes_file: Path | None = Field(
+        None, description="rig only: recorded NMEA sentences, each line: seconds since the start, sentence"
+    )
+
+    @model_validator(mode="after")
+    def _order(self) -> ClockSection:
+        if self.wait_s < self.p0_wait_s:
+            raise ValueError("wait_s must not be below p0_wait_s: events go first")
+        return self
+
+
 class UplinkSection(Section):
     """Sending: window, resend, back-off."""
 
@@ -242,6 +261,7 @@ class EdgeSettings(BaseSettings):
     sampler: SamplerSection = SamplerSection()
     batch: BatchSection = BatchSection()
     spool: SpoolSection = SpoolSection()
+    clock: ClockSection = ClockSection()
     uplink: UplinkSection = UplinkSection()
     health: HealthSection = HealthSection()
     log: LogSection = LogSection()
