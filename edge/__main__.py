@@ -107,6 +107,8 @@ def _check_sources(settings: EdgeSettings) -> list[str]:
         try:
             source = sources.build(section, VanClock(), TextTable(), 0)
             print(f"source {section.name}: {len(source.signals())} signals")
+            for note in getattr(source, "notes", ()):
+                print(f"note: {note}")
             built.append(source)
         except (ValueError, OSError) as cause:
             problems.append(f"source {section.name}: {cause}")

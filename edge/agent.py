@@ -17,7 +17,9 @@ import structlog
 
 from edge import sources
 from edge.births import Births, catalog_of
-from edge.clock import VanClock
+from edge.clock import TimeSources, VanClock
+from edge.clock_choice import STEP_NS
+from edge.clock_watch import ClockWatch, MachineTime
 from edge.commands import Commands
 from edge.fault_file import FaultFile
 from edge.faults import FaultError
@@ -38,7 +40,6 @@ from vantel.payloads import Health
 SOURCE_RESTARTS_MAX = 20
 CATALOG_REQUESTS_MAX = 16
 SOURCE_RESTART_S = 1.0
-STAMP_PERIOD_S = 10.0
 THREAD_JOIN_S = 2.0
 
 _log = structlog.get_logger("agent")
@@ -47,17 +48,21 @@ _log = structlog.get_logger("agent")
 class Agent:
     """One van. Construct, then run(stop) in the main thread; returns the exit code."""
 
-    def __init__(self, settings: EdgeSettings) -> None:
+    def __init__(self, settings: EdgeSettings, time_sources: TimeSources | None = None) -> None:
+        """time_sources: instead of those of the machine."""
         self._settings = settings
         replays = [section for section in settings.sources if isinstance(section, ReplaySource)]
         self._replay = replays[0] if replays else None
         self._original = self._replay is not None and self._replay.time == "original"
         self._exit_at_end = self._replay is not None and self._replay.at_end == "exit"
-        self._clock = VanClock(self._replay.speed if self._replay and not self._original else 1.0)
+        speed = self._replay.speed if self._replay and not self._original else 1.0
+        self._clock = VanClock(speed, time_sources or MachineTime(settings.clock))
         self._texts = TextTable()
         self._spool = Spool.open(settings.van.state_dir / "spool", settings.van.id, settings.spool)
         self._resume = self._spool.position()
         self._sources = [sources.build(s, self._clock, self._texts, self._resume) for s in settings.sources]
+        live = not any(source.replayed or source.simulated for source in self._sources)
+        self._watch = ClockWatch(self._clock, self._spool, settings.clock, live, self._original)
         self._catalog, self._rows = catalog_of(self._sources)
         self._births = Births(
             settings.van.state_dir / "catalogs",
@@ -107,6 +112,7 @@ class Agent:
             self._start("spool", self._run_spool),
             self._start("pipeline", self._run_pipeline),
         ]
+        self._start("clock", lambda: self._watch.run(self._stop_uplink))
         tail = self._start("tail", lambda: self._tail.run(self._stop_pipeline))
         self._source_threads = [
             self._start(f"source-{source.name}", lambda s=source, r=rows: self._run_source(s, r))  # type: ignore[misc]
@@ -133,9 +139,11 @@ class Agent:
             "t_unix_s": time.time(),
             "clock_anchor_unix_ns": self._clock.anchor_unix_ns,
             "clock_speed": self._clock.speed,
+            "clock": self._watch.status(),
             "catalog_hash": f"{self._catalog.hash:016x}",
             "signals": len(self._catalog),
             "samples_produced": self._pipeline.samples_produced,
+            "samples_thinned": self._pipeline.samples_thinned,
             "events_produced": self._pipeline.events_produced,
             "samples_shed": shed,
             "sources_finished": self._sources_finished(),
@@ -239,6 +247,7 @@ class Agent:
             if self._fault_file is not None:
                 self._add_faults(self._fault_file)
             self._obey()
+            self._follow_clock()
             if block is not None:
                 closed = False
                 with self._shed_lock:
@@ -248,7 +257,7 @@ class Agent:
                 for reason, samples in shed.items():
                     self._carry_shed(reason, samples)
                 continue
-            if self._stop_pipeline.is_set():
+            if self._stop_pipeline.is_set() and not len(self._blocks):
                 self._forward([] if closed else self._pipeline.close())
                 self._pipeline_done.set()
                 return
@@ -270,22 +279,20 @@ class Agent:
 
     def _run_spool(self) -> None:
         """Payloads to disk, group commits, evictions; wakes the uplink."""
-        stamp, next_stamp = self._stamp(), time.monotonic() + STAMP_PERIOD_S
         replayed = any(source.replayed for source in self._sources)
         simulated = all(source.simulated for source in self._sources)
         while True:
             self._beats["spool"] += 1
             item = self._outgoing.get(0.1)
-            if time.monotonic() >= next_stamp:
-                stamp, next_stamp = self._stamp(), time.monotonic() + STAMP_PERIOD_S
+            stamp = self._watch.tell()
             if item is not None:
                 self._append(item, stamp, replayed, simulated)
             for hashes in self._take_rebirths():
                 for birth in self._births.again(hashes, self._now_ns()):
                     self._append(birth, stamp, replayed, simulated)
             self._spool.maintain()
-            if item is None and self._stop_spool.is_set():
-                return
+            if item is None and self._stop_spool.is_set() and not len(self._outgoing):
+                return  # nothing can have come in since the look above
 
     def _append(self, item: Outgoing, stamp: ClockStamp, replayed: bool, simulated: bool) -> None:
         """Seal and append; a payload that no message can hold is told, since nobody could ever send it."""
@@ -304,15 +311,19 @@ class Agent:
             _log.error("payload not spooled", kind=item.kind.name, bytes=len(item.payload), cause=str(cause))
         self._uplink.wake()
 
+    def _follow_clock(self) -> None:
+        """A jump of the clock cuts the batch; samples keep their monotonic time."""
+        moved_ns = self._clock.mapping.offset_ns - self._pipeline.offset_ns
+        if not self._original and abs(moved_ns) > STEP_NS:
+            _log.warning("clock jumped", moved_s=moved_ns / 1e9, effect="the open batch is cut")
+            self._forward(self._pipeline.rebase(self._clock.mapping.offset_ns))
+
     def _forward(self, items: list[Outgoing]) -> None:
         for item in items:
             while not self._outgoing.put(item, item.bytes_held, self._stop_spool):
                 if self._stop_spool.is_set():
                     _log.error("payload not spooled before the stop", kind=item.kind.name)
                     return
-
-    def _stamp(self) -> ClockStamp:
-        return self._clock.recording_stamp() if self._original else self._clock.stamp()
 
     def _now_ns(self) -> int:
         return time.time_ns() if self._original else self._clock.mono_ns()
@@ -340,7 +351,7 @@ class Agent:
 
     def _obey(self) -> None:
         """Carry out the commands that came, in the thread that owns the windows, and spool their results."""
-        for order in self._commands.take(time.time_ns()):
+        for order in self._commands.take(self._watch.judged_unix_ns()):
             if order.watch_s is not None:
                 real_ns = int(order.watch_s * 1e9 * self._clock.speed)
                 self._pipeline.watch(self._clock.mono_ns() + real_ns if real_ns else None)

@@ -193,6 +193,12 @@ class Batcher:
         self._clock = max(self._clock, edge)
         return [self._close(edge)]
 
+    def rebase(self, offset_ns: int) -> list[ClosedBatch]:
+        """Unix time has moved against the stream: cut here, and cut at multiples of the new time from now on."""
+        closed = self.close()
+        self._offset_ns = offset_ns
+        return closed
+
     def close(self) -> list[ClosedBatch]:
         """The last, partial window, at the stop of the agent or the end of a replay."""
         return [self._close(self._newest_ns() + 1)] if self._count else []

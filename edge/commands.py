@@ -71,7 +71,10 @@ class Commands:
                 yield order
 
     def judge(self, data: bytes, now_unix_ns: int) -> Order | None:
-        """None for a command that came before. EnvelopeError for bytes that are no command."""
+        """None for a command that came before. EnvelopeError for bytes that are no command.
+
+        now_unix_ns 0: the van does not know the time; then only the broker's message expiry keeps old commands away.
+        """
         command = Command.decode(data)
         if command.command_id in self._seen:
             return None

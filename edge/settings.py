@@ -119,6 +119,37 @@ class DetectorSection(Section):
     )
 
 
+class SamplerRule(Section):
+    """What of some signals goes into batches; the first rule that fits a signal counts."""
+
+    signals: Annotated[list[str], Field(min_length=1, description="names, with * and ?")]
+    period_s_min: Annotated[float, Field(ge=0)] = Field(0.0, description="at most one sample in so long")
+    deadband: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="only when it differs by more than this from the last one sent; 0: on change"
+    )
+    silence_s_max: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="also without change after so long; 0: only at keyframes"
+    )
+
+
+class SamplerSection(Section):
+    """Fewer samples in batches; rings and detector see all. Without rules everything is sent."""
+
+    keyframe_s: Annotated[float, Field(ge=0, le=3600)] = Field(
+        60.0, description="every ruled signal once in so long, so that a state can be rebuilt; 0: never"
+    )
+    rules: list[SamplerRule] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _never_silent(self) -> SamplerSection:
+        for rule in self.rules:
+            if rule.deadband is not None and not self.keyframe_s and not rule.silence_s_max:
+                raise ValueError(
+                    f"{rule.signals}: a deadband needs silence_s_max or keyframe_s, or nobody knows silence from loss"
+                )
+        return self
+
+
 class BatchSection(Section):
     """When batches close."""
 
@@ -159,6 +190,25 @@ class SpoolSection(Section):
                 "files_max must be at least bytes_max / segment_bytes_max + p0_reserve_files; "
                 "raise it, or segment_bytes_max"
             )
+        return self
+
+
+class ClockSection(Section):
+    """Time: how long envelopes wait for it after a start without, and where it comes from besides NTP."""
+
+    p0_wait_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        30.0, description="events wait so long for a clock; no wait in replay and synthetic"
+    )
+    wait_s: Annotated[float, Field(ge=0, le=3600)] = Field(600.0, description="the same for all else")
+    ptp_device: Path | None = Field(None, description="hardware clock that ptp4l keeps, as /dev/ptp0")
+    fixes_file: Path | None = Field(
+        None, description="rig only: recorded NMEA sentences, each line: seconds since the start, sentence"
+    )
+
+    @model_validator(mode="after")
+    def _order(self) -> ClockSection:
+        if self.wait_s < self.p0_wait_s:
+            raise ValueError("wait_s must not be below p0_wait_s: events go first")
         return self
 
 
@@ -208,8 +258,10 @@ class EdgeSettings(BaseSettings):
     queue: QueueSection = QueueSection()
     ring: RingSection = RingSection()
     detector: DetectorSection = DetectorSection()
+    sampler: SamplerSection = SamplerSection()
     batch: BatchSection = BatchSection()
     spool: SpoolSection = SpoolSection()
+    clock: ClockSection = ClockSection()
     uplink: UplinkSection = UplinkSection()
     health: HealthSection = HealthSection()
     log: LogSection = LogSection()

@@ -41,6 +41,9 @@ class RecordingSection(Section):
     dbc: list[Path] | dict[str, Path | list[Path]] = Field(
         default_factory=list, description="DBC files for all channels, or by channel"
     )
+    signals: list[str] = Field(
+        default_factory=lambda: ["*"], description="CAN: what to keep: Message.Signal, with * and ?"
+    )
     j1939: bool = Field(False, description=J1939_HELP)
     answers: Path | None = Field(None, description=ANSWERS_HELP)
     map: dict[str, SignalMap | str] = Field(default_factory=dict, description="local name to catalog name")

@@ -25,7 +25,7 @@ def build(
     if isinstance(section, CanSection):
         from edge.sources.can_bus import CanBus
 
-        return CanBus(section, clock)
+        return CanBus(section, clock, texts)
     if isinstance(section, ReplaySection):
         from edge.sources.replay import ReplaySource
 

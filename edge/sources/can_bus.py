@@ -18,8 +18,10 @@ import structlog
 from numpy.typing import NDArray
 
 from edge.clock import VanClock
-from edge.model import Emit, SampleBlock
+from edge.model import Emit, SampleBlock, TextTable
 from edge.settings import CanSource as CanSection
+from edge.sources.answer_file import load_answers
+from edge.sources.answers import Answers
 from edge.sources.can_bus_state import BusState
 from edge.sources.can_channel import CanChannel, wanted_by
 from edge.sources.can_interface import FrameReader, open_reader
@@ -31,6 +33,7 @@ from vantel.catalog import Signal
 
 REOPEN_S = 1.0
 POLL_S = 0.1
+INTERFACES = Path("/sys/class/net")
 _log = structlog.get_logger("can")
 
 
@@ -44,6 +47,7 @@ class CanBus:
         self,
         section: CanSection,
         clock: VanClock,
+        texts: TextTable,
         open_reader: Callable[[CanSection], FrameReader] = open_reader,
     ) -> None:
         self.name = section.name
@@ -53,11 +57,18 @@ class CanBus:
         paths = [section.dbc] if isinstance(section.dbc, Path) else section.dbc
         databases = [(path, load_database(path)) for path in paths]
         self.notes = [note for path, database in databases for note in doubts(path, database)]
+        if section.interface == "socketcan" and not (INTERFACES / section.channel).exists():
+            self.notes.append(
+                f"source {section.name}: there is no interface {section.channel} now; it is waited for "
+                f"(ip link set {section.channel} up type can bitrate 500000)"
+            )
         prefix = legal_name(section.name)
-        self._slots = SlotTable(Path(section.channel), section.map)
+        self._slots = SlotTable(Path(section.channel), section.map, section.overlay)
+        answers = section.answers
         self._channel = CanChannel(
             prefix, (section.channel,), databases, self._slots, j1939=section.j1939,
-            wanted=wanted_by(section.signals),
+            answers=None if answers is None else Answers(load_answers(answers), answers, texts.code),
+            code_of=texts.code, wanted=wanted_by(section.signals),
         )  # fmt: skip
         self._channel.declare()
         self._slots.check_map(self._channel.names())

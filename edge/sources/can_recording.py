@@ -15,11 +15,14 @@ from pathlib import Path
 import numpy as np
 import structlog
 
+from edge.model import TextTable
 from edge.settings import RecordingSection
-from edge.sources.can_channel import CanChannel
+from edge.sources.answer_file import load_answers
+from edge.sources.answers import Answers
+from edge.sources.can_channel import CanChannel, wanted_by
 from edge.sources.can_log import FrameChunk, read_frames
 from edge.sources.chunks import Chunk, SlotTable, legal_name
-from edge.sources.dbc_file import load_database
+from edge.sources.dbc_file import doubts, load_database
 from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.errors import RecordingError
 
@@ -32,13 +35,16 @@ _log = structlog.get_logger("replay")
 class CanRecording:
     """One CAN log."""
 
-    def __init__(self, section: RecordingSection) -> None:
+    def __init__(self, section: RecordingSection, texts: TextTable) -> None:
         self.path = section.path
         self.counts: Counter[str] = Counter()
-        self.slots = SlotTable(section.path, section.map)
+        self.slots = SlotTable(section.path, section.map, section.overlay)
+        self._texts = texts
         self._section = section
         self._databases = {path: load_database(path) for path in _paths(section)}
-        if not self._databases:
+        self.notes = [note for path, database in self._databases.items() for note in doubts(path, database)]
+        self._answers = None if section.answers is None else load_answers(section.answers)
+        if not self._databases and self._answers is None:
             raise RecordingError(section.path, "a CAN log needs a DBC to be decoded", DBC_FIX)
         self._channels: dict[str, CanChannel | None] = {}
         self._keys_seen: dict[str, set[int]] = {}
@@ -61,7 +67,7 @@ class CanRecording:
             if channel is not None:
                 matched.update(channel.decoder.frames_by_database)
         idle = [path for path in self._databases if not matched[path]]
-        if len(idle) == len(self._databases):
+        if self._databases and len(idle) == len(self._databases) and self._answers is None:
             given = self._section.dbc
             channels = f" on the channels {', '.join(given)}" if isinstance(given, dict) else ""
             raise RecordingError(
@@ -131,9 +137,21 @@ class CanRecording:
                 chosen = dbc
             paths = [chosen] if isinstance(chosen, Path) else chosen
             databases = [(path, self._databases[path]) for path in paths]
+            answers = self._section.answers
             self._channels[channel] = (
-                CanChannel(self.prefix(channel), (channel,), databases, self.slots, j1939=self._section.j1939)
-                if databases
+                CanChannel(
+                    self.prefix(channel),
+                    (channel,),
+                    databases,
+                    self.slots,
+                    j1939=self._section.j1939,
+                    answers=Answers(self._answers, answers, self._texts.code)
+                    if self._answers and answers
+                    else None,
+                    code_of=self._texts.code,
+                    wanted=wanted_by(self._section.signals),
+                )
+                if databases or answers
                 else None
             )
         return self._channels[channel]

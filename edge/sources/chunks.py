@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edge.settings import SignalMap
 from edge.sources.errors import RecordingError
+from edge.sources.vss_overlay import load_overlay
 from vantel.catalog import CatalogError, Signal, SignalType, builtin
 
 NAME_CHARS_MAX = 200
@@ -68,9 +69,21 @@ def legal_group(text: str) -> str:
 class SlotTable:
     """Signals of one recording by slot, with the linear map of each."""
 
-    def __init__(self, path: Path, mapping: Mapping[str, SignalMap | str]) -> None:
+    def __init__(
+        self, path: Path, mapping: Mapping[str, SignalMap | str], overlay: Path | None = None
+    ) -> None:
+        """mapping: of the settings. overlay: file with more of it; RecordingError when both map one signal."""
         self._path = path
-        self.mapping = mapping
+        self._overlay = overlay
+        self._lines: Mapping[str, int] = {}
+        self.mapping = dict(mapping)
+        if overlay is not None:
+            more, self._lines = load_overlay(overlay)
+            if twice := [key for key in more if key in mapping]:
+                raise self._error(
+                    twice[0], f"{twice[0]} is mapped in the settings too", "map it in one place"
+                )
+            self.mapping.update(more)
         self._map_keys_used: set[str] = set()
         self._candidates: set[str] = set()
         self._taken: set[str] = set()
@@ -127,25 +140,31 @@ class SlotTable:
             elif key not in self._map_keys_used:
                 near = difflib.get_close_matches(key, sorted(self._candidates), n=1, cutoff=0.0)
                 hint = f"did you mean {near[0]}?" if near else "the recording has no signals"
-                raise RecordingError(self._path, f"map: no signal {key!r} in it", hint)
+                raise self._error(key, f"map: no signal {key!r} in it", hint)
+
+    def _error(self, key: str, cause: str, fix: str) -> RecordingError:
+        """An error about a key of the map, where it stands."""
+        if self._overlay is not None and key in self._lines:
+            return RecordingError(self._overlay, cause, fix, self._lines[key])
+        return RecordingError(self._path, cause, fix)
 
     def _target(self, key: str, target: SignalMap, name: str, kind: SignalType) -> Signal:
         try:
             signal = builtin().by_name(target.signal)
         except CatalogError as cause:
-            raise RecordingError(self._path, f"map: {key!r}: {cause}", "use a name of the catalog") from cause
+            raise self._error(key, f"map: {key!r}: {cause}", "use a name of the catalog") from cause
         if (signal.type is SignalType.STRING) != (kind is SignalType.STRING):
             fix = (
                 "map a text column (text_columns) to it"
                 if kind is not SignalType.STRING
                 else "map it to a text signal"
             )
-            raise RecordingError(
-                self._path, f"map: {key!r} and {signal.name} differ, one is text, one is a number", fix
+            raise self._error(
+                key, f"map: {key!r} and {signal.name} differ, one is text, one is a number", fix
             )
         if signal.name in self._mapped_from:
-            raise RecordingError(
-                self._path, f"map: {self._mapped_from[signal.name]} and {name} both become {signal.name}",
+            raise self._error(
+                key, f"map: {self._mapped_from[signal.name]} and {name} both become {signal.name}",
                 f"give the key with its channel, such as {name!r}",
             )  # fmt: skip
         self._mapped_from[signal.name] = name

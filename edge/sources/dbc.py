@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from edge.sources import dbc_kernel as kernel
 from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.dbc_tables import Builder, parameter_group
+from vantel.catalog import SignalType
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class BusSignal:
     frame_id: int
     scale: float
     offset: float
+    kind: SignalType = SignalType.FLOAT64
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ def open_recording(section: RecordingSection, texts: TextTable) -> Recording:
     """The recording, its header and DBC read and checked; the rest is read by chunks()."""
     kind = section.format if section.format != "auto" else _format(section)
     if kind == "can":
-        return CanRecording(section)
+        return CanRecording(section, texts)
     if kind == "tegrastats":
         return TegrastatsRecording(section, section.name or "board")
     stem = section.path.name.removesuffix(".gz").rsplit(".", 1)[0]

@@ -57,6 +57,7 @@ class ReplaySource:
             (open_recording(s, texts), None if s.start_unix_s is None else round(s.start_unix_s * 1e6) * 1000)
             for s in settings.recordings
         ]
+        self.notes = [note for recording, _ in recordings for note in getattr(recording, "notes", ())]
         self._timeline = Timeline(recordings, stacked=shifted, cached_bytes_max=cached_bytes_max)
         line = self._timeline
         self._length_ns = line.last_ns - line.first_ns + line.gap_ns

@@ -107,6 +107,9 @@ class Books:
 
     def note_clock(self, clock: ClockStamp) -> None:
         """Remember the mapping of a boot, the newest one of each of the last boots. Under the lock."""
+        known = self.clock_of(clock.boot_id)
+        if known is not None and (known.offset_ns, known.source) == (clock.offset_ns, clock.source):
+            return  # only its bound has aged
         others = [known for known in self.state.clocks if known.boot_id != clock.boot_id]
         self.state.clocks = [*others, clock][-CLOCKS_MAX:]
         self.dirty = True

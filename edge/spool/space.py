@@ -68,7 +68,7 @@ class Space:
                 self._limits,
             )
         self._release(releases)
-        self._unlink_doomed()
+        self.clear()
 
     def make_room(self, lowest: int, need_bytes: int) -> None:
         """A write met a full disk: free that much now, of no class above lowest."""
@@ -95,7 +95,7 @@ class Space:
     def discard(self, path: Path) -> None:
         """Remove a file that holds nothing any more, now or, if the disk refuses, later."""
         self._doomed.append(path)
-        self._unlink_doomed()
+        self.clear()
 
     def _closed(self) -> list[Segment]:
         return [
@@ -129,9 +129,10 @@ class Space:
         if lost:
             _log.warning("spool segments evicted", segments=len(lost), reason=lost[0])
         self._books.store()
-        self._unlink_doomed()
+        self.clear()
 
-    def _unlink_doomed(self) -> None:
+    def clear(self) -> bool:
+        """Remove the files that should be gone; False while the disk keeps one of them."""
         left: list[Path] = []
         for path in self._doomed:
             try:
@@ -141,3 +142,4 @@ class Space:
             except OSError:
                 left.append(path)
         self._doomed = left
+        return not left

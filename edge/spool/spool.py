@@ -91,7 +91,14 @@ class Spool:
             self._made_durable,
         )  # fmt: skip
         self._stamping = Stamping(
-            disk, crc32c(van.encode()), self._lock, self._index, self._books, self._space, self._boot_id
+            disk,
+            directory,
+            crc32c(van.encode()),
+            self._lock,
+            self._index,
+            self._books,
+            self._space,
+            self._boot_id,
         )
         accounts = self._books.state.accounts
         self._writers = {c: Writer(around, accounts[(self.epoch, c)]) for c in DeliveryClass}
@@ -159,7 +166,7 @@ class Spool:
         """
         released, first = self._waiting - waiting, self._told is None
         self._clock, self._told, self._waiting = clock, clock, waiting
-        if known and self._books.clock_of(clock.boot_id) != clock:
+        if known:
             with self._lock:
                 self._books.note_clock(clock)
         now_s = time.monotonic()
@@ -169,7 +176,7 @@ class Spool:
             writer.provisional = delivery_class in waiting
         if released or first:
             self._stamping_at_s = float("-inf")
-            self._stamp(now_s)
+        self._stamp(now_s)
 
     def maintain(self) -> None:
         """Group commit, clock stamps, quota, tombstones, cursor. Spool thread, at least every 0.2 s."""
@@ -238,7 +245,7 @@ class Spool:
             except FileNotFoundError:
                 message = None  # released or moved since the look above: look again
             except OSError as cause:
-                if cause.errno != errno.EIO:
+                if cause.errno != errno.EIO or not self._readable():
                     return None
                 message = None
             if message is not None:
@@ -313,6 +320,14 @@ class Spool:
                 return None
             located = self._index.locate(entry)
             return None if located is None else located[0].place(located[1])
+
+    def _readable(self) -> bool:
+        """Whether the disk can be read at all: if not, an error says nothing about the bytes that were asked for."""
+        for name in ("cursor-0", "cursor-1"):
+            with contextlib.suppress(OSError):
+                self._disk.read(self._directory / name, 0, 1)
+                return True
+        return False
 
     def _handed(self, entry: Entry) -> None:
         """The uplink has the message: from now on an ack for it is one for this delivery."""

@@ -2,9 +2,9 @@
 
 Such envelopes stand in provisional segments, whole messages with a stamp of source none; the index hides them from the
 uplink. Once their stamp is decided the segment's file is replaced: temporary file, sync, rename over the old one, sync
-of the folder. Whatever instant a crash picks, the file is the old one, never sent, or the new one, final. Segments of
-a class are done in order and a failure stops there, so that no older copy of a record outlives a newer one. Spool
-thread only.
+of the folder. Whatever instant a crash picks, the file is the old one, never sent, or the new one, final. No older copy
+of a record, left by a failed sync, may outlive that: segments of a class are done in order and a failure stops there,
+and nothing is done while a file that should be gone is still there. Spool thread only.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Stamping:
     """Decides nothing about the clock: takes the stamp of this boot, and what the books know of earlier ones."""
 
     def __init__(
-        self, disk: Disk, van_hash: int, lock: threading.RLock, index: Index, books: Books, space: Space,
+        self, disk: Disk, directory: Path, van_hash: int, lock: threading.RLock, index: Index, books: Books, space: Space,
         boot_id: bytes,
     ) -> None:  # fmt: skip
-        self._disk, self._van_hash, self._lock = disk, van_hash, lock
+        self._disk, self._directory, self._van_hash, self._lock = disk, directory, van_hash, lock
         self._index, self._books, self._space, self._boot_id = index, books, space, boot_id
         self._boots: dict[Segment, bytes] = {}
         self._failures: dict[Segment, int] = {}
@@ -58,6 +58,8 @@ class Stamping:
         clock: mapping of this boot, None while it is not told yet. waiting: classes that hope for a better one.
         Envelopes of an earlier boot get the mapping that was known then, or keep their stamp, source none.
         """
+        if not self._space.clear() and not self._books.epoch_failure:
+            return 0
         freed = 0
         for delivery_class in DeliveryClass:
             with self._lock:
@@ -96,6 +98,8 @@ class Stamping:
         if not records:
             self._space.release(segment, "corrupt")
         elif segment.path is None:
+            if not self._books.epoch_failure:  # else nothing of this epoch is on the disk
+                self._disk.sync_dir(self._directory / segment.delivery_class.label)
             with self._lock:
                 segment.records = list(records)
                 self._relay(segment, records)
@@ -124,14 +128,17 @@ class Stamping:
         return [replace(record, message=restamp(record.message, stamp)) for record in records]
 
     def _content(self, segment: Segment, path: Path) -> bytes:
-        """Bytes of the file; after READ_TRIES_MAX failures what can be read of it, zeros for the rest."""
+        """Bytes of the file; after READ_TRIES_MAX failures what can be read of it, zeros for the rest, if anything can."""
         try:
             return self._disk.read(path, 0, segment.bytes)
         except OSError:
             self._failures[segment] = self._failures.get(segment, 0) + 1
-            if self._failures[segment] < READ_TRIES_MAX:
-                raise
-            return read_through(self._disk, path) or b""
+            if (
+                self._failures[segment] >= READ_TRIES_MAX
+                and (left := read_through(self._disk, path)) is not None
+            ):
+                return left
+            raise
 
     def _evict_damaged(self, segment: Segment, records: Sequence[Record]) -> None:
         good = {record.seq for record in records}

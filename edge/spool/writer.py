@@ -8,7 +8,6 @@ the disk is tried again every two seconds. Called by the spool thread only.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import threading
 from array import array
@@ -273,8 +272,7 @@ class Writer:
                 self._count_failure(cause, sum(segment.lengths), now_s)
                 if file is not None:
                     file.abandon()
-                    with contextlib.suppress(OSError):
-                        around.disk.unlink(file.path)
+                    around.discard(file.path)
                 return
             file.abandon()
             with around.lock:

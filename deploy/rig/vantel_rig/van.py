@@ -41,6 +41,7 @@ class Van:
             "mqtt": {"host": "127.0.0.1", "port": mqtt_port, **sections.pop("mqtt", {})},
             "sources": [dict(source) for source in sources],
             "faults_file": str(folder / "faults.jsonl"),
+            "clock": {"p0_wait_s": 0, "wait_s": 0},  # a rig without network time is no reason to wait
             **sections,
         }
         self._process: Process | None = None

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from edge.clock import VanClock
-from edge.model import SampleBlock
+from edge.model import SampleBlock, TextTable
 from edge.settings import CanSource as CanSection
 from edge.sources.can_bus import CanBus
 from edge.sources.can_bus_state import BUS_OFF, ERROR_FRAMES, NAMES, PASSIVE, STATE, STATES, BusState
@@ -131,7 +131,7 @@ def test_frames_become_the_samples_of_cantools_on_the_vans_clock(dbc: Path) -> N
     section, database = udp_section(dbc), load_database(dbc)
     random = np.random.default_rng(3)
     payloads = [random.integers(0, 256, 8, np.uint8).tobytes() for _ in range(300)]
-    with running(CanBus(section, VanClock())) as run, sender(section) as send:
+    with running(CanBus(section, VanClock(), TextTable())) as run, sender(section) as send:
         run.until(lambda: bool(run.of("can0.Bus.IsUp")))
         began = time.monotonic_ns()
         for data in payloads:
@@ -156,7 +156,7 @@ def test_frames_become_the_samples_of_cantools_on_the_vans_clock(dbc: Path) -> N
 
 def test_what_is_no_data_frame_is_counted_by_reason_and_the_rest_goes_on(dbc: Path) -> None:
     section = udp_section(dbc)
-    with running(CanBus(section, VanClock())) as run, sender(section) as send:
+    with running(CanBus(section, VanClock(), TextTable())) as run, sender(section) as send:
         run.until(lambda: bool(run.of("can0.Bus.IsUp")))
         for datagram in (b"", b"x", bytes(15), bytes(17), bytes(71), bytes(73), bytes(2000),
                          struct.pack("<IB3x8s", 0x123, 9, b""), struct.pack("<IB3x64s", 0x123, 65, b"")):  # fmt: skip
@@ -236,7 +236,7 @@ def test_a_lost_interface_is_told_and_found_again(dbc: Path, monkeypatch: pytest
             reader.read = gone  # type: ignore[method-assign, assignment]
         return reader
 
-    with running(CanBus(section, VanClock(), flaky)) as run, sender(section) as send:
+    with running(CanBus(section, VanClock(), TextTable(), flaky)) as run, sender(section) as send:
         run.until(lambda: len(opened) == 3)
         run.until(lambda: run.of("can0.Bus.IsUp")[-1:] and run.of("can0.Bus.IsUp")[-1][1] == 1.0)
         send(classic(0x123, bytes(8)))
@@ -251,7 +251,7 @@ def test_python_can_reads_any_other_interface(dbc: Path) -> None:
     section = CanSection.model_validate(
         {"kind": "can", "channel": "vantel-test", "interface": "virtual", "dbc": dbc, "name": "can0"}
     )
-    with running(CanBus(section, VanClock())) as run:
+    with running(CanBus(section, VanClock(), TextTable())) as run:
         run.until(lambda: bool(run.of("can0.Bus.IsUp")))
         with can.Bus("vantel-test", "virtual") as bus:
             bus.send(can.Message(arbitration_id=0x123, data=bytes(8), is_extended_id=False))
@@ -287,11 +287,11 @@ def test_vcan(dbc: Path) -> None:
 
 def test_signals_are_chosen_mapped_and_carry_scale_and_offset(dbc: Path) -> None:
     section = udp_section(dbc, signals=["Wheel.Sp*"], map={"Wheel.Speed": "Vehicle.Speed"})
-    names = {signal.name: signal for signal in CanBus(section, VanClock()).signals()}
+    names = {signal.name: signal for signal in CanBus(section, VanClock(), TextTable()).signals()}
     assert set(names) == {"Vehicle.Speed", *(f"can0.Bus.{name}" for name in NAMES)}
     assert (names["Vehicle.Speed"].scale, names["Vehicle.Speed"].offset) == (0.01, -3.0)
     with pytest.raises(RecordingError, match="did you mean"):
-        CanBus(udp_section(dbc, map={"Wheel.Sped": "Vehicle.Speed"}), VanClock())
+        CanBus(udp_section(dbc, map={"Wheel.Sped": "Vehicle.Speed"}), VanClock(), TextTable())
 
 
 def test_states_of_the_controller() -> None:

@@ -1,0 +1,181 @@
+"""The file that says what UDS and OBD-II answers mean: DIDs, PIDs, their signals, trouble codes.
+
+TOML -> AnswerFile. Every mistake is a RecordingError with file, line and fix. Example: docs/can.md.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cantools.database import conversion
+from cantools.database.can import Message, Signal
+from pydantic import Field, ValidationError, model_validator
+
+from edge.settings import tomllib
+from edge.source_settings import Section
+from edge.sources.dbc_kernel import EXTENDED
+from edge.sources.errors import RecordingError
+
+FIRST_BYTES_MAX = 1785
+Id = Annotated[int, Field(ge=0, le=0x1FFF_FFFF)]
+_TABLE = re.compile(r"^\s*\[\[\s*answers\s*(?:\.\s*(signals)\s*)?\]\]")
+
+
+class AnswerSignal(Section):
+    """A value in an answer; byte 0 is the first after the DID or PID. count > 1: so many in a row, numbered from 1."""
+
+    name: str
+    byte: Annotated[int, Field(ge=0, lt=FIRST_BYTES_MAX)]
+    bytes: Annotated[int, Field(ge=1, le=8)] = 1
+    bit: Annotated[int, Field(ge=0, le=7)] = 0
+    bits: Annotated[int, Field(ge=1, le=64)] | None = None
+    signed: bool = False
+    kind: Literal["integer", "float"] = "integer"
+    byte_order: Literal["big", "little"] = "big"
+    scale: int | float = 1
+    offset: int | float = 0
+    unit: str = ""
+    count: Annotated[int, Field(ge=1, le=512)] = 1
+
+    @model_validator(mode="after")
+    def _fits(self) -> AnswerSignal:
+        if self.bits is not None and self.bit + self.bits > 8:
+            raise ValueError("bit and bits choose bits of one byte; for more give bytes")
+        if self.kind == "float" and self.bytes not in (4, 8):
+            raise ValueError('kind = "float" needs bytes = 4 or 8')
+        if self.byte + self.bytes * self.count > FIRST_BYTES_MAX:
+            raise ValueError(f"lies behind byte {FIRST_BYTES_MAX} of the answer")
+        return self
+
+
+class Answer(Section):
+    """One DID (UDS, ReadDataByIdentifier) or one PID (OBD-II, current data) of one control unit or more."""
+
+    name: str
+    response: Id | list[Id]
+    extended: bool = False
+    did: Annotated[int, Field(ge=0, le=0xFFFF)] | None = None
+    pid: Annotated[int, Field(ge=0, le=0xFF)] | None = None
+    length: Annotated[int, Field(ge=1, le=FIRST_BYTES_MAX)] | None = Field(
+        None,
+        description="bytes after the DID or PID; needed only to read on to a second one in the same answer",
+    )
+    signals: Annotated[list[AnswerSignal], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Answer:
+        if (self.did is None) == (self.pid is None):
+            raise ValueError("give did = (UDS) or pid = (OBD-II), one of them")
+        return self
+
+    @property
+    def head(self) -> bytes:
+        """First bytes of such an answer: service and identifier."""
+        if self.did is not None:
+            return bytes((0x62, self.did >> 8, self.did & 0xFF))
+        return bytes((0x41, self.pid or 0))
+
+    def responses(self) -> list[int]:
+        """Ids of the frames, with EXTENDED."""
+        return responses(self.response, self.extended)
+
+    def message(self, number: int) -> Message:
+        """The answer after its head as a message of cantools with this id."""
+        signals = [_signal(one, at) for one in self.signals for at in range(one.count)]
+        size = max(-(-_end_bit(signal) // 8) for signal in signals)
+        return Message(number, self.name, size, signals, strict=False)
+
+
+class TroubleCodeAnswers(Section):
+    """Control units whose answers to requests for trouble codes (UDS 0x19 02, OBD-II 0x03, 0x07, 0x0A) are read."""
+
+    name: str = "DTC"
+    response: Id | list[Id]
+    extended: bool = False
+
+    def responses(self) -> list[int]:
+        """Ids of the frames, with EXTENDED."""
+        return responses(self.response, self.extended)
+
+
+class AnswerFile(Section):
+    """The whole file."""
+
+    answers: Annotated[list[Answer], Field(max_length=2000)] = Field(default_factory=list)
+    trouble_codes: TroubleCodeAnswers | None = None
+
+
+def responses(given: int | list[int], extended: bool) -> list[int]:
+    """Ids as frames carry them."""
+    ids = given if isinstance(given, list) else [given]
+    return [key | EXTENDED if extended or key > 0x7FF else key for key in ids]
+
+
+def load_answers(path: Path) -> AnswerFile:
+    """Read and check a file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = tomllib.loads(text)
+    except OSError as cause:
+        raise RecordingError(
+            path, f"cannot read it: {cause.strerror}", "correct answers = in the settings"
+        ) from cause
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
+        found = re.search(r"at line (\d+)", str(cause))
+        line = int(found[1]) if found else None
+        raise RecordingError(path, f"not TOML: {cause}", "correct this line", line) from cause
+    try:
+        file = AnswerFile.model_validate(tree)
+    except ValidationError as cause:
+        error = cause.errors()[0]
+        key = ".".join(str(part) for part in error["loc"])
+        message = error["msg"].removeprefix("Value error, ")
+        raise RecordingError(
+            path, f"{key}: {message}", "correct this entry", _line_of(text, error["loc"])
+        ) from cause
+    seen: dict[tuple[int, bytes], int] = {}
+    for at, answer in enumerate(file.answers):
+        for key in answer.responses():
+            if (key, answer.head) in seen:
+                raise RecordingError(
+                    path, f"{answer.name}: the answer of 0x{key & ~EXTENDED:X} is described twice", "remove one of them",
+                    _line_of(text, ("answers", at)),
+                )  # fmt: skip
+            seen[key, answer.head] = at
+    return file
+
+
+def _line_of(text: str, place: tuple[int | str, ...]) -> int | None:
+    """Line of the n-th [[answers]], and of the m-th [[answers.signals]] in it."""
+    if len(place) < 2 or place[0] != "answers":
+        return None
+    answer, signal = -1, -1
+    wanted = (place[1], place[3] if len(place) > 3 and place[2] == "signals" else -1)
+    for number, line in enumerate(text.splitlines(), start=1):
+        if found := _TABLE.match(line):
+            answer, signal = (answer, signal + 1) if found[1] else (answer + 1, -1)
+            if (answer, signal) == wanted:
+                return number
+    return None
+
+
+def _signal(one: AnswerSignal, at: int) -> Signal:
+    first = 8 * (one.byte + at * one.bytes)
+    length = 8 * one.bytes if one.bits is None else one.bits
+    small = one.bits is not None or one.byte_order == "little"
+    return Signal(
+        one.name if one.count == 1 else f"{one.name}{at + 1}",
+        first + one.bit if small else first + 7,
+        length,
+        "little_endian" if small else "big_endian",
+        one.signed,
+        conversion=conversion.BaseConversion.factory(one.scale, one.offset, None, one.kind == "float"),
+        unit=one.unit,
+    )
+
+
+def _end_bit(signal: Signal) -> int:
+    start = signal.start if signal.byte_order == "little_endian" else signal.start - 7
+    return int(start + signal.length)
