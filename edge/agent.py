@@ -147,6 +147,7 @@ class Agent:
             "catalog_hash": f"{self._catalog.hash:016x}",
             "signals": len(self._catalog),
             "samples_produced": self._pipeline.samples_produced,
+            "samples_thinned": self._pipeline.samples_thinned,
             "events_produced": self._pipeline.events_produced,
             "samples_shed": shed,
             "sources_finished": self._sources_finished(),

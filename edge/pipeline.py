@@ -1,6 +1,6 @@
 """The pipeline: blocks of samples in, payloads for the spool out. Pure: owned by one thread, no clock, no I/O.
 
-ordering -> fault injector -> rings -> detector -> batcher -> codec. What lies before resume_position of a replay runs
+ordering -> fault injector -> rings -> detector -> sampler -> batcher -> codec. What lies before resume_position of a replay runs
 through everything but the batcher and the output, so that ring, detector and the state of the injector are those of an
 undisturbed run (docs/architecture.md, "Restart of a replay").
 """
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from edge.batcher import Batcher, ClosedBatch
 from edge.detector import Detector
 from edge.faults import FaultInjector
@@ -16,6 +18,7 @@ from edge.model import SampleBlock, TextTable
 from edge.ordering import Ordering
 from edge.queues import Outgoing
 from edge.rings import Rings
+from edge.sampler import Sampler
 from edge.settings import EdgeSettings
 from vantel import codec
 from vantel.catalog import Catalog
@@ -43,6 +46,8 @@ class Pipeline:
         self._faults = FaultInjector(list(settings.faults), catalog)
         self._rings = Rings(len(catalog), settings.ring)
         self._detector = Detector(catalog, settings.detector)
+        self._sampler = Sampler(catalog, settings.sampler, offset_ns)
+        self._watched_until_ns = 0
         self._batcher = Batcher(catalog, settings.batch, texts, offset_ns)
         self._datum = CoordinateSystem[settings.van.coordinate_system.upper()]
         self._position_ids = {signal.id for signal in catalog.signals if signal.name in POSITION_SIGNALS}
@@ -60,8 +65,14 @@ class Pipeline:
         """The past of every signal."""
         return self._rings
 
+    @property
+    def samples_thinned(self) -> int:
+        """Samples that the sampler left out of batches so far."""
+        return self._sampler.samples_thinned
+
     def watch(self, until_t_mono_ns: int | None) -> None:
         """A person watches the van until this stream time; None: nobody does any more."""
+        self._watched_until_ns = until_t_mono_ns or 0
         if until_t_mono_ns is None:
             self._batcher.end_watch()
         else:
@@ -75,11 +86,13 @@ class Pipeline:
         events = self._detector.step(block)
         for event in events:
             self._batcher.note_event(event.t_mono_ns)
+        # who watches gets every sample
+        watched = len(block) > 0 and int(block.t_mono_ns[-1]) < self._watched_until_ns
+        block = self._sampler.apply(block, all_kept=watched)
         if repeated:
             return []
-        self.samples_produced += int(
-            (block.slot >= 0).sum()
-        )  # a dropout takes samples away before they count
+        # what a dropout or the sampler took away does not count
+        self.samples_produced += int(np.count_nonzero(block.slot >= 0))
         out = [self._event(event) for event in events]
         for closed in self._batcher.add(block):
             out.extend(self._batch(closed, shed))

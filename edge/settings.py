@@ -119,6 +119,37 @@ class DetectorSection(Section):
     )
 
 
+class SamplerRule(Section):
+    """What of some signals goes into batches; the first rule that fits a signal counts."""
+
+    signals: Annotated[list[str], Field(min_length=1, description="names, with * and ?")]
+    period_s_min: Annotated[float, Field(ge=0)] = Field(0.0, description="at most one sample in so long")
+    deadband: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="only when it differs by more than this from the last one sent; 0: on change"
+    )
+    silence_s_max: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="also without change after so long; 0: only at keyframes"
+    )
+
+
+class SamplerSection(Section):
+    """Fewer samples in batches; rings and detector see all. Without rules everything is sent."""
+
+    keyframe_s: Annotated[float, Field(ge=0, le=3600)] = Field(
+        60.0, description="every ruled signal once in so long, so that a state can be rebuilt; 0: never"
+    )
+    rules: list[SamplerRule] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _never_silent(self) -> SamplerSection:
+        for rule in self.rules:
+            if rule.deadband is not None and not self.keyframe_s and not rule.silence_s_max:
+                raise ValueError(
+                    f"{rule.signals}: a deadband needs silence_s_max or keyframe_s, or nobody knows silence from loss"
+                )
+        return self
+
+
 class BatchSection(Section):
     """When batches close."""
 
@@ -227,6 +258,7 @@ class EdgeSettings(BaseSettings):
     queue: QueueSection = QueueSection()
     ring: RingSection = RingSection()
     detector: DetectorSection = DetectorSection()
+    sampler: SamplerSection = SamplerSection()
     batch: BatchSection = BatchSection()
     spool: SpoolSection = SpoolSection()
     clock: ClockSection = ClockSection()

@@ -15,6 +15,7 @@ KERNEL_MODULES = (
     "edge.ordering",
     "edge.rings",
     "edge.detector",
+    "edge.sampler",
     "edge.batcher",
     "edge.faults",
     "edge.sources.dbc_kernel",

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cloud.settings import CloudSettings
-from edge.settings import EdgeSettings, FaultSection, ReplaySource, SourceSection
+from edge.settings import EdgeSettings, FaultSection, ReplaySource, SamplerRule, SourceSection
 
 EDGE_HEAD = """\
 # Settings of vantel-edge. Every key is here; what is commented out is the default.
@@ -34,12 +34,12 @@ REQUIRED = {"id": "van-001", "path": "drive.log", "signal": "Vehicle.Speed", "ki
 def section_lines(model: type[BaseModel], required: dict[str, Any]) -> Iterator[str]:
     """A line for each key of a section: live with its example, or commented with its default."""
     for name, field in model.model_fields.items():
-        if name in {"recordings"}:
+        if name in {"recordings", "rules"}:
             continue
         comment = f"  # {field.description}" if field.description else ""
         default = field.get_default(call_default_factory=True)
         if name in required:
-            yield f"{tomli_w.dumps({name: required[name]}).strip()}{comment}"
+            yield f"{_one_line(name, required[name])}{comment}"
         elif default is None:
             yield f"# {name} ={_kind_of(field)}{comment}"
         else:
@@ -85,6 +85,9 @@ def edge_template() -> str:
                     ]
                 )
             )
+            if name == "sampler":
+                rule = {"signals": ["Vehicle.Speed"]}
+                parts.append("\n".join(["# [[sampler.rules]]", *_off(section_lines(SamplerRule, rule))]))
         else:
             parts.insert(1, f"# {name} ={_kind_of(field)}  # {field.description}")
     return "\n\n".join(part.strip() for part in parts) + "\n"
