@@ -7,10 +7,23 @@ text, so that NaN payloads can be compared.
 
 from __future__ import annotations
 
-import zlib
+import struct
+from fractions import Fraction
 
 MASK64 = (1 << 64) - 1
-WIDTH_BITS = {1: 64, 2: 32, 3: 8, 4: 16, 5: 32, 6: 64, 7: 8, 8: 16, 9: 32, 10: 64}
+WIDTH_BITS = {0: 64, 1: 32, 2: 64, 3: 32, 4: 16, 5: 8, 6: 64, 7: 32, 8: 16, 9: 8}
+RATES = [int(65536 / (n + 1.5)) for n in range(128)]
+RESIDUAL = 419  # cells of one region: 22 * 16 rows, 4 zero runs, 3 signs, 20 and 40 mantissas
+MODE = 4 * RESIDUAL
+NARROW, EXPONENT = MODE + 8, MODE + 12
+PREDICTOR = EXPONENT + 32
+START = PREDICTOR + 4 * 16
+FLAGS = START + 4 * 64
+BASE = FLAGS + 8
+STEP = BASE + 4 * 128
+FACTOR = STEP + 4 * 128
+GAP, COUNT, KIND, NEWER, LEVELS = FACTOR + 128, FACTOR + 256, FACTOR + 384, FACTOR + 400, FACTOR + 401
+VALUES, TIMES, ADJUST, BITS = range(4)
 
 PlainColumn = tuple[int, int, list[int], list[int] | list[bool] | list[str], list[int] | None]
 """(signal id, type code, stamps, values, quality)."""
@@ -26,101 +39,315 @@ def crc32c(data: bytes) -> int:
     return crc ^ 0xFFFFFFFF
 
 
-class Cursor:
-    """Bytes with a reading position."""
+class Coder:
+    """The range decoder with its models (docs/format.md, section 7.2)."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.at = 0
+        self.cells = {NEWER: (65536 - 24, 126)}
+        self.code, self.range, self.place = 0, 1, 0
+        self.renew()
 
-    def take(self, count: int) -> bytes:
-        assert self.at + count <= len(self.data)
-        self.at += count
-        return self.data[self.at - count : self.at]
+    def renew(self) -> None:
+        while self.range < 1 << 40:
+            byte = self.data[self.place] if self.place < len(self.data) else 0
+            self.place += 1
+            self.code = self.code << 8 | byte
+            self.range <<= 8
 
-    def varint(self) -> int:
-        number = shift = 0
-        while True:
-            byte = self.take(1)[0]
-            number |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                assert number <= MASK64
-                return number
-
-
-def unzigzag(folded: int) -> int:
-    return folded >> 1 if folded % 2 == 0 else -((folded + 1) >> 1)
-
-
-def signed64(number: int) -> int:
-    number &= MASK64
-    return number - (1 << 64) if number >> 63 else number
-
-
-def read_times(cursor: Cursor) -> list[int]:
-    stamps: list[int] = []
-    step = 0
-    for i in range(cursor.varint()):
-        change = unzigzag(cursor.varint())
-        if i == 0:
-            stamps.append(signed64(change))
+    def bit(self, cell: int) -> int:
+        p, seen = self.cells.get(cell, (32768, 0))
+        bound = (self.range >> 16) * p
+        bit = int(self.code >= bound)
+        if bit:
+            self.code -= bound
+            self.range -= bound
+            p -= p * RATES[seen] >> 16
         else:
-            step += change
-            stamps.append(signed64(stamps[-1] + step))
-    return stamps
+            self.range = bound
+            p += (65536 - p) * RATES[seen] >> 16
+        self.cells[cell] = (min(max(p, 24), 65512), min(seen + 1, 126))
+        self.renew()
+        return bit
+
+    def raw(self, width: int) -> int:
+        number = 0
+        while width:
+            step = min(width, 16)
+            width -= step
+            self.range >>= step
+            part = self.code // self.range
+            assert part < 1 << step
+            self.code -= part * self.range
+            number = number << step | part
+            self.renew()
+        return number
+
+    def tree(self, cell: int, width: int) -> int:
+        node = 1
+        for _ in range(width):
+            node = 2 * node + self.bit(cell + node)
+        return node - (1 << width)
+
+    def number(self, cell: int) -> int:
+        length = self.tree(cell, 7)
+        return self.raw(length - 1) | 1 << (length - 1) if length else 0
+
+    def signed(self, cell: int) -> int:
+        folded = self.number(cell)
+        return folded >> 1 if folded % 2 == 0 else -(folded + 1 >> 1)
 
 
-def read_words(cursor: Cursor, n: int, width_bytes: int) -> list[int]:
-    planes = [cursor.take(n) for _ in range(width_bytes)]
-    return [sum(planes[k][i] << (8 * k) for k in range(width_bytes)) for i in range(n)]
+def wrap(number: int) -> int:
+    """Two's complement of 64 bits."""
+    return (number + (1 << 63) & MASK64) - (1 << 63)
 
 
-def read_numbers(cursor: Cursor, code: int, n: int, plain: bool) -> list[int]:
-    """Bit patterns of the values."""
-    bits = WIDTH_BITS[code]
-    if plain:
-        return [int.from_bytes(cursor.take(bits // 8), "little") for _ in range(n)]
-    previous = 0
-    out = []
-    for word in read_words(cursor, n, bits // 8):
-        previous = previous ^ word if code <= 2 else (previous + unzigzag(word)) & ((1 << bits) - 1)
-        out.append(previous)
-    return out
+def residual(coder: Coder, region: int, s: int, run: int, sign: int) -> int:
+    """Section 7.4."""
+    length = s.bit_length()
+    e = s if s < 4 else 2 * length + (s >> length - 2 & 1) - 2
+    t = max((e - 8) // 2, 0)
+    row = region + min(e, 20 + e % 2) * 16
+    run_class = (run > 9) + (run > 19) + (run > 39)
+    if coder.bit(region + 352 + run_class if s == 0 else row):
+        c = t + 1
+        while c < 64 and coder.bit(row + min(c - t, 7)):
+            c += 1
+    else:
+        c = t
+        while c >= 1 and not coder.bit(row + 7 + min(t - c + 1, 8)):
+            c -= 1
+        if t == 0:
+            c = 0
+    if c == 0:
+        return 0
+    negative = coder.bit(region + 356 + sign)
+    size, k = 1, min(c, 19)
+    if c >= 2:
+        one = coder.bit(region + 359 + k)
+        size = 2 + one
+        if c >= 3:
+            size = 2 * size + coder.bit(region + 379 + 2 * k + one)
+            size = size << (c - 3) | coder.raw(c - 3)
+    return wrap(-size if negative else size)
 
 
-def read_strings(cursor: Cursor, n: int) -> list[str]:
-    table = [cursor.take(cursor.varint()).decode("utf-8") for _ in range(cursor.varint())]
-    width = 1 if len(table) <= 256 else 2 if len(table) <= 65_536 else 4
-    return [table[code] for code in read_words(cursor, n, width)]
+def integers(coder: Coder, part: int, n: int) -> list[int]:
+    """Section 7.4: n whole numbers."""
+    predictor = coder.tree(PREDICTOR + 16 * part, 4) if n > 1 else 1
+    if predictor in (6, 7):
+        return levels(coder, part, n, predictor == 7)
+    assert predictor < 6
+    base = wrap(coder.signed(BASE + 128 * part))
+    x = [] if predictor == 0 else [base]
+    if len(x) == n:
+        return x
+    start = coder.tree(START + 64 * part, 6)
+    s, run, sign = (3 << min(start, 48)) >> 2, 0, 0
+    while len(x) < n:
+        r = residual(coder, part * RESIDUAL, s, run, sign)
+        x.append(wrap(r + predict(x, predictor, base)))
+        size = min(abs(r), 1 << 40)
+        s += ((size << 4) - s) >> 3
+        run = min(run + 1, 40) if r == 0 else 0
+        sign = sign if r == 0 else 1 + (r < 0)
+    return x
+
+
+def predict(x: list[int], predictor: int, base: int) -> int:
+    if predictor == 0:
+        return base
+    if predictor == 1 or len(x) < 2:
+        return x[-1]
+    if predictor == 2:
+        return 2 * x[-1] - x[-2]
+    if predictor == 3:
+        return x[-1] + (wrap(x[-1] - x[-2]) >> 1)
+    if predictor == 4 or len(x) < 4:
+        return x[-1] + (wrap(x[-2] - x[-1]) >> 1)
+    return x[-1] + (wrap(x[-2] + x[-3] + x[-4] - 3 * x[-1]) >> 2)
+
+
+def levels(coder: Coder, part: int, n: int, steps: bool) -> list[int]:
+    count = coder.number(COUNT)
+    keys = [wrap(coder.signed(BASE + 128 * part))]
+    while len(keys) < count:
+        keys.append(wrap(keys[-1] + coder.number(STEP + 128 * part)))
+    x = [wrap(coder.signed(BASE + 128 * part))] if steps else []
+    for cell in [cell for cell in coder.cells if cell >= LEVELS]:
+        del coder.cells[cell]
+    row = LEVELS
+    while len(x) < n:
+        k = coder.tree(row, (count - 1).bit_length())
+        x.append(wrap(x[-1] + keys[k]) if steps else keys[k])
+        if count <= 16:
+            row = LEVELS + 16 * k
+    return x
+
+
+def half_even(number: Fraction) -> int:
+    return round(number)
+
+
+def to_float(word: int) -> float:
+    return float(struct.unpack("<d", struct.pack("<q", word))[0])
+
+
+def to_word(value: float) -> int:
+    return int(struct.unpack("<q", struct.pack("<d", value))[0])
+
+
+def single(value: float) -> float:
+    """Nearest float32, infinite beyond."""
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", value))[0])
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
+
+
+def narrow(word: int) -> int:
+    """float32 pattern (signed) of a float64 pattern."""
+    if word >> 52 & 2047 == 2047:
+        pattern = (word < 0) << 31 | 0x7F800000 | word >> 29 & 0x7FFFFF
+        return pattern - (1 << 32 if pattern >> 31 else 0)
+    return int(struct.unpack("<i", struct.pack("<f", single(to_float(word))))[0])
+
+
+def widen(word: int) -> int:
+    """float64 pattern (signed) of a float32 pattern."""
+    if word >> 23 & 255 == 255:
+        return wrap((word < 0) << 63 | 0x7FF0000000000000 | (word & 0x7FFFFF) << 29)
+    return to_word(struct.unpack("<f", struct.pack("<i", word))[0])
+
+
+def ordered(word: int, bits: int) -> int:
+    """Own inverse; word and result are signed."""
+    return word ^ ((1 << bits - 1) - 1) if word < 0 else word
+
+
+def signed32(number: int) -> int:
+    return (number + (1 << 31) & 0xFFFFFFFF) - (1 << 31)
+
+
+def printed(value: float) -> float:
+    """Shortest decimal of a float32, read as float64."""
+    for e in range(23):
+        y = value * 10.0**e
+        if not abs(y) < 2.0**51:
+            break
+        near = float(half_even(Fraction(y))) / 10.0**e
+        if single(near) == value:
+            return near
+    return value
+
+
+def array(coder: Coder, part: int, kind: int, n: int, width: int = -64) -> list[int]:
+    """Section 7.5: n words; kind 0 float64 patterns, 1 float32 patterns, 2 whole numbers. All signed."""
+    if coder.bit(FLAGS + 4):
+        words = [coder.raw(abs(width)) for _ in range(n)]
+        return [w - (w >> abs(width) - 1 << abs(width)) if width < 0 else w for w in words]
+    mode, short, read, multiplier, exponent, offset, negative = 0, 0, 0, 1, 0, 0, 0
+    special: list[tuple[int, int]] = []
+    if kind != 2:
+        short = coder.bit(NARROW + kind)
+        read = coder.bit(NARROW + 2) if short and kind == 0 else 0
+        mode = coder.tree(MODE, 3)
+        if mode == 5:
+            multiplier = wrap(coder.raw(64))
+            offset, negative = coder.bit(FLAGS + 2), coder.bit(FLAGS)
+        elif mode:
+            if mode == 3:
+                exponent = coder.signed(GAP)
+            else:
+                exponent = coder.tree(EXPONENT, 5)
+                if mode != 1:
+                    multiplier, offset = coder.number(COUNT), coder.signed(GAP)
+            negative = coder.bit(FLAGS)
+            place = -1
+            for _ in range(coder.number(COUNT) if coder.bit(FLAGS + 1) else 0):
+                place += coder.number(GAP) + 1
+                word = signed32(coder.raw(32)) if short or kind == 1 else wrap(coder.raw(64))
+                special.append((place, word))
+    factor, lattice = 1, 0
+    if n > 1:
+        lattice = coder.bit(FLAGS + 3)
+        if lattice:
+            step, origin = to_float(wrap(coder.raw(64))), wrap(coder.signed(GAP))
+        else:
+            factor = coder.number(FACTOR)
+    if factor == 0:
+        x = [wrap(coder.signed(BASE + 128 * part))] * n
+    else:
+        rest = coder.number(COUNT) if factor != 1 else 0
+        x = [wrap(v * factor + rest) for v in integers(coder, part, n)]
+    corrected = mode == 4 or (mode == 5 and offset)
+    u = integers(coder, ADJUST, n) if lattice or corrected else [0] * n
+    if lattice:
+        x = [wrap(origin + d + half_even(Fraction(v * step))) for v, d in zip(x, u, strict=True)]
+    if kind == 2:
+        return x
+    words = []
+    for v, d in zip(x, u, strict=True):
+        if mode == 0:
+            word = ordered(signed32(v), 32) if short else ordered(v, 64)
+            words.append(widen(word) if short and kind == 0 else word)
+            continue
+        if mode == 3:
+            value = float(v) * 2.0**-exponent
+        elif mode == 5:
+            value = float(v) * to_float(multiplier)
+        elif mode == 2 or (mode == 4 and multiplier):
+            value = float(v) * (float(multiplier) / 10.0**exponent) + float(offset)
+        else:
+            value = float(v) / 10.0**exponent
+        word = to_word(single(value) if short and mode not in {3, 5} else value)
+        if corrected:
+            if short:
+                word = widen(ordered(signed32(ordered(narrow(word), 32) + d), 32))
+            else:
+                word = ordered(wrap(ordered(word, 64) + d), 64)
+        if negative and word == 0:
+            word = -(1 << 63)
+        words.append(narrow(word) if kind == 1 else word)
+    for place, word in special:
+        words[place] = widen(word) if short and kind == 0 else word
+    return [to_word(printed(to_float(word))) for word in words] if read else words
+
+
+def arrays_of(coder: Coder, part: int, n: int) -> list[int]:
+    return array(coder, part, 2, n) if n else []
+
+
+def values_of(coder: Coder, code: int, n: int) -> list[int] | list[bool] | list[str]:
+    """Values of one column of type code, numbers as unsigned patterns."""
+    if code == 10:
+        return [bool(bit) for bit in arrays_of(coder, BITS, n)]
+    if code == 11:
+        size = coder.number(COUNT)
+        lengths = arrays_of(coder, BITS, size)
+        data = bytes(arrays_of(coder, BITS, sum(lengths)))
+        ends = [sum(lengths[: k + 1]) for k in range(size)]
+        table = [data[end - length : end].decode() for end, length in zip(ends, lengths, strict=True)]
+        return [table[k] for k in arrays_of(coder, BITS, n)]
+    width = WIDTH_BITS[code]
+    words = array(coder, VALUES, min(code, 2), n, width if code >= 6 else -width) if n else []
+    return [word & (1 << WIDTH_BITS[code]) - 1 for word in words]
 
 
 def decode(data: bytes) -> list[PlainColumn]:
     """Columns of codec format 1."""
-    assert data[:4] == b"VC\x01\x01"
-    raw = zlib.decompress(data[8:])
-    assert len(raw) == int.from_bytes(data[4:8], "little")
-    cursor = Cursor(raw)
-    vector_count, column_count = cursor.varint(), cursor.varint()
-    vectors = [read_times(cursor) for _ in range(vector_count)]
+    coder = Coder(data)
+    assert coder.bit(NEWER) == 0
+    count, vectors = coder.number(COUNT), coder.number(COUNT)
+    lengths = arrays_of(coder, BITS, vectors)
+    origin = arrays_of(coder, TIMES, 1)[0] if any(lengths) else 0
+    stamps = [[wrap(t + origin) for t in arrays_of(coder, TIMES, n)] for n in lengths]
+    ids, places, codes, marks = (arrays_of(coder, BITS, count) for _ in range(4))
     columns: list[PlainColumn] = []
-    for _ in range(column_count):
-        signal_id, stamps, mark = cursor.varint(), vectors[cursor.varint()], cursor.take(1)[0]
-        n, code = len(stamps), mark & 0x3F
-        quality: list[int] | None = None
-        if mark & 0x80:
-            quality = []
-            for _ in range(cursor.varint()):
-                length = cursor.varint()
-                quality += [cursor.take(1)[0]] * length
-        values: list[int] | list[bool] | list[str]
-        if code == 11:
-            packed = cursor.take((n + 7) // 8)
-            values = [bool(packed[i // 8] >> (i % 8) & 1) for i in range(n)]
-        elif code == 12:
-            values = read_strings(cursor, n)
-        else:
-            values = read_numbers(cursor, code, n, bool(mark & 0x40))
-        columns.append((signal_id, code, stamps, values, quality))
-    assert cursor.at == len(raw)
+    for signal_id, place, code, mark in zip(ids, places, codes, marks, strict=True):
+        n = lengths[place]
+        quality = arrays_of(coder, BITS, n) if mark else None
+        columns.append((signal_id, code, stamps[place], values_of(coder, code, n), quality))
+    assert coder.place - 5 == len(data)
     return columns

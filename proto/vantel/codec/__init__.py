@@ -1,13 +1,13 @@
-"""The codec: columns <-> bytes (docs/format.md, section 7). encode, decode and the errors are all that is public.
+"""The codec: columns <-> bytes (docs/format.md, section 7), and the same for one array alone.
 
-Column times are monotonic ns, values in the unit of the signal. Exact to the bit, both ways. decode of arbitrary bytes
+Column times are monotonic ns, values in the unit of the signal. Exact to the bit, both ways. Decoding arbitrary bytes
 gives columns or a CodecError, in bounded time and memory.
 """
 
 from __future__ import annotations
 
-from vantel.codec.decoding import decode
-from vantel.codec.encoding import encode
+from vantel.codec.decoding import decode, decode_times, decode_values
+from vantel.codec.encoding import encode, encode_times, encode_values
 from vantel.codec.errors import (
     CodecError,
     CorruptError,
@@ -23,5 +23,9 @@ __all__ = [
     "TruncatedError",
     "UnsupportedError",
     "decode",
+    "decode_times",
+    "decode_values",
     "encode",
+    "encode_times",
+    "encode_values",
 ]

@@ -1,12 +1,11 @@
 """Columns to bytes, codec format 1 (docs/format.md, section 7).
 
-list of Column (times in monotonic ns, values in the unit of the signal) -> header + zlib of the raw block. Exact to the
+list of Column (times in monotonic ns, values in the unit of the signal) -> one stream of the range coder. Exact to the
 bit. Columns that the format cannot hold raise InvalidArgumentError with the signal and the reason. Pure.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,54 +13,153 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vantel.codec import format as fmt
+from vantel.codec import layout as at
 from vantel.codec.errors import InvalidArgumentError
-from vantel.codec.kernels import encode_times
+from vantel.codec.stream import Writer
 from vantel.columns import Column
 
+LEVEL_MAX = 1
+_HEADER_NUMBERS = 8
 
-def encode(columns: Sequence[Column], *, level: int = 6) -> bytes:
-    """Coded columns, in the order given. level: of zlib, 0 (fast) to 9 (small)."""
-    if not 0 <= level <= 9:
-        raise InvalidArgumentError(f"encode: level {level} is not within 0 to 9")
+
+def encode(columns: Sequence[Column], *, level: int = LEVEL_MAX) -> bytes:
+    """Coded columns, in the order given. level: 0 is faster, 1 smaller; both are decoded alike."""
+    _check_level(level)
     if len(columns) > fmt.COLUMNS_MAX:
         raise InvalidArgumentError(
             f"encode: {len(columns)} columns, at most {fmt.COLUMNS_MAX} fit; split them"
         )
-    times: dict[bytes, int] = {}
-    vectors: list[bytes] = []
-    parts: list[bytes] = []
-    seen: set[int] = set()
-    samples = 0
+    vectors: dict[bytes, int] = {}
+    stamps, places, parts, seen = [], [], [], set()
+    samples = room = 0
     for column in columns:
-        stamps = _stamps(column)
+        times = _stamps(column)
         if column.signal_id in seen:
             raise _invalid(column, "stands in two columns; join them")
         seen.add(column.signal_id)
-        samples += len(stamps)
+        samples += len(times)
         if samples > fmt.SAMPLES_MAX:
             raise InvalidArgumentError(f"encode: more than {fmt.SAMPLES_MAX} samples; split the columns")
-        key = stamps.tobytes()
-        index = times.setdefault(key, len(vectors))
-        if index == len(vectors):
-            vectors.append(_time_vector(stamps))
-        parts.append(_column(column, index, len(stamps)))
-    raw = b"".join([varint(len(vectors)), varint(len(columns)), *vectors, *parts])
-    if len(raw) > fmt.RAW_BYTES_MAX:
+        place = vectors.setdefault(times.tobytes(), len(stamps))
+        if place == len(stamps):
+            stamps.append(times)
+            room += len(times)
+        places.append(place)
+        parts.append(_Part(column, len(times)))
+        room += parts[-1].room
+    writer = Writer(room + 4 * len(columns) + _HEADER_NUMBERS, level)
+    writer.number(len(columns))
+    writer.number(len(stamps))
+    writer.integers(at.BITS, np.array([len(times) for times in stamps], np.int64))
+    origin = next((times[0] for times in stamps if len(times)), np.int64(0))
+    if any(len(times) for times in stamps):
+        writer.integers(at.TIMES, np.array([origin], np.int64))
+    with np.errstate(over="ignore"):
+        for times in stamps:
+            writer.integers(at.TIMES, times - origin)
+    writer.integers(at.BITS, np.array([column.signal_id for column in columns], np.int64))
+    writer.integers(at.BITS, np.array(places, np.int64))
+    writer.integers(at.BITS, np.array([part.code for part in parts], np.int64))
+    writer.integers(at.BITS, np.array([part.quality is not None for part in parts], np.int64))
+    for part in parts:
+        part.write(writer)
+    return writer.finish()
+
+
+def encode_values(values: NDArray[Any], *, level: int = LEVEL_MAX) -> bytes:
+    """One array float64[n], float32[n], bool[n] or of any integer width, alone. InvalidArgumentError for other types."""
+    _check_level(level)
+    values = np.asarray(values)
+    code = fmt.TYPE_BOOL if values.dtype.kind == "b" else fmt.NUMBER_CODES.get(_type_name(values))
+    if code is None or values.ndim != 1 or len(values) > fmt.SAMPLES_MAX:
         raise InvalidArgumentError(
-            f"encode: {len(raw)} bytes before compression, at most {fmt.RAW_BYTES_MAX} fit; split the columns"
+            f"encode: {values.dtype}{list(values.shape)} is not one array of at most {fmt.SAMPLES_MAX} numbers"
         )
-    header = fmt.MAGIC + bytes((fmt.FORMAT, fmt.METHOD_ZLIB)) + len(raw).to_bytes(4, "little")
-    return header + zlib.compress(raw, level)
+    writer = Writer(len(values), level)
+    writer.kind(code)
+    writer.number(len(values))
+    _write_numbers(writer, code, values)
+    return writer.finish()
 
 
-def varint(number: int) -> bytes:
-    """Base-128 varint of a number from 0 to 2**64 - 1, low bits first."""
-    out = bytearray()
-    while number >= 128:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+def encode_times(t_ns: NDArray[np.int64], *, level: int = LEVEL_MAX) -> bytes:
+    """Stamps int64[n], ns, in any order, alone."""
+    _check_level(level)
+    stamps = np.ascontiguousarray(t_ns, np.int64)
+    if stamps.ndim != 1 or len(stamps) > fmt.SAMPLES_MAX or np.asarray(t_ns).dtype.kind != "i":
+        raise InvalidArgumentError(f"encode: {np.asarray(t_ns).dtype}{list(np.shape(t_ns))} is not int64[n]")
+    writer = Writer(len(stamps), level)
+    writer.number(len(stamps))
+    writer.integers(at.TIMES, stamps)
+    return writer.finish()
+
+
+class _Part:
+    """What one column adds to the stream: its type, its marks of quality, its numbers or texts."""
+
+    def __init__(self, column: Column, n: int) -> None:
+        values = np.asarray(column.values)
+        self.quality = _quality(column, n)
+        self.table: list[bytes] = []
+        if values.dtype.kind in "OU":
+            self.code, self._values = fmt.TYPE_STRING, self._texts(column, values)
+        elif values.dtype.kind == "b":
+            self.code, self._values = fmt.TYPE_BOOL, values
+        else:
+            code = fmt.NUMBER_CODES.get(_type_name(values))
+            if code is None:
+                raise _invalid(column, f"values of type {values.dtype} cannot be coded")
+            self.code, self._values = code, values
+        self.room = 2 * n + len(self.table) + sum(map(len, self.table)) + 2
+
+    def write(self, writer: Writer) -> None:
+        """Quality, then table, then values."""
+        if self.quality is not None:
+            writer.integers(at.BITS, self.quality.astype(np.int64))
+        if self.code == fmt.TYPE_STRING:
+            writer.number(len(self.table))
+            writer.integers(at.BITS, np.array([len(text) for text in self.table], np.int64))
+            writer.integers(at.BITS, np.frombuffer(b"".join(self.table), np.uint8).astype(np.int64))
+            writer.integers(at.BITS, self._values)
+        else:
+            _write_numbers(writer, self.code, self._values)
+
+    def _texts(self, column: Column, values: NDArray[Any]) -> NDArray[np.int64]:
+        """Codes of the texts; fills the table in the order of first use."""
+        places: dict[str, int] = {}
+        codes = np.empty(len(values), np.int64)
+        for i, text in enumerate(values.tolist()):
+            if not isinstance(text, str):
+                raise _invalid(column, f"value {i} is {type(text).__name__}, not str")
+            codes[i] = places.setdefault(text, len(places))
+        for text in places:
+            try:
+                data = text.encode()
+            except UnicodeEncodeError as cause:
+                raise _invalid(column, f"text {text!r} has no UTF-8 form: {cause.reason}") from None
+            if len(data) > fmt.STRING_BYTES_MAX:
+                raise _invalid(column, f"a text of {len(data)} bytes, at most {fmt.STRING_BYTES_MAX} fit")
+            self.table.append(data)
+        if sum(map(len, self.table)) > fmt.TEXT_BYTES_MAX:
+            raise _invalid(column, f"texts of more than {fmt.TEXT_BYTES_MAX} bytes together")
+        return codes
+
+
+def _write_numbers(writer: Writer, code: int, values: NDArray[Any]) -> None:
+    """Values of a numeric type or truth values."""
+    if code == fmt.TYPE_BOOL:
+        writer.integers(at.BITS, values.astype(np.int64))
+        return
+    writer.values(np.ascontiguousarray(values, fmt.NUMBER_TYPES[code]))
+
+
+def _type_name(values: NDArray[Any]) -> str:
+    return f"{values.dtype.kind}{values.dtype.itemsize}"
+
+
+def _check_level(level: int) -> None:
+    if not 0 <= level <= LEVEL_MAX:
+        raise InvalidArgumentError(f"encode: level {level} is not within 0 to {LEVEL_MAX}")
 
 
 def _invalid(column: Column, cause: str) -> InvalidArgumentError:
@@ -82,91 +180,11 @@ def _stamps(column: Column) -> NDArray[np.int64]:
     return np.ascontiguousarray(stamps, dtype=np.dtype("<i8"))
 
 
-def _time_vector(stamps: NDArray[np.int64]) -> bytes:
-    out = np.empty(fmt.VARINT_BYTES_MAX * len(stamps), np.uint8)
-    return varint(len(stamps)) + out[: encode_times(stamps, out)].tobytes()
-
-
-def _column(column: Column, time_index: int, n: int) -> bytes:
-    """Header, quality and values of one column."""
-    code, body = _values(column)
-    quality = _quality(column, n)
-    flags = fmt.FLAG_QUALITY if quality else 0
-    return b"".join([varint(column.signal_id), varint(time_index), bytes((code | flags,)), quality, body])
-
-
-def _quality(column: Column, n: int) -> bytes:
-    """Runs of equal quality; empty when all samples are good."""
+def _quality(column: Column, n: int) -> NDArray[np.uint8] | None:
+    """Marks of quality; None when all samples are good."""
     if column.quality is None:
-        return b""
+        return None
     quality = np.asarray(column.quality)
     if quality.shape != (n,) or quality.dtype != np.uint8:
         raise _invalid(column, f"quality is {quality.dtype}{list(quality.shape)}, not uint8[{n}]")
-    if not quality.any():
-        return b""
-    firsts = np.flatnonzero(np.concatenate([[True], quality[1:] != quality[:-1]]))
-    lengths = np.diff(firsts, append=n)
-    runs = [
-        varint(int(length)) + bytes((int(quality[first]),))
-        for first, length in zip(firsts, lengths, strict=True)
-    ]
-    return varint(len(runs)) + b"".join(runs)
-
-
-def _values(column: Column) -> tuple[int, bytes]:
-    """Type code with its plain flag, and bytes of the values."""
-    values = np.asarray(column.values)
-    if values.dtype.kind in "OU":
-        return fmt.TYPE_STRING, _strings(column, values)
-    if values.dtype.kind == "b":
-        return fmt.TYPE_BOOL, np.packbits(values, bitorder="little").tobytes()
-    code = fmt.NUMBER_CODES.get(f"{values.dtype.kind}{values.dtype.itemsize}")
-    if code is None:
-        raise _invalid(column, f"values of type {values.dtype} cannot be coded")
-    width = values.dtype.itemsize
-    words = np.ascontiguousarray(values, dtype=fmt.NUMBER_TYPES[code]).view(f"<u{width}")
-    residues = words.copy()
-    if values.dtype.kind == "f":
-        # decimal steps of a sensor come back again and again: whole words repeat, their XOR does not (decision 0002)
-        if 10 * len(np.unique(words)) <= fmt.PLAIN_DISTINCT_TENTHS_MAX * len(words):
-            return code | fmt.FLAG_PLAIN, words.tobytes()
-        residues[1:] ^= words[:-1]
-    else:
-        residues[1:] -= words[:-1]
-        residues = zigzag(residues)
-    return code, planes(residues)
-
-
-def zigzag(words: NDArray[Any]) -> NDArray[Any]:
-    """Two's complement words to words that are small when the number is small, either sign."""
-    width_bits = 8 * words.dtype.itemsize
-    sign = words >> words.dtype.type(width_bits - 1)
-    folded: NDArray[Any] = (words << words.dtype.type(1)) ^ (~sign + words.dtype.type(1))
-    return folded
-
-
-def planes(words: NDArray[Any]) -> bytes:
-    """Bytes of little-endian words[n], plane by plane: all lowest bytes first."""
-    split: NDArray[np.uint8] = words.view(np.uint8).reshape(len(words), words.dtype.itemsize)
-    return bytes(split.T.tobytes())
-
-
-def _strings(column: Column, values: NDArray[Any]) -> bytes:
-    """Table of the distinct strings in the order of their first use, then the codes."""
-    table: dict[str, int] = {}
-    codes = np.empty(len(values), np.uint32)
-    for at, text in enumerate(values.tolist()):
-        if not isinstance(text, str):
-            raise _invalid(column, f"value {at} is {type(text).__name__}, not str")
-        codes[at] = table.setdefault(text, len(table))
-    entries = [varint(len(table))]
-    for text in table:
-        try:
-            data = text.encode()
-        except UnicodeEncodeError as cause:
-            raise _invalid(column, f"text {text!r} has no UTF-8 form: {cause.reason}") from None
-        if len(data) > fmt.STRING_BYTES_MAX:
-            raise _invalid(column, f"a text of {len(data)} bytes, at most {fmt.STRING_BYTES_MAX} fit")
-        entries += (varint(len(data)), data)
-    width = next(kind for size, kind in fmt.TABLE_WIDTHS if len(table) <= size)
-    return b"".join(entries) + planes(codes.astype(width))
+    return quality if quality.any() else None

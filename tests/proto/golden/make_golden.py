@@ -71,7 +71,7 @@ def columns() -> dict[str, list[Column]]:
             Column(3, T[:0], np.zeros(0)),
             Column(4, ends, np.ones(5)),
         ],
-        "plain_floats": [
+        "zeros_and_repeats": [
             Column(1, T, np.array([1.5, 1.5, -0.0, 0.0, 1.5])),
             Column(
                 2, T, np.array([2.25, 2.25, 2.25, 0.1, 0.1], np.float32), np.array([0, 0, 0, 1, 1], np.uint8)

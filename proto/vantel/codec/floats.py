@@ -1,0 +1,239 @@
+"""Floats as whole numbers: which mode, its parameters in the stream, and back (docs/format.md, section 7.5)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from vantel.codec import layout as at
+from vantel.codec.coder import (
+    OPTIONS,
+    bits_of,
+    float_of,
+    fold,
+    get,
+    get_number,
+    get_raw,
+    get_tree,
+    narrow_bits_of,
+    narrow_float_of,
+    put,
+    put_number,
+    put_raw,
+    put_tree,
+    unfold,
+)  # fmt: skip
+from vantel.codec.integers import (
+    EXPONENT_MAX,
+    NO_MODE,
+    all_printed,
+    ordered,
+    ordered_narrow,
+    try_decimal,
+    try_dyadic,
+    value_of,
+)  # fmt: skip
+from vantel.codec.lattice import try_step
+from vantel.codec.residuals import lg
+
+FLOAT64, FLOAT32, WHOLE = 0, 1, 2
+PLAIN_EXPONENT_MAX = 5
+"""Decimals with more places may be printed float32 values, whose own steps are coarser."""
+
+
+@njit(**OPTIONS)
+def narrow_word(word):  # type: ignore[no-untyped-def]
+    """float32 pattern of a float64 pattern, by moving bits where it is NaN or infinite."""
+    if (word >> 52) & 2047 == 2047:
+        sign = -(word < 0) & ~np.int64(0x7FFFFFFF)
+        return sign | 0x7F800000 | ((word >> 29) & 0x7FFFFF)
+    return narrow_bits_of(float_of(word))
+
+
+@njit(**OPTIONS)
+def wide_word(word):  # type: ignore[no-untyped-def]
+    """Inverse of narrow_word."""
+    if (word >> 23) & 255 == 255:
+        sign = np.int64(-9223372036854775808) if word < 0 else np.int64(0)
+        return sign | 0x7FF0000000000000 | ((word & 0x7FFFFF) << 29)
+    return bits_of(narrow_float_of(word))
+
+
+@njit(**OPTIONS)
+def all_narrow(words, n):  # type: ignore[no-untyped-def]
+    """Every float64 pattern is that of a float32."""
+    for i in range(n):
+        if words[i] & 0x1FFFFFFF or wide_word(narrow_word(words[i])) != words[i]:
+            return False
+    return True
+
+
+@njit(**OPTIONS)
+def last_cost(x, n):  # type: ignore[no-untyped-def]
+    """Estimated size of the differences, 1/8 bits."""
+    cost = np.int64(0)
+    for i in range(1, n):
+        cost += lg(x[i] - x[i - 1])
+    return cost
+
+
+@njit(**OPTIONS)
+def to_whole(kind, words, n, x, y, u, v, special, params):  # type: ignore[no-untyped-def]
+    """Whole numbers x of floats, and how: mode, narrow. params [multiplier, exponent, offset, specials, zeros negative].
+
+    Narrow, that is rounded to float32, is tried second: it would find too few decimals where float64 finds all.
+    """
+    zeros = 0
+    for i in range(n):
+        wide = wide_word(words[i]) if kind == FLOAT32 else words[i]
+        u[i] = wide
+        v[i] = float_of(wide)
+        if v[i] == 0.0:
+            zeros |= 2 if wide < 0 else 1
+    negative = zeros == 2
+    params[4] = negative
+    narrow = False
+    mode = try_decimal(v, u, n, False, negative, x, special, params)
+    params[7] = 0
+    if kind == FLOAT64 and (mode == NO_MODE or params[1] > PLAIN_EXPONENT_MAX) and all_printed(v, u, n):
+        params[7] = 1
+        for i in range(n):
+            u[i] = bits_of(np.float64(np.float32(v[i])))
+            v[i] = float_of(u[i])
+        mode = NO_MODE
+    if mode == NO_MODE and (params[7] or kind == FLOAT32 or all_narrow(words, n)):
+        narrow = True
+        mode = NO_MODE
+        if not params[7]:
+            mode = try_decimal(v, u, n, True, negative, x, special, params)
+    params[6] = 0
+    if mode == NO_MODE and n >= 8 and not params[7] and try_step(v, u, n, negative, x, y, params):
+        u[:n] = y[:n]
+        return at.STEPPED, False
+    if mode == at.CORRECTED:
+        params[6] = 1
+        for i in range(n):
+            base = bits_of(value_of(x[i], mode, params[0], params[1], params[2], narrow))
+            if narrow:
+                u[i] = ordered_narrow(narrow_word(u[i])) - ordered_narrow(narrow_word(base))
+            else:
+                u[i] = ordered(u[i]) - ordered(base)
+        for j in range(params[3]):
+            u[special[j]] = 0
+    if mode >= 0:
+        return mode, narrow
+    for i in range(n):
+        word = words[i] if kind == FLOAT32 or not narrow else narrow_word(u[i])
+        y[i] = ordered_narrow(word) if narrow else ordered(word)
+    if try_dyadic(v, u, n, x, special, params, negative) and last_cost(x, n) < last_cost(y, n):
+        return at.DYADIC, narrow
+    x[:n] = y[:n]
+    params[3] = 0
+    return at.WORDS, narrow
+
+
+@njit(**OPTIONS)
+def put_mode(low, rng, pos, out, models, mode, narrow, words, kind, special, params):  # type: ignore[no-untyped-def]
+    """Parameters of a mode, and the values that stand by themselves."""
+    if mode == at.WORDS:
+        return low, rng, pos
+    if mode == at.STEPPED:
+        low, rng, pos = put_raw(low, rng, pos, out, params[5], 64)
+        low, rng, pos = put(low, rng, pos, out, models, at.FLAGS + 2, params[6])
+        low, rng, pos = put(low, rng, pos, out, models, at.FLAGS, params[4])
+        return low, rng, pos
+    if mode == at.DYADIC:
+        low, rng, pos = put_number(low, rng, pos, out, models, at.GAP, fold(params[1]))
+    else:
+        low, rng, pos = put_tree(low, rng, pos, out, models, at.EXPONENT, params[1], 5)
+        if mode != at.DECIMAL:
+            low, rng, pos = put_number(low, rng, pos, out, models, at.COUNT, params[0])
+            low, rng, pos = put_number(low, rng, pos, out, models, at.GAP, fold(params[2]))
+    low, rng, pos = put(low, rng, pos, out, models, at.FLAGS, params[4])
+    low, rng, pos = put(low, rng, pos, out, models, at.FLAGS + 1, params[3] > 0)
+    if params[3]:
+        low, rng, pos = put_number(low, rng, pos, out, models, at.COUNT, params[3])
+        before = np.int64(-1)
+        for j in range(params[3]):
+            i = special[j]
+            low, rng, pos = put_number(low, rng, pos, out, models, at.GAP, i - before - 1)
+            before = i
+            if kind == FLOAT32 or narrow:
+                word = words[i] if kind == FLOAT32 else narrow_word(words[i])
+                low, rng, pos = put_raw(low, rng, pos, out, word, 32)
+            else:
+                low, rng, pos = put_raw(low, rng, pos, out, words[i], 64)
+    return low, rng, pos
+
+
+@njit(**OPTIONS)
+def get_mode(code, rng, pos, data, models, mode, short, n, special):  # type: ignore[no-untyped-def]
+    """Inverse of put_mode: ok, multiplier, exponent, offset, zeros negative, specials, code, rng, pos."""
+    multiplier = np.int64(1)
+    exponent = offset = negative = count = np.int64(0)
+    if mode > at.STEPPED:
+        return False, multiplier, exponent, offset, negative, count, code, rng, pos
+    if mode == at.WORDS:
+        return True, multiplier, exponent, offset, negative, count, code, rng, pos
+    if mode == at.STEPPED:
+        multiplier, code, rng, pos = get_raw(code, rng, pos, data, 64)
+        offset, code, rng, pos = get(code, rng, pos, data, models, at.FLAGS + 2)
+        negative, code, rng, pos = get(code, rng, pos, data, models, at.FLAGS)
+        return True, multiplier, exponent, offset, negative, count, code, rng, pos
+    if mode == at.DYADIC:
+        number, code, rng, pos = get_number(code, rng, pos, data, models, at.GAP)
+        exponent = unfold(number)
+        ok = -1000 <= exponent <= 1000
+    else:
+        exponent, code, rng, pos = get_tree(code, rng, pos, data, models, at.EXPONENT, 5)
+        ok = exponent <= EXPONENT_MAX
+        if mode != at.DECIMAL:
+            multiplier, code, rng, pos = get_number(code, rng, pos, data, models, at.COUNT)
+            number, code, rng, pos = get_number(code, rng, pos, data, models, at.GAP)
+            offset = unfold(number)
+    negative, code, rng, pos = get(code, rng, pos, data, models, at.FLAGS)
+    any_special, code, rng, pos = get(code, rng, pos, data, models, at.FLAGS + 1)
+    if ok and any_special:
+        count, code, rng, pos = get_number(code, rng, pos, data, models, at.COUNT)
+        if count < 1 or count > n // 8 + 1:
+            return False, multiplier, exponent, offset, negative, np.int64(0), code, rng, pos
+        i = np.int64(-1)
+        for j in range(count):
+            gap, code, rng, pos = get_number(code, rng, pos, data, models, at.GAP)
+            if gap < 0 or gap >= n - i - 1:
+                return False, multiplier, exponent, offset, negative, np.int64(0), code, rng, pos
+            i += gap + 1
+            word, code, rng, pos = get_raw(code, rng, pos, data, 32 if short else 64)
+            special[2 * j] = i
+            special[2 * j + 1] = (word ^ 0x80000000) - 0x80000000 if short else word
+    return ok, multiplier, exponent, offset, negative, count, code, rng, pos
+
+
+@njit(**OPTIONS)
+def to_words(words, x, u, n, kind, mode, narrow, multiplier, exponent, offset, negative):  # type: ignore[no-untyped-def]
+    """Bit patterns of whole numbers, by mode."""
+    scale = float_of(np.int64(1023 - exponent) << 52) if mode == at.DYADIC else 1.0
+    for i in range(n):
+        if mode == at.WORDS:
+            word = (
+                ordered_narrow(((x[i] & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000) if narrow else ordered(x[i])
+            )
+            words[i] = wide_word(word) if narrow and kind == FLOAT64 else word
+            continue
+        if mode == at.DYADIC:
+            word = bits_of(np.float64(x[i]) * scale)
+        elif mode == at.STEPPED:
+            word = bits_of(np.float64(x[i]) * float_of(multiplier))
+            if offset:
+                word = ordered(ordered(word) + u[i])
+        else:
+            word = bits_of(value_of(x[i], mode, multiplier, exponent, offset, narrow != 0))
+        if mode == at.CORRECTED:
+            if narrow:
+                near = ordered_narrow(narrow_word(word)) + u[i]
+                word = wide_word(ordered_narrow(((near & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000))
+            else:
+                word = ordered(ordered(word) + u[i])
+        if negative and word == 0:
+            word = np.int64(-9223372036854775808)
+        words[i] = narrow_word(word) if kind == FLOAT32 else word

@@ -1,0 +1,124 @@
+"""The step of numbers that lie near multiples of one: a real greatest common divisor (docs/format.md, section 7.5).
+
+A sensor's least step is often no decimal: 100/255 percent, pi/180/80 rad, an accelerometer's g/16384. Euclid's algorithm
+with a tolerance finds it from the numbers alone; where the multiple is not met exactly, the difference is coded beside it.
+Only +, -, *, / and rounding to even of float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from vantel.codec.coder import OPTIONS, bits_of, float_of
+from vantel.codec.integers import ROUND, WHOLE_MAX, is_special, ordered
+
+PROBES_MAX = 48
+MULTIPLE_MAX = 2.0**24
+NEIGHBOURS = 3
+CORRECTION_MAX = 16
+
+
+@njit(**OPTIONS)
+def real_gcd(d, n, tolerance):  # type: ignore[no-untyped-def]
+    """Largest step that the first distances d float64[n] are multiples of, within tolerance; 0.0 if it would be too small."""
+    largest = 0.0
+    for i in range(n):
+        largest = max(largest, abs(d[i]))
+    smallest = max(largest / MULTIPLE_MAX, 6.0 * tolerance)
+    g = 0.0
+    used = 0
+    widest = 0.0
+    for i in range(n):
+        b = abs(d[i])
+        if b <= tolerance:
+            continue
+        a = g
+        widest = max(widest, b)
+        if a == 0.0:
+            g = b
+            continue
+        while b > tolerance:
+            whole = (a / b + ROUND) - ROUND if a / b < WHOLE_MAX else 0.0
+            a, b = b, abs(a - b * whole)
+        if a < smallest:
+            return 0.0
+        # Euclid's remainders add up errors; the widest distance, a whole multiple, sets the step straight again
+        g = widest / ((widest / a + ROUND) - ROUND)
+        used += 1
+        if used == PROBES_MAX:
+            break
+    return g if used > 2 else 0.0
+
+
+@njit(**OPTIONS)
+def sharpened(d, n, g):  # type: ignore[no-untyped-def]
+    """The step again from the largest distance, whose multiple the rough step still tells."""
+    best = 0.0
+    for i in range(n):
+        best = max(best, abs(d[i]))
+    whole = (best / g + ROUND) - ROUND
+    return best / whole if whole >= 1.0 else g
+
+
+@njit(**OPTIONS)
+def misses(v, words, n, negative, step, u):  # type: ignore[no-untyped-def]
+    """How many of v are not the rounded multiple of step; u gets the difference in last places. n + 1 if some is far off."""
+    count = 0
+    for i in range(n):
+        y = v[i] / step
+        if is_special(v[i], words[i], negative) or not abs(y) < WHOLE_MAX:
+            return n + 1
+        whole = (y + ROUND) - ROUND
+        u[i] = ordered(words[i]) - ordered(bits_of(whole * step)) if v[i] != 0.0 else 0
+        if u[i] != 0:
+            count += 1
+            if abs(u[i]) > CORRECTION_MAX:
+                return n + 1
+    return count
+
+
+@njit(**OPTIONS)
+def try_step(v, words, n, negative, x, u, params):  # type: ignore[no-untyped-def]
+    """x so that v = x * step, rounded, plus u last places; params[5] gets the step's pattern, [6] whether u matters."""
+    largest = 0.0
+    for i in range(n):
+        if not abs(v[i]) < 1e300:
+            return False
+        largest = max(largest, abs(v[i]))
+    g = real_gcd(v, n, largest * 2.0**-44)
+    if g == 0.0:
+        return False
+    g = sharpened(v, n, g)
+    best = n + 1
+    place = np.int64(0)
+    for k in range(-NEIGHBOURS, NEIGHBOURS + 1):
+        count = misses(v, words, n, negative, float_of(bits_of(g) + k), u)
+        if count < best:
+            best, place = count, k
+            if count == 0:
+                break
+    if best > n:
+        return False
+    step = float_of(bits_of(g) + place)
+    misses(v, words, n, negative, step, u)
+    for i in range(n):
+        x[i] = np.int64((v[i] / step + ROUND) - ROUND)
+    params[3] = 0
+    params[5] = bits_of(step)
+    params[6] = best > 0
+    return True
+
+
+@njit(**OPTIONS)
+def on_lattice(x, n, d, tolerance):  # type: ignore[no-untyped-def]
+    """Step of whole numbers around x[0] as a float64, or 0.0. d float64[n] is scratch."""
+    for i in range(n):
+        difference = x[i] - x[0]
+        if (difference < 0) != (x[i] < x[0]) or abs(difference) > 2**52:
+            return 0.0
+        d[i] = np.float64(difference)
+    g = real_gcd(d, n, tolerance)
+    if g == 0.0:
+        return 0.0
+    return sharpened(d, n, g)

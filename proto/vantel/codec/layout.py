@@ -1,0 +1,45 @@
+"""Model cells and ids of codec format 1 (docs/format.md, section 7.3): which cell belongs to what.
+
+A residual region has RESIDUAL_CELLS cells; headers have trees. Changing a number here changes the format.
+"""
+
+from __future__ import annotations
+
+STEPS = 16
+ENERGIES = 22
+ZERO_RUN = ENERGIES * STEPS
+SIGN = ZERO_RUN + 4
+MANTISSA_1 = SIGN + 3
+MANTISSA_2 = MANTISSA_1 + 20
+RESIDUAL_CELLS = MANTISSA_2 + 40
+
+VALUES, TIMES, ADJUST, BITS = 0, 1, 2, 3
+"""Residual regions: values, time stamps, last-place corrections, and truth values or codes of texts."""
+REGIONS = 4
+
+TREE = REGIONS * RESIDUAL_CELLS
+MODE = TREE
+NARROW = MODE + 8
+EXPONENT = NARROW + 4
+PREDICTOR = EXPONENT + 32
+START = PREDICTOR + REGIONS * 16
+FLAGS = START + REGIONS * 64
+BASE = FLAGS + 8
+STEP = BASE + REGIONS * 128
+FACTOR = STEP + REGIONS * 128
+GAP = FACTOR + 128
+COUNT = GAP + 128
+KIND = COUNT + 128
+NEWER = KIND + 16
+LEVELS = NEWER + 1
+LEVEL_CELLS = 512
+CELLS = LEVELS + LEVEL_CELLS
+
+WORDS, DECIMAL, SCALED, DYADIC, CORRECTED, STEPPED = range(6)
+"""How floats become integers."""
+
+MEAN, LAST, LINEAR, HALF_LINEAR, MEAN_2, MEAN_4, LEVEL, LEVEL_STEP = range(8)
+"""Predictors; LEVEL and LEVEL_STEP code an index into the distinct values or differences."""
+LEVELS_MAX = 256
+LEVELS_PAIRED_MAX = 16
+"""Up to so many levels the one before chooses the models."""
