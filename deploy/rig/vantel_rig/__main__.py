@@ -1,6 +1,6 @@
-"""vantel: the command for people who want to see the whole pipe: demo, ledger, top, decode.
+"""vantel: the command for people who want to see the whole pipe: demo, ledger, top, decode, sim.
 
-Exit codes: 0 done and balanced, 1 the ledger does not balance or points are missing, 2 wrong usage,
+Exit codes: 0 done and balanced, 1 the ledger does not balance, points are missing or a promise is broken, 2 wrong usage,
 65 an end of the account cannot be read, 78 settings.
 """
 
@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 app = typer.Typer(
-    help="Vantel on a desk: demo, ledger, top.",
+    help="Vantel on a desk: demo, ledger, top, sim.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -160,6 +160,38 @@ def decode(
         return
     left = ", ".join(f"{reason} {number}" for reason, number in sorted(done.left_out.items()) if number)
     print(f"{out}: {done.rows} samples of {done.signals} signals" + (f"; left out: {left}" if left else ""))
+
+
+@app.command(
+    epilog="Example: vantel sim --seed 7 --hours 24 --vans 500; vantel sim --seeds 0-9999 --state sim.jsonl"
+)
+def sim(
+    seed: Annotated[int | None, typer.Option(min=0, help="one seed")] = None,
+    seeds: Annotated[str | None, typer.Option(help="several, as 0-999 or 1,5,10-20")] = None,
+    hours: Annotated[float, typer.Option(min=0.01, max=1000.0, help="virtual hours under faults")] = 0.1,
+    vans: Annotated[int, typer.Option(min=1, max=5000, help="vans in each world")] = 2,
+    period: Annotated[
+        float, typer.Option(min=1.0, help="virtual seconds between two batches of a van")
+    ] = 8.0,
+    state: Annotated[
+        Path | None, typer.Option(help="keep results here (JSON lines) and go on from them")
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="do not stop at the first broken promise")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON for programs")] = False,
+) -> None:
+    """Simulate the whole pipe under faults drawn from a seed; exit 1 and show where when a promise is broken."""
+    from vantel_rig.sim.command import parse_seeds, run_command
+    from vantel_rig.sim.run import Plan
+
+    try:
+        chosen = parse_seeds(seeds) if seeds is not None else [seed if seed is not None else 0]
+    except ValueError as cause:
+        print(f"vantel sim: --seeds: {cause}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    plans = [Plan(number, hours, vans, period) for number in chosen]
+    raise typer.Exit(run_command(plans, state, as_json, keep_going))
 
 
 if __name__ == "__main__":
