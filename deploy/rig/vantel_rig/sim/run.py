@@ -24,7 +24,8 @@ from vantel_rig.sim.weather import Weather
 from vantel_rig.sim.world import World
 
 DRAIN_S_MAX = 3600.0
-SETTLE_S = 30.0
+SETTLE_S = 25.0
+"""Longer than a health report takes: it repairs what was evicted together with its tombstone."""
 GC_OBJECTS = 200_000
 RECEIVE_MAXIMUM = 50
 SETTINGS = CloudSettings.model_validate(
@@ -128,6 +129,9 @@ class Simulation:
             world.run(self.length_s + DRAIN_S_MAX, self._drained)
             self._drained_s = world.now_s - self.length_s
             found = [] if self._drained() else [self._stuck()]
+            world.run(world.now_s + SETTLE_S)
+            for van in self.vans:
+                van.reporting = False
             world.run(world.now_s + SETTLE_S)
             return found
         finally:

@@ -64,7 +64,7 @@ class SimVan:
         self.told: dict[bytes, set[int]] = {}
         self.cuts: dict[Epoch, float] = {}
         self.clock_known, self.wall_offset_ns = True, self.rng.randrange(S)
-        self.producing = True
+        self.producing = self.reporting = True
         self.cut_after_p0 = 0.0
         self.up = False
         self.life = 0
@@ -251,7 +251,7 @@ class SimVan:
         self._wanted = sorted({*self._wanted, *hashes})
 
     def _health(self) -> None:
-        if self.producing:
+        if self.reporting:
             self._later(HEALTH_S, self._health)
             payload = Health(self._mono_ns(), self.spool.accounts(), 0, {}, {}).encode()
             self._append(P1, PayloadKind.HEALTH, payload, Truth(self.world.now_s, "health", len(payload)))
