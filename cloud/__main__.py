@@ -1,6 +1,6 @@
 """vantel-cloud: the command line of the cloud side. The only place of it that reads settings and builds objects.
 
-Exit codes: 0 done, 2 wrong usage, 65 a check failed, 70 an unexpected error, 75 stalled, 78 settings or access refused.
+Exit codes: 0 done, 1 the van did not, 2 wrong usage, 65 a check failed, 70 an unexpected error, 75 stalled, 78 settings or access refused.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from cloud.settings import CloudSettings, SettingsError, load, tomllib
+from vantel.commands import CommandStatus
 
 EXIT_CHECK_FAILED = 65
 EXIT_SETTINGS = 78
@@ -153,6 +154,40 @@ def redrive(
     except KafkaUnavailable as cause:
         print(f"vantel-cloud redrive: {cause}", file=sys.stderr)
         raise typer.Exit(EXIT_CHECK_FAILED) from None
+
+
+@app.command(
+    epilog="Example: vantel-cloud resend --van van-007 --epoch 12-9f3c1b2a --class p1 --first 40 --last 99"
+)
+def resend(
+    van: Annotated[str, typer.Option(help="which van")],
+    epoch: Annotated[str, typer.Option(help="as `vantel ledger` prints it")],
+    delivery_class: Annotated[str, typer.Option("--class", help="p0, p1 or p2")],
+    first: Annotated[int, typer.Option(min=0, help="first sequence number")],
+    last: Annotated[int, typer.Option(min=0, help="last sequence number")],
+    config: Config = None,
+    timeout_s: Annotated[float, typer.Option(min=1, help="how long to wait for the van's answer")] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON for programs")] = False,
+) -> None:
+    """Have a van send envelopes again that it still has; what is gone is told. Exits 1 when it sends none of them."""
+    settings = _load(config)
+    from cloud import log
+    from cloud.connection import ConnectionRefused
+    from cloud.kafka import KafkaUnavailable
+    from cloud.resend import ResendError, order, wanted
+
+    log.configure(settings.log.model_copy(update={"level": "error"}))
+    try:
+        body = wanted(van, epoch, delivery_class, first, last)
+        result = asyncio.run(order(settings, van, body, timeout_s))
+    except (ResendError, KafkaUnavailable, ConnectionRefused) as cause:
+        print(f"vantel-cloud resend: {cause}", file=sys.stderr)
+        raise typer.Exit(EXIT_CHECK_FAILED) from None
+    if as_json:
+        print(json.dumps({"van": van, "status": result.status.name.lower(), "detail": result.detail}))
+    else:
+        print(f"{van}: {result.status.name.lower()}: {result.detail}")
+    raise typer.Exit(0 if result.status is CommandStatus.DONE else 1)
 
 
 @app.command(epilog="Example: vantel-cloud settings --config cloud.toml --json")

@@ -30,15 +30,14 @@ from edge.pipeline import Pipeline
 from edge.queues import BoundedQueue, Outgoing, block_bytes
 from edge.settings import EdgeSettings, ReplaySource
 from edge.spool import Spool
+from edge.spool_thread import SpoolThread
 from edge.status import write_status
 from edge.tail import Tail
 from edge.uplink_thread import Uplink
-from vantel.envelope import ClockStamp, EnvelopeError
 from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Health
 
 SOURCE_RESTARTS_MAX = 20
-CATALOG_REQUESTS_MAX = 16
 SOURCE_RESTART_S = 1.0
 THREAD_JOIN_S = 2.0
 
@@ -80,12 +79,18 @@ class Agent:
         self._commands = Commands(watchable=not self._original)
         self._uplink = Uplink(
             settings.van.id, self._spool.epoch, settings.mqtt, settings.uplink, self._spool,
-            on_rebirth=self._rebirth, on_command=self._commands.put,
+            on_rebirth=lambda hashes: self._sealing.rebirth(hashes),  # noqa: PLW0108 - made below
+            on_command=self._commands.put,
         )  # fmt: skip
         self._shed: dict[str, int] = {}
         self._shed_total: dict[str, int] = {}
         self._shed_lock = threading.Lock()
-        self._beats = {"pipeline": 0, "spool": 0}
+        self._sealing = SpoolThread(
+            self._spool, self._outgoing, self._watch, self._births, self._now_ns, self._uplink.wake,
+            replayed=any(source.replayed for source in self._sources),
+            simulated=all(source.simulated for source in self._sources),
+        )  # fmt: skip
+        self._pipeline_beats = 0
         self._stop_sources = threading.Event()
         self._stop_pipeline = threading.Event()
         self._stop_spool = threading.Event()
@@ -93,7 +98,6 @@ class Agent:
         self._source_threads: list[threading.Thread] = []
         self._pipeline_done = threading.Event()
         self._failure = ""
-        self._rebirths: list[tuple[int, ...]] = []
 
     def run(self, stop: threading.Event, drain: threading.Event) -> int:
         """Run until stop is set; drain ends the sources, and the agent leaves once the cloud has everything.
@@ -109,7 +113,7 @@ class Agent:
         self._outgoing.put(self._births.current(self._now_ns()), 0, self._stop_pipeline)
         threads = [
             self._start("uplink", lambda: self._uplink.run(self._stop_uplink)),
-            self._start("spool", self._run_spool),
+            self._start("spool", lambda: self._sealing.run(self._stop_spool)),
             self._start("pipeline", self._run_pipeline),
         ]
         self._start("clock", lambda: self._watch.run(self._stop_uplink))
@@ -161,16 +165,16 @@ class Agent:
         """Status, watchdog and health until it is time to leave."""
         settings = self._settings
         next_health = time.monotonic() + settings.health.period_s
-        seen = dict(self._beats)
+        seen = self._beats()
         degraded = ""
         while not stop.wait(min(0.2, settings.health.status_period_s)) and not self._failure:
             now = time.monotonic()
             if (
                 notifier.due(now)
-                and all(self._beats[name] != seen[name] for name in seen)
+                and all(beats != before for beats, before in zip(self._beats(), seen, strict=True))
                 and not self._uplink.stalled
             ):
-                seen = dict(self._beats)
+                seen = self._beats()
                 notifier.watchdog(now)
             if now >= next_health and not self._sources_finished():
                 next_health = now + settings.health.period_s
@@ -185,6 +189,10 @@ class Agent:
                 self._stop_sources.set()
             if (drain.is_set() or self._exit_at_end) and self._drained():
                 return
+
+    def _beats(self) -> tuple[int, int]:
+        """Signs of life of pipeline and spool."""
+        return self._pipeline_beats, self._sealing.beats
 
     def _leave(self, threads: Sequence[threading.Thread]) -> None:
         """Stop in order: sources, pipeline (seals the partial window), spool, uplink."""
@@ -242,7 +250,7 @@ class Agent:
         """Blocks to payloads; closes the last window when the sources have ended or the agent leaves."""
         closed = False
         while True:
-            self._beats["pipeline"] += 1
+            self._pipeline_beats += 1
             block = self._blocks.get(0.1)
             if self._fault_file is not None:
                 self._add_faults(self._fault_file)
@@ -277,40 +285,6 @@ class Agent:
             except FaultError as cause:
                 _log.error("fault not injected", cause=str(cause))
 
-    def _run_spool(self) -> None:
-        """Payloads to disk, group commits, evictions; wakes the uplink."""
-        replayed = any(source.replayed for source in self._sources)
-        simulated = all(source.simulated for source in self._sources)
-        while True:
-            self._beats["spool"] += 1
-            item = self._outgoing.get(0.1)
-            stamp = self._watch.tell()
-            if item is not None:
-                self._append(item, stamp, replayed, simulated)
-            for hashes in self._take_rebirths():
-                for birth in self._births.again(hashes, self._now_ns()):
-                    self._append(birth, stamp, replayed, simulated)
-            self._spool.maintain()
-            if item is None and self._stop_spool.is_set() and not len(self._outgoing):
-                return  # nothing can have come in since the look above
-
-    def _append(self, item: Outgoing, stamp: ClockStamp, replayed: bool, simulated: bool) -> None:
-        """Seal and append; a payload that no message can hold is told, since nobody could ever send it."""
-        try:
-            self._spool.append(
-                item.delivery_class,
-                item.kind,
-                item.payload,
-                stamp,
-                catalog_hash=item.catalog_hash,
-                replayed=replayed,
-                simulated=simulated,
-                position=item.position,
-            )
-        except EnvelopeError as cause:
-            _log.error("payload not spooled", kind=item.kind.name, bytes=len(item.payload), cause=str(cause))
-        self._uplink.wake()
-
     def _follow_clock(self) -> None:
         """A jump of the clock cuts the batch; samples keep their monotonic time."""
         moved_ns = self._clock.mapping.offset_ns - self._pipeline.offset_ns
@@ -341,14 +315,6 @@ class Agent:
         health = Health(self._now_ns(), self._spool.accounts(), self._pipeline.samples_produced, shed, gauges)
         return Outgoing(DeliveryClass.P1, PayloadKind.HEALTH, health.encode(), 0)
 
-    def _rebirth(self, hashes: Sequence[int]) -> None:
-        if len(self._rebirths) < CATALOG_REQUESTS_MAX:
-            self._rebirths.append(tuple(hashes))
-
-    def _take_rebirths(self) -> list[tuple[int, ...]]:
-        taken, self._rebirths = self._rebirths, []
-        return taken
-
     def _obey(self) -> None:
         """Carry out the commands that came, in the thread that owns the windows, and spool their results."""
         for order in self._commands.take(self._watch.judged_unix_ns()):
@@ -356,8 +322,11 @@ class Agent:
                 real_ns = int(order.watch_s * 1e9 * self._clock.speed)
                 self._pipeline.watch(self._clock.mono_ns() + real_ns if real_ns else None)
             if order.rebirth:
-                self._rebirth((self._catalog.hash,))
-            self._forward([order.outgoing])
+                self._sealing.rebirth((self._catalog.hash,))
+            if order.resend is not None:
+                self._sealing.resend(order.result.command_id, order.resend)
+            else:
+                self._forward([order.outgoing])
 
     def _count_shed(self, reason: str, samples: int) -> None:
         with self._shed_lock:

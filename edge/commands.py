@@ -1,7 +1,7 @@
 """Commands from the cloud: what each one means for this van, and the result that goes back. None actuates anything.
 
 Bytes of down/command and the van's Unix time -> Order: the result to spool (P0), and what to do: watch for so many
-seconds (0 ends it), send the birth. A command that came too late, twice or unknown changes nothing. Bytes that are no
+seconds (0 ends it), send the birth, send envelopes again (the spool then knows the result). A command that came too late, twice or unknown changes nothing. Bytes that are no
 command are told to the log and answered by nothing: there is no id to answer to.
 """
 
@@ -9,12 +9,22 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from edge.queues import Outgoing
-from vantel.commands import LIVE_VIEW_S_MAX, Command, CommandResult, CommandStatus, LiveView, Rebirth
+from edge.spool import Resent
+from vantel.commands import (
+    LIVE_VIEW_S_MAX,
+    RESEND_ENVELOPES_MAX,
+    Command,
+    CommandResult,
+    CommandStatus,
+    LiveView,
+    Rebirth,
+    Resend,
+)
 from vantel.envelope import EnvelopeError
 from vantel.identity import DeliveryClass, PayloadKind
 
@@ -26,11 +36,12 @@ _log = structlog.get_logger("commands")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a command comes to. watch_s None: nothing to watch."""
+    """What a command comes to. watch_s None: nothing to watch. resend: the result is that of the spool."""
 
     result: CommandResult
     watch_s: float | None = None
     rebirth: bool = False
+    resend: Resend | None = None
 
     @property
     def outgoing(self) -> Outgoing:
@@ -86,9 +97,19 @@ class Commands:
             return _order(command, CommandStatus.EXPIRED, f"came {late_s:.1f} s too late by the van's clock")
         if isinstance(command.body, Rebirth):
             return _order(command, CommandStatus.DONE, "the birth is sent again", rebirth=True)
+        if isinstance(command.body, Resend):
+            return self._resend(command, command.body)
         if not isinstance(command.body, LiveView):
             return _order(command, CommandStatus.UNSUPPORTED, "this agent does not know such a command")
         return self._live_view(command, command.body)
+
+    def _resend(self, command: Command, resend: Resend) -> Order:
+        envelopes = resend.last - resend.first + 1
+        if envelopes > RESEND_ENVELOPES_MAX:
+            detail = f"{envelopes} envelopes asked for, at most {RESEND_ENVELOPES_MAX} at a time"
+            return _order(command, CommandStatus.REFUSED, detail)
+        order = _order(command, CommandStatus.DONE, "handed to the spool")
+        return replace(order, resend=resend)
 
     def _live_view(self, command: Command, view: LiveView) -> Order:
         if not self._watchable:
@@ -103,6 +124,13 @@ class Commands:
             f"all signals at full rate for {duration_s:.0f} s",
             watch_s=duration_s,
         )
+
+
+def resent_outgoing(command_id: str, resent: Resent) -> Outgoing:
+    """Result of a resend on its way into the spool: done if anything goes or will go."""
+    status = CommandStatus.DONE if resent.again or resent.waiting else CommandStatus.REFUSED
+    _log.info("resend", id=command_id, status=status.name, detail=resent.text)
+    return Order(CommandResult(command_id, status, resent.text)).outgoing
 
 
 def _order(

@@ -5,7 +5,7 @@
 #   make_certificates.sh FOLDER server NAME [NAME or ADDRESS...]   names under which clients reach the broker
 #   make_certificates.sh FOLDER van ID                             CN = van.id of the agent's settings
 #   make_certificates.sh FOLDER bridge NUMBER                      CN = vantel-bridge-NUMBER
-#   make_certificates.sh FOLDER operator page|campaign             CN = vantel-page, vantel-campaign
+#   make_certificates.sh FOLDER operator page|operator|campaign    CN = vantel-page, vantel-operator, vantel-campaign
 # Writes ca.pem, server.pem, {CN}.pem and a .key for each; what is there already is kept. DAYS sets how long a
 # certificate lasts (default 60, the CA 3650). Status 1 with the reason when a name is not allowed or openssl fails.
 set -euo pipefail
@@ -78,7 +78,7 @@ subjectAltName=$(IFS=,; echo "${names[*]}")"
     client "vantel-bridge-$1"
     ;;
   operator)
-    [[ ${1:-} == page || ${1:-} == campaign ]] || fail "operator: give page or campaign"
+    [[ ${1:-} =~ ^(page|operator|campaign)$ ]] || fail "operator: give page, operator or campaign"
     client "vantel-$1"
     ;;
   *) fail "$kind is none of ca, server, van, bridge, operator" ;;

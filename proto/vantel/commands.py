@@ -1,6 +1,6 @@
 """Commands to a van and their results, as plain values.
 
-Command (live view or rebirth) <-> bytes on down/command; CommandResult <-> payload of an envelope of P0. Decoding raises
+Command (live view, rebirth or resend) <-> bytes on down/command; CommandResult <-> payload of an envelope of P0. Decoding raises
 EnvelopeError("malformed"). A command of a body that this release does not know decodes to body None.
 """
 
@@ -11,10 +11,13 @@ import math
 from dataclasses import dataclass
 
 from vantel.envelope import EnvelopeError
+from vantel.identity import DeliveryClass, Epoch
 from vantel.payloads import parse
 from vantel.telemetry.v1 import downlink_pb2
 
 COMMAND_ID_CHARS_MAX = 64
+RESEND_ENVELOPES_MAX = 65_536
+"""A van refuses a longer range: ask for its parts."""
 LIVE_VIEW_S_MAX = 600.0
 """A van cuts a longer live view to this: whoever watches renews it."""
 
@@ -42,11 +45,21 @@ class Rebirth:
 
 
 @dataclass(frozen=True, slots=True)
+class Resend:
+    """Send envelopes first..last (closed) of an epoch and class again, as far as the van still has them."""
+
+    epoch: Epoch
+    delivery_class: DeliveryClass
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """A request to a van. expires_unix_ns 0: no limit. body None: unknown to this release."""
 
     command_id: str
-    body: LiveView | Rebirth | None
+    body: LiveView | Rebirth | Resend | None
     expires_unix_ns: int = 0
 
     def encode(self) -> bytes:
@@ -57,6 +70,10 @@ class Command:
             pb.live_view.signal_ids.extend(self.body.signal_ids)
         elif isinstance(self.body, Rebirth):
             pb.rebirth.SetInParent()
+        elif isinstance(self.body, Resend):
+            pb.resend.epoch.counter, pb.resend.epoch.random = self.body.epoch
+            pb.resend.delivery_class = int(self.body.delivery_class)  # type: ignore[assignment]
+            pb.resend.range.first, pb.resend.range.last = self.body.first, self.body.last
         return pb.SerializeToString()
 
     @classmethod
@@ -65,7 +82,7 @@ class Command:
         pb = parse(downlink_pb2.Command, data)
         if not 0 < len(pb.command_id) <= COMMAND_ID_CHARS_MAX:
             raise EnvelopeError("malformed", f"a command id of {len(pb.command_id)} characters")
-        body: LiveView | Rebirth | None = None
+        body: LiveView | Rebirth | Resend | None = None
         kind = pb.WhichOneof("body")
         if kind == "live_view":
             duration_s = pb.live_view.duration_s
@@ -74,7 +91,20 @@ class Command:
             body = LiveView(duration_s, tuple(pb.live_view.signal_ids))
         elif kind == "rebirth":
             body = Rebirth()
+        elif kind == "resend":
+            body = _resend_from_pb(pb.resend)
         return cls(pb.command_id, body, pb.expires_unix_ns)
+
+
+def _resend_from_pb(pb: downlink_pb2.Resend) -> Resend:
+    first, last = pb.range.first, pb.range.last
+    if last < first:
+        raise EnvelopeError("malformed", f"a resend of {first}..{last} runs backwards")
+    try:
+        delivery_class = DeliveryClass(pb.delivery_class)
+    except ValueError as cause:
+        raise EnvelopeError("malformed", str(cause)) from None
+    return Resend(Epoch(pb.epoch.counter, pb.epoch.random), delivery_class, first, last)
 
 
 @dataclass(frozen=True, slots=True)

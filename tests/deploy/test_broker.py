@@ -26,8 +26,8 @@ from vantel_rig.van import Van
 pytestmark = pytest.mark.servers
 
 A, B = "van-a", "van-b"
-BRIDGE, PAGE, CAMPAIGN = "vantel-bridge-0", "vantel-page", "vantel-campaign"
-EVERYBODY = (A, B, BRIDGE, PAGE, CAMPAIGN)
+BRIDGE, PAGE, OPERATOR, CAMPAIGN = "vantel-bridge-0", "vantel-page", "vantel-operator", "vantel-campaign"
+EVERYBODY = (A, B, BRIDGE, PAGE, OPERATOR, CAMPAIGN)
 FAST = {"backoff_s_min": 0.1, "backoff_s_max": 0.3, "resend_after_s": 2.0}
 UP = ("p0", "p1", "p2", "death")
 DOWN = ("ack", "command", "campaign")
@@ -47,6 +47,7 @@ MAY_WRITE = {
     B: {up(B, leaf) for leaf in UP},
     BRIDGE: {topics.down(name, "ack") for name in EVERYBODY if name != BRIDGE},
     PAGE: {topics.down(name, "command") for name in EVERYBODY if name != PAGE},
+    OPERATOR: {topics.down(name, "command") for name in EVERYBODY if name != OPERATOR},
     CAMPAIGN: {topics.down(name, "campaign") for name in EVERYBODY if name != CAMPAIGN},
 }
 """All that anybody may write. Programs stand beside vans in it only since the list does not know which ids exist."""
@@ -61,6 +62,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProductionBroke
         ("van", B),
         ("bridge", "0"),
         ("operator", "page"),
+        ("operator", "operator"),
         ("operator", "campaign"),
     ):
         certificates.make(*arguments)

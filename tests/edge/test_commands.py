@@ -13,13 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.batcher import Batcher
-from edge.commands import IDS_MAX, WAITING_MAX, Commands
+from edge.commands import IDS_MAX, WAITING_MAX, Commands, resent_outgoing
 from edge.model import SampleBlock, TextTable
 from edge.settings import BatchSection
+from edge.spool import Resent
 from vantel.catalog import Signal, assemble
-from vantel.commands import LIVE_VIEW_S_MAX, Command, CommandResult, CommandStatus, LiveView, Rebirth
+from vantel.commands import (
+    LIVE_VIEW_S_MAX,
+    RESEND_ENVELOPES_MAX,
+    Command,
+    CommandResult,
+    CommandStatus,
+    LiveView,
+    Rebirth,
+    Resend,
+)  # fmt: skip
 from vantel.envelope import EnvelopeError
-from vantel.identity import DeliveryClass, PayloadKind
+from vantel.identity import DeliveryClass, Epoch, PayloadKind
+from vantel.intervals import IntervalSet
 from vantel.payloads import Fidelity
 
 S = 1_000_000_000
@@ -107,3 +118,34 @@ def test_watched_batches_are_full_and_one_second_long() -> None:
     closed = feed(15, 42)
     assert [end for end, _ in closed] == [20, 30, 40]
     assert [fidelity for _, fidelity in closed] == [Fidelity.FULL, Fidelity.ROLLUP, Fidelity.ROLLUP]
+
+
+def test_a_resend_is_handed_to_the_spool_and_bounded() -> None:
+    commands = Commands(watchable=False)
+    wanted = Resend(Epoch(12, 0x9F3C1B2A), DeliveryClass.P1, 40, 99)
+    order = commands.judge(Command("again", wanted).encode(), NOW)
+    assert order is not None
+    assert order.resend == wanted
+    too_long = Resend(Epoch(12, 1), DeliveryClass.P1, 0, RESEND_ENVELOPES_MAX)
+    refused = commands.judge(Command("long", too_long).encode(), NOW)
+    assert refused is not None
+    assert refused.resend is None
+    assert refused.result.status is CommandStatus.REFUSED
+    assert str(RESEND_ENVELOPES_MAX) in refused.result.detail
+    with pytest.raises(EnvelopeError, match="backwards"):
+        commands.judge(Command("back", Resend(Epoch(1, 1), DeliveryClass.P1, 5, 4)).encode(), NOW)
+
+
+def test_the_result_of_a_resend_says_what_goes_and_what_is_gone() -> None:
+    again = Resent(True, IntervalSet([(1, 3)]), gone={"quota": IntervalSet([(4, 4)])})
+    for resent, status in ((again, CommandStatus.DONE), (Resent(), CommandStatus.REFUSED)):
+        out = resent_outgoing("c", resent)
+        assert (out.delivery_class, out.kind) == (DeliveryClass.P0, PayloadKind.COMMAND_RESULT)
+        assert CommandResult.decode(out.payload) == CommandResult("c", status, resent.text)
+    assert again.text == "3 sent again; gone: 1 quota (4)"
+
+
+def test_a_van_that_does_not_know_the_time_judges_no_expiry() -> None:
+    order = Commands(watchable=True).judge(live("old", expires=1), 0)
+    assert order is not None
+    assert order.result.status is CommandStatus.DONE

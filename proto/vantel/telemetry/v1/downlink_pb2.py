@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from vantel.telemetry.v1 import identity_pb2 as vantel_dot_telemetry_dot_v1_dot_identity__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"vantel/telemetry/v1/downlink.proto\x12\x13vantel.telemetry.v1\x1a\"vantel/telemetry/v1/identity.proto\"\xa2\x01\n\nAckedClass\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12:\n\x0e\x64\x65livery_class\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.DeliveryClass\x12-\n\x06ranges\x18\x03 \x03(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\"d\n\x03\x41\x63k\x12\x0b\n\x03van\x18\x01 \x01(\t\x12\x30\n\x07\x63lasses\x18\x02 \x03(\x0b\x32\x1f.vantel.telemetry.v1.AckedClass\x12\x1e\n\x16rebirth_catalog_hashes\x18\x03 \x03(\x06\"b\n\x0e\x43\x61mpaignSignal\x12\x11\n\tsignal_id\x18\x01 \x01(\r\x12\x14\n\x0cperiod_s_min\x18\x02 \x01(\x01\x12\x10\n\x08\x64\x65\x61\x64\x62\x61nd\x18\x03 \x01(\x01\x12\x15\n\rsilence_s_max\x18\x04 \x01(\x01\"\xef\x01\n\x08\x43\x61mpaign\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x34\n\x07signals\x18\x03 \x03(\x0b\x32#.vantel.telemetry.v1.CampaignSignal\x12\x11\n\tcondition\x18\x04 \x01(\t\x12\x10\n\x08\x62\x65\x66ore_s\x18\x05 \x01(\x01\x12\x0f\n\x07\x61\x66ter_s\x18\x06 \x01(\x01\x12\x19\n\x11\x62ytes_per_day_max\x18\x07 \x01(\x04\x12\x15\n\rstart_unix_ns\x18\x08 \x01(\x06\x12\x13\n\x0b\x65nd_unix_ns\x18\t \x01(\x06\x12\x11\n\tsignature\x18\n \x01(\x0c\"2\n\x08LiveView\x12\x12\n\nsignal_ids\x18\x01 \x03(\r\x12\x12\n\nduration_s\x18\x02 \x01(\x01\"\t\n\x07Rebirth\"\xa3\x01\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0f\x65xpires_unix_ns\x18\x02 \x01(\x06\x12\x32\n\tlive_view\x18\x03 \x01(\x0b\x32\x1d.vantel.telemetry.v1.LiveViewH\x00\x12/\n\x07rebirth\x18\x04 \x01(\x0b\x32\x1c.vantel.telemetry.v1.RebirthH\x00\x42\x06\n\x04\x62ody\"g\n\rCommandResult\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.CommandStatus\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t*\xa0\x01\n\rCommandStatus\x12\x1e\n\x1a\x43OMMAND_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OMMAND_STATUS_DONE\x10\x01\x12\x1a\n\x16\x43OMMAND_STATUS_REFUSED\x10\x02\x12\x1a\n\x16\x43OMMAND_STATUS_EXPIRED\x10\x03\x12\x1e\n\x1a\x43OMMAND_STATUS_UNSUPPORTED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"vantel/telemetry/v1/downlink.proto\x12\x13vantel.telemetry.v1\x1a\"vantel/telemetry/v1/identity.proto\"\xa2\x01\n\nAckedClass\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12:\n\x0e\x64\x65livery_class\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.DeliveryClass\x12-\n\x06ranges\x18\x03 \x03(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\"d\n\x03\x41\x63k\x12\x0b\n\x03van\x18\x01 \x01(\t\x12\x30\n\x07\x63lasses\x18\x02 \x03(\x0b\x32\x1f.vantel.telemetry.v1.AckedClass\x12\x1e\n\x16rebirth_catalog_hashes\x18\x03 \x03(\x06\"b\n\x0e\x43\x61mpaignSignal\x12\x11\n\tsignal_id\x18\x01 \x01(\r\x12\x14\n\x0cperiod_s_min\x18\x02 \x01(\x01\x12\x10\n\x08\x64\x65\x61\x64\x62\x61nd\x18\x03 \x01(\x01\x12\x15\n\rsilence_s_max\x18\x04 \x01(\x01\"\xef\x01\n\x08\x43\x61mpaign\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x34\n\x07signals\x18\x03 \x03(\x0b\x32#.vantel.telemetry.v1.CampaignSignal\x12\x11\n\tcondition\x18\x04 \x01(\t\x12\x10\n\x08\x62\x65\x66ore_s\x18\x05 \x01(\x01\x12\x0f\n\x07\x61\x66ter_s\x18\x06 \x01(\x01\x12\x19\n\x11\x62ytes_per_day_max\x18\x07 \x01(\x04\x12\x15\n\rstart_unix_ns\x18\x08 \x01(\x06\x12\x13\n\x0b\x65nd_unix_ns\x18\t \x01(\x06\x12\x11\n\tsignature\x18\n \x01(\x0c\"2\n\x08LiveView\x12\x12\n\nsignal_ids\x18\x01 \x03(\r\x12\x12\n\nduration_s\x18\x02 \x01(\x01\"\t\n\x07Rebirth\"\x9d\x01\n\x06Resend\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12:\n\x0e\x64\x65livery_class\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.DeliveryClass\x12,\n\x05range\x18\x03 \x01(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\"\xd2\x01\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0f\x65xpires_unix_ns\x18\x02 \x01(\x06\x12\x32\n\tlive_view\x18\x03 \x01(\x0b\x32\x1d.vantel.telemetry.v1.LiveViewH\x00\x12/\n\x07rebirth\x18\x04 \x01(\x0b\x32\x1c.vantel.telemetry.v1.RebirthH\x00\x12-\n\x06resend\x18\x05 \x01(\x0b\x32\x1b.vantel.telemetry.v1.ResendH\x00\x42\x06\n\x04\x62ody\"g\n\rCommandResult\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.CommandStatus\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t*\xa0\x01\n\rCommandStatus\x12\x1e\n\x1a\x43OMMAND_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OMMAND_STATUS_DONE\x10\x01\x12\x1a\n\x16\x43OMMAND_STATUS_REFUSED\x10\x02\x12\x1a\n\x16\x43OMMAND_STATUS_EXPIRED\x10\x03\x12\x1e\n\x1a\x43OMMAND_STATUS_UNSUPPORTED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vantel.telemetry.v1.downlink_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMMANDSTATUS']._serialized_start=1039
-  _globals['_COMMANDSTATUS']._serialized_end=1199
+  _globals['_COMMANDSTATUS']._serialized_start=1246
+  _globals['_COMMANDSTATUS']._serialized_end=1406
   _globals['_ACKEDCLASS']._serialized_start=96
   _globals['_ACKEDCLASS']._serialized_end=258
   _globals['_ACK']._serialized_start=260
@@ -46,8 +46,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LIVEVIEW']._serialized_end=754
   _globals['_REBIRTH']._serialized_start=756
   _globals['_REBIRTH']._serialized_end=765
-  _globals['_COMMAND']._serialized_start=768
-  _globals['_COMMAND']._serialized_end=931
-  _globals['_COMMANDRESULT']._serialized_start=933
-  _globals['_COMMANDRESULT']._serialized_end=1036
+  _globals['_RESEND']._serialized_start=768
+  _globals['_RESEND']._serialized_end=925
+  _globals['_COMMAND']._serialized_start=928
+  _globals['_COMMAND']._serialized_end=1138
+  _globals['_COMMANDRESULT']._serialized_start=1140
+  _globals['_COMMANDRESULT']._serialized_end=1243
 # @@protoc_insertion_point(module_scope)

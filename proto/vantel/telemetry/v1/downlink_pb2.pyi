@@ -89,17 +89,29 @@ class Rebirth(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class Resend(_message.Message):
+    __slots__ = ("epoch", "delivery_class", "range")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_CLASS_FIELD_NUMBER: _ClassVar[int]
+    RANGE_FIELD_NUMBER: _ClassVar[int]
+    epoch: _identity_pb2.Epoch
+    delivery_class: _identity_pb2.DeliveryClass
+    range: _identity_pb2.SeqRange
+    def __init__(self, epoch: _Optional[_Union[_identity_pb2.Epoch, _Mapping]] = ..., delivery_class: _Optional[_Union[_identity_pb2.DeliveryClass, str]] = ..., range: _Optional[_Union[_identity_pb2.SeqRange, _Mapping]] = ...) -> None: ...
+
 class Command(_message.Message):
-    __slots__ = ("command_id", "expires_unix_ns", "live_view", "rebirth")
+    __slots__ = ("command_id", "expires_unix_ns", "live_view", "rebirth", "resend")
     COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
     LIVE_VIEW_FIELD_NUMBER: _ClassVar[int]
     REBIRTH_FIELD_NUMBER: _ClassVar[int]
+    RESEND_FIELD_NUMBER: _ClassVar[int]
     command_id: str
     expires_unix_ns: int
     live_view: LiveView
     rebirth: Rebirth
-    def __init__(self, command_id: _Optional[str] = ..., expires_unix_ns: _Optional[int] = ..., live_view: _Optional[_Union[LiveView, _Mapping]] = ..., rebirth: _Optional[_Union[Rebirth, _Mapping]] = ...) -> None: ...
+    resend: Resend
+    def __init__(self, command_id: _Optional[str] = ..., expires_unix_ns: _Optional[int] = ..., live_view: _Optional[_Union[LiveView, _Mapping]] = ..., rebirth: _Optional[_Union[Rebirth, _Mapping]] = ..., resend: _Optional[_Union[Resend, _Mapping]] = ...) -> None: ...
 
 class CommandResult(_message.Message):
     __slots__ = ("command_id", "status", "detail")
