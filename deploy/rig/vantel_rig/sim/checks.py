@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cloud.accounts import Books
-from cloud.ledger import LedgerReport, VanReport, join
+from cloud.ledger import LedgerReport, VanReport, evicted_of, join
 from cloud.letters import DeadLetter
 from cloud.outcome import LINE_REFUSED, Reject
 from cloud.steps.open import open_bundle, open_incoming
@@ -108,6 +108,7 @@ def violations(ends: Ends) -> Iterator[Violation]:
     yield from _in_kafka(ends)
     for van in ends.vans:
         yield from _fates(ends, van)
+        yield from _told(ends, van)
         yield from _bounds(van)
     yield from _points(ends)
     yield from _letters(ends)
@@ -194,6 +195,23 @@ def _earned(
         )
     elif truth.durable and not van.disk.failed_calls:
         yield Violation("1 P0 survives everything", van.id, at, f"{truth.kind} gone as {reason}")
+
+
+def _told(ends: Ends, van: SimVan) -> Iterator[Violation]:
+    """Every eviction has reached the cloud."""
+    known = ends.books.vans.get(van.id)
+    for account in ends.reports[van.id].accounts:
+        heard = known.streams.get((account.epoch, account.delivery_class)) if known else None
+        told = evicted_of(heard) if heard else IntervalSet()
+        silent = evicted_of(account).difference(told, heard.acked if heard else IntervalSet())
+        if silent:
+            stream = StreamKey(van.id, account.epoch, account.delivery_class)
+            yield Violation(
+                "1 every eviction is told",
+                van.id,
+                f"{stream.text} {list(silent)}",
+                "the cloud never heard of it",
+            )
 
 
 def _bounds(van: SimVan) -> Iterator[Violation]:
@@ -295,6 +313,11 @@ def _letters(ends: Ends) -> Iterator[Violation]:
                 yield Violation("6 what is rejected is kept whole", stream.van, f"{stream.text} {list(lost)}",
                                 f"rejected as {reason}, but no dead letter holds them")  # fmt: skip
     refused = {letter.message.decode() for letter in letters_of(ends.kafka) if letter.reason == LINE_REFUSED}
+    good = sorted(refused - ends.influx.refused)
+    if good:
+        yield Violation(
+            "6 bad data goes alone", "", "", f"{len(good)} good lines were given up, such as {good[0]}"
+        )
     lost_lines = sorted(ends.influx.refused - refused)
     if lost_lines:
         yield Violation(

@@ -69,7 +69,7 @@ class Kafka:
     def arrive(
         self, producer: Producer, tp: TopicPartition, key: bytes, value: bytes | None, answer: Any
     ) -> None:
-        """A record reaches Kafka, if Kafka is there."""
+        """A record reaches Kafka, if Kafka is there; till then it waits in the memory of its process."""
         if not self.up:
             self._held.append((producer, tp, key, value, answer))
             return
@@ -116,7 +116,8 @@ class Kafka:
         self.up = True
         held, self._held = self._held, []
         for item in held:
-            self.world.at(LATENCY_S, self.arrive, *item)
+            if not item[0].process.dead:
+                self.world.at(LATENCY_S, self.arrive, *item)
         self.wake()
 
 
@@ -142,7 +143,7 @@ class Producer:
     kafka: Kafka
 
     def __init__(self, **_: Any) -> None:
-        self._process: ProcessLoop = current()
+        self.process: ProcessLoop = current()
         self.pending: dict[asyncio.Future[Any], None] = {}
         self._message_accumulator = _Accumulator(self)
         self.client = _Client()
@@ -161,10 +162,10 @@ class Producer:
         self, topic: str, value: bytes | None = None, key: bytes | None = None
     ) -> asyncio.Future[Any]:
         """The future is Kafka's answer."""
-        self._process.step(f"send {topic}")
+        self.process.step(f"send {topic}")
         kafka = self.kafka
         tp = kafka.partition_of(topic, key or b"")
-        answer: asyncio.Future[Any] = self._process.create_future()
+        answer: asyncio.Future[Any] = self.process.create_future()
         self.pending[answer] = None
         world = kafka.world
         due_ns = max(
@@ -177,7 +178,7 @@ class Producer:
     def settle(self, answer: asyncio.Future[Any], failure: Exception | None, stored: Stored | None) -> None:
         """Kafka's answer reaches the process, if it is still there to hear it."""
         self.pending.pop(answer, None)
-        if self._process.dead or answer.done():
+        if self.process.dead or answer.done():
             return
         answer.set_exception(failure) if failure is not None else answer.set_result(stored)
 

@@ -19,18 +19,24 @@ from vantel.payloads import Batch, Event, Fidelity
 
 MS = 1_000_000
 GEARS = ("P", "R", "N", "D")
-CATALOGS: tuple[Catalog, ...] = tuple(
-    assemble(
+RELEASES = 6
+
+
+def catalog_of(van: str, release: int) -> Catalog:
+    """Releases of an agent differ in the group of one signal, hence in the hash; so do vans."""
+    return assemble(
         [
             Signal("sim.Speed", group="drive", unit="km/h"),
             Signal("sim.Gear", group="drive", type=SignalType.ENUM, labels=GEARS),
             Signal("sim.Door", group="body", type=SignalType.BOOL),
-            Signal("sim.Ticks", group=group, type=SignalType.UINT64),
+            Signal(
+                "sim.Ticks",
+                group=f"ticks_{release % RELEASES}_{van.rpartition('-')[2]}",
+                type=SignalType.UINT64,
+            ),
         ]
     )
-    for group in ("body", "drive")
-)
-"""Two releases of the agent differ in the group of one signal, hence in the hash."""
+
 
 Expected = tuple[str, int, str, str]
 """Measurement and group, monotonic ns, field, text of the value."""

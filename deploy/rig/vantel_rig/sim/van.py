@@ -7,7 +7,7 @@ uplink. Each runs on the van's own clocks. A van remembers what append() returne
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,11 +17,12 @@ from edge.link_errors import LinkError
 from edge.settings import MqttSection, SpoolSection, UplinkSection
 from edge.spool import Spool
 from edge.uplink_thread import Uplink
+from vantel.catalog import Catalog
 from vantel.envelope import ClockStamp
 from vantel.identity import DeliveryClass, Epoch, PayloadKind
 from vantel.payloads import Birth, Health
 from vantel_rig.sim.broker import Broker, VanLink
-from vantel_rig.sim.load import CATALOGS, Truth, batch, event
+from vantel_rig.sim.load import Truth, batch, catalog_of, event
 from vantel_rig.sim.processes import VirtualTime
 from vantel_rig.sim.van_disk import VanDisk
 from vantel_rig.sim.world import EPOCH_UNIX_NS, START_NS, Killed, S, World
@@ -63,11 +64,13 @@ class SimVan:
         self.told: dict[bytes, set[int]] = {}
         self.cuts: dict[Epoch, float] = {}
         self.clock_known, self.wall_offset_ns = True, self.rng.randrange(S)
-        self.producing = True
+        self.producing = self.reporting = True
+        self.cut_after_p0 = 0.0
         self.up = False
         self.life = 0
         self._booted_ns = START_NS - self.rng.randrange(3600) * S
         self._position = 0
+        self._catalogs: dict[int, Catalog] = {}  # as edge.births keeps them, on the disk
 
     # life and death
 
@@ -77,17 +80,21 @@ class SimVan:
         self.up = True
         self.link: VanLink | None = None
         self._turn_due_ns = 0
-        self._births = 0
+        self._wanted: list[int] = []
         with self._alive():
             self.spool = Spool.open(ROOT, self.id, self.settings, self.disk)
             self.epochs.append(self.spool.epoch)
-            self._catalog = CATALOGS[self.rng.randrange(2)]
+            self._catalog = catalog_of(self.id, self.life)
+            self._catalogs[self._catalog.hash] = self._catalog
             self._tell_clock()
             self.uplink = Uplink(
                 self.id, self.spool.epoch, MqttSection(), self.uplink_settings, self.spool,
                 on_rebirth=self._rebirth, on_command=lambda _: None, rng=Random(self.rng.random()),
             )  # fmt: skip
-            self._birth()
+            if self.rng.random() < 0.7:
+                self._birth(self._catalog)
+            else:  # a full queue or a slow disk can put it behind the first batches
+                self._later(self.rng.uniform(1.0, 15.0), self._late_birth)
             self.world.note(self.id, f"epoch {self.spool.epoch.text}")
         self._later(self.rng.uniform(0, self.period_s), self._produce)
         self._later(MAINTAIN_S, self._maintain)
@@ -191,7 +198,16 @@ class SimVan:
         del self.maybe[stream, seq]
         truth.durable = delivery_class is P0 and not self.spool.degraded
         self.truths.setdefault(stream, {})[seq] = truth
+        self.spool.maintain()  # as the spool thread does behind each append
         self._wake()
+        if delivery_class is P0 and self.rng.random() < self.cut_after_p0:
+            self.world.count("power cut after a P0 append")
+            self.world.at(self.rng.uniform(0.0, 1.0), self._cut, self.life)
+
+    def _cut(self, life: int) -> None:
+        if self.up and life == self.life:
+            self.kill(power=True)
+            self.world.at(SYSTEM_RESTART_S, self._revive, self.life)
 
     def _produce(self) -> None:
         if self.producing:
@@ -216,37 +232,36 @@ class SimVan:
                 self._append(
                     P0, PayloadKind.EVENT, payload, Truth(self.world.now_s, "event", len(payload), expected)
                 )
-            if rng.random() < 0.1:
+            if rng.random() < 0.2:
                 payload, expected = batch(rng, self._catalog, start_ns, now_ns, 40, True)
                 self._append(
                     P2, PayloadKind.BATCH, payload, Truth(self.world.now_s, "bulk", len(payload), expected)
                 )
 
-    def _birth(self) -> None:
-        catalog = self._catalog
+    def _birth(self, catalog: Catalog) -> None:
         payload = Birth(
             catalog.encode(), catalog.hash, "sim", self._mono_ns(), self._stamp().boot_id
         ).encode()
         self._append(P0, PayloadKind.BIRTH, payload, Truth(self.world.now_s, "birth", len(payload)))
 
-    def _rebirth(self, _hashes: Any) -> None:
-        self._births += 1
+    def _late_birth(self) -> None:
+        self._birth(self._catalog)
+
+    def _rebirth(self, hashes: Sequence[int]) -> None:
+        self._wanted = sorted({*self._wanted, *hashes})
 
     def _health(self) -> None:
-        if self.producing:
+        if self.reporting:
             self._later(HEALTH_S, self._health)
             payload = Health(self._mono_ns(), self.spool.accounts(), 0, {}, {}).encode()
             self._append(P1, PayloadKind.HEALTH, payload, Truth(self.world.now_s, "health", len(payload)))
 
     def _maintain(self) -> None:
         self._later(MAINTAIN_S, self._maintain)
-        for _ in range(min(self._births, 1)):
-            self._births = 0
-            for catalog in CATALOGS:  # an agent keeps the catalogs of its earlier releases
-                payload = Birth(
-                    catalog.encode(), catalog.hash, "sim", self._mono_ns(), self._stamp().boot_id
-                ).encode()
-                self._append(P0, PayloadKind.BIRTH, payload, Truth(self.world.now_s, "birth", len(payload)))
+        wanted, self._wanted = self._wanted, []
+        for catalog_hash in wanted:
+            if (catalog := self._catalogs.get(catalog_hash)) is not None:
+                self._birth(catalog)
         self.spool.maintain()
         self._wake()
 
