@@ -146,7 +146,7 @@ def agent_process(config: Path, report: Path) -> None:
         push(block)
         if len(block):
             late = (time.monotonic_ns() - block.t_mono_ns) // DELAY_PLACE_NS
-            np.add.at(delays, np.clip(late, 0, DELAY_PLACES - 1), 1)
+            delays[:] += np.bincount(np.clip(late, 0, DELAY_PLACES - 1), minlength=DELAY_PLACES)
 
     pipeline._rings.push = pushed
 
