@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from cantools.database.can import Database, Message
@@ -37,8 +38,7 @@ class BusSignal:
     kind: SignalType = SignalType.FLOAT64
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """Samples of one chunk. slot: int32[n]. frame: int64[n], index into the chunk, or the label. value: float64[n].
 
     raw: uint64[n], the integer on the bus, sign-extended to 64 bits, or the bits of a float.

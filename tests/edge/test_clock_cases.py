@@ -31,6 +31,8 @@ from .test_clock import YEAR_NS, S, SetTime
 
 P0, P1 = DeliveryClass.P0, DeliveryClass.P1
 WAIT_S = 60.0
+HOUR_NS = 3600 * S + 130_000_000  # no multiple of the window
+WINDOW_NS = 400_000_000
 
 
 def settings(folder: Path, **clock: float) -> EdgeSettings:
@@ -161,7 +163,7 @@ def test_steps_cut_the_batch_and_overwrite_nothing(tmp_path: Path) -> None:
     sources = SetTime()
     sources.know(Source.NTP)
     with running(settings(tmp_path), sources) as agent:
-        for off_ns in (0, 3600 * S, -3600 * S, 7200 * S, 0):
+        for off_ns in (0, HOUR_NS, -HOUR_NS, 2 * HOUR_NS, 0):
             seen = len(batches(sendable(agent._spool)))
             sources.know(Source.NTP, off_ns)
             agent._clock.update()
@@ -170,5 +172,8 @@ def test_steps_cut_the_batch_and_overwrite_nothing(tmp_path: Path) -> None:
     whole(messages, agent.status()["samples_produced"])  # type: ignore[arg-type]
     stamped = batches(messages)
     assert len({clock.offset_ns for _, clock in stamped}) >= 5
+    aligned = [(batch.end_mono_ns + clock.offset_ns) % WINDOW_NS == 0 for batch, clock in stamped]
+    assert aligned.count(False) <= 5, "windows follow the new time; only what a jump or the end cut does not"
+    assert aligned.count(True) >= 10
     for (before, _), (after, _) in itertools.pairwise(stamped):
         assert before.end_mono_ns <= after.end_mono_ns
