@@ -6,7 +6,6 @@ thread; the caller's thread supervises: heartbeats, systemd, status. Stop order:
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import threading
 import time
@@ -16,6 +15,7 @@ import numpy as np
 import structlog
 
 from edge import sources
+from edge.batcher import ClosedBatch
 from edge.births import Births, catalog_of
 from edge.clock import TimeSources, VanClock
 from edge.clock_choice import STEP_NS
@@ -75,7 +75,7 @@ class Agent:
         now_ns = None if self._original else self._clock.mono_ns
         self._tail = Tail(settings.van.state_dir, self._catalog, self._texts, now_ns)
         self._blocks: BoundedQueue[SampleBlock] = BoundedQueue(settings.queue.source_bytes_max)
-        self._outgoing: BoundedQueue[Outgoing] = BoundedQueue(settings.queue.spool_bytes_max)
+        self._outgoing: BoundedQueue[Outgoing | ClosedBatch] = BoundedQueue(settings.queue.spool_bytes_max)
         self._commands = Commands(watchable=not self._original)
         self._uplink = Uplink(
             settings.van.id, self._spool.epoch, settings.mqtt, settings.uplink, self._spool,
@@ -86,7 +86,7 @@ class Agent:
         self._shed_total: dict[str, int] = {}
         self._shed_lock = threading.Lock()
         self._sealing = SpoolThread(
-            self._spool, self._outgoing, self._watch, self._births, self._now_ns, self._uplink.wake,
+            self._spool, self._outgoing, self._watch, self._births, self._now_ns, self._uplink.wake, self._pipeline.encode,
             replayed=any(source.replayed for source in self._sources),
             simulated=all(source.simulated for source in self._sources),
         )  # fmt: skip
@@ -228,7 +228,7 @@ class Agent:
         wait_for_room = self._stop_sources if source.replayed else None
 
         def emit(block: SampleBlock) -> None:
-            block = dataclasses.replace(block, slot=rows[block.slot])
+            block = SampleBlock(rows[block.slot], block.t_mono_ns, block.value, block.quality, block.position)
             if not self._blocks.put(block, block_bytes(block), wait_for_room):
                 self._count_shed("queue_full", len(block))
 
@@ -292,11 +292,11 @@ class Agent:
             _log.warning("clock jumped", moved_s=moved_ns / 1e9, effect="the open batch is cut")
             self._forward(self._pipeline.rebase(self._clock.mapping.offset_ns))
 
-    def _forward(self, items: list[Outgoing]) -> None:
+    def _forward(self, items: Sequence[Outgoing | ClosedBatch]) -> None:
         for item in items:
             while not self._outgoing.put(item, item.bytes_held, self._stop_spool):
                 if self._stop_spool.is_set():
-                    _log.error("payload not spooled before the stop", kind=item.kind.name)
+                    _log.error("payload not spooled before the stop", kind=type(item).__name__)
                     return
 
     def _now_ns(self) -> int:
@@ -343,7 +343,7 @@ class Agent:
     def _drained(self) -> bool:
         return (
             self._pipeline_done.is_set()
-            and not len(self._outgoing)
+            and self._outgoing.idle
             and not any(envelopes for envelopes, _ in self._spool.backlog().values())
         )
 

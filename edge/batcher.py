@@ -26,6 +26,8 @@ FLUSH_DELAY_NS = 250_000_000
 """flush leaves a window open this long after its end, for samples that are still on their way to the pipeline."""
 LIVE_SPANS_MAX = 1024
 """Separate live spans that are remembered; each is at least live_after_event_s from the next."""
+BATCH_ROW_BYTES = 24
+"""Memory of a sample in columns, at most (texts apart)."""
 _ROWS_FIRST = 4096
 _NEVER = int(np.iinfo(np.int64).min)
 
@@ -45,6 +47,11 @@ class ClosedBatch:
     position: int
     fidelity: Fidelity
     shed: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def bytes_held(self) -> int:
+        """Memory this batch stands for."""
+        return BATCH_ROW_BYTES * self.sample_count
 
 
 class LiveSpans:
@@ -197,6 +204,7 @@ class Batcher:
         """Unix time has moved against the stream: cut here, and cut at multiples of the new time from now on."""
         closed = self.close()
         self._offset_ns = offset_ns
+        self._cut_ns = None
         return closed
 
     def close(self) -> list[ClosedBatch]:

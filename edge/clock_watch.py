@@ -36,10 +36,15 @@ class FixFile:
 
     def __init__(self, path: Path) -> None:
         """OSError or ValueError for a file that is none."""
-        text = path.read_bytes()[:FIXES_BYTES_MAX].decode("ascii")
-        self._lines = [
-            (float(at), sentence) for at, sentence in (x.split(None, 1) for x in text.splitlines())
-        ]
+        self._lines: list[tuple[float, str]] = []
+        for number, line in enumerate(path.read_bytes()[:FIXES_BYTES_MAX].decode("ascii").splitlines(), 1):
+            try:
+                at, sentence = line.split(None, 1)
+                self._lines.append((float(at), sentence))
+            except ValueError:
+                raise ValueError(
+                    f"clock.fixes_file {path}, line {number}: not seconds and a sentence"
+                ) from None
         self._start_ns = time.monotonic_ns()
         self._gnss = GnssTime()
 

@@ -1,12 +1,14 @@
 """The pipeline: blocks of samples in, payloads for the spool out. Pure: owned by one thread, no clock, no I/O.
 
-ordering -> fault injector -> rings -> detector -> sampler -> batcher -> codec. What lies before resume_position of a replay runs
+ordering -> fault injector -> rings -> detector -> sampler -> batcher. encode() is the codec: it touches no state, and the
+spool thread calls it, so that rings and detector never wait for it. What lies before resume_position of a replay runs
 through everything but the batcher and the output, so that ring, detector and the state of the injector are those of an
 undisturbed run (docs/architecture.md, "Restart of a replay").
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -78,7 +80,7 @@ class Pipeline:
         else:
             self._batcher.watch(until_t_mono_ns)
 
-    def step(self, block: SampleBlock, shed: dict[str, int] | None = None) -> list[Outgoing]:
+    def step(self, block: SampleBlock, shed: dict[str, int] | None = None) -> list[Outgoing | ClosedBatch]:
         """Take a block; return what goes to the spool, events before the batch that holds their samples."""
         repeated = 0 < block.position <= self._resume_position
         block = self._faults.apply(self._ordering.apply(block))
@@ -94,39 +96,38 @@ class Pipeline:
         # what a dropout or the sampler took away does not count
         self.samples_produced += int(np.count_nonzero(block.slot >= 0))
         out = [self._event(event) for event in events]
-        for closed in self._batcher.add(block):
-            out.extend(self._batch(closed, shed))
-        return out
+        closed = self._batcher.add(block)
+        if closed and shed:
+            told = Counter(closed[0].shed) + Counter(shed)
+            closed[0] = replace(closed[0], shed=dict(told))
+            shed.clear()
+        return [*out, *closed]
 
-    def idle(self, t_mono_ns: int) -> list[Outgoing]:
+    def idle(self, t_mono_ns: int) -> list[Outgoing | ClosedBatch]:
         """Nothing arrived until t_mono_ns: silence time-outs, and windows whose end has passed."""
         out = [self._event(event) for event in self._detector.idle(t_mono_ns)]
-        for closed in self._batcher.flush(t_mono_ns):
-            out.extend(self._batch(closed, None))
-        return out
+        return [*out, *self._batcher.flush(t_mono_ns)]
 
-    def rebase(self, offset_ns: int) -> list[Outgoing]:
+    def rebase(self, offset_ns: int) -> list[Outgoing | ClosedBatch]:
         """The clock has jumped: what is open is cut, windows follow the new time."""
         self.offset_ns = offset_ns
-        return [item for closed in self._batcher.rebase(offset_ns) for item in self._batch(closed, None)]
+        return list(self._batcher.rebase(offset_ns))
 
-    def close(self) -> list[Outgoing]:
+    def close(self) -> list[Outgoing | ClosedBatch]:
         """The last, partial window."""
-        return [item for closed in self._batcher.close() for item in self._batch(closed, None)]
+        return list(self._batcher.close())
 
     def _event(self, event: Event) -> Outgoing:
         marked = replace(event, injected=self._faults.mark_at(self._slots[event.signal_id], event.t_mono_ns))
         self.events_produced += 1
         return Outgoing(DeliveryClass.P0, PayloadKind.EVENT, marked.encode(), self._catalog.hash)
 
-    def _batch(self, closed: ClosedBatch, shed: dict[str, int] | None) -> list[Outgoing]:
-        """Encode a closed batch; one that comes out too large is halved, and only the last part moves the position."""
-        told = dict(closed.shed)
-        for reason, samples in (shed or {}).items():
-            told[reason] = told.get(reason, 0) + samples
-        if shed is not None:
-            shed.clear()
-        payloads = self._encode(closed, closed.columns, told)
+    def encode(self, item: Outgoing | ClosedBatch) -> list[Outgoing]:
+        """What of an item goes into the spool. A batch that comes out too large is halved, and only the last part moves
+        the position. For any thread."""
+        if isinstance(item, Outgoing):
+            return [item]
+        payloads = self._encode(item, item.columns, item.shed)
         last = len(payloads) - 1
         return [
             Outgoing(
@@ -134,7 +135,7 @@ class Pipeline:
                 PayloadKind.BATCH,
                 payload,
                 self._catalog.hash,
-                closed.position if at == last else 0,
+                item.position if at == last else 0,
             )
             for at, payload in enumerate(payloads)
         ]

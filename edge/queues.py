@@ -56,6 +56,13 @@ class BoundedQueue(Generic[Item]):
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._waiting = 0
+        self._in_hand = False
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits, and the reader has come back for more since it took the last item."""
+        with self._lock:
+            return not self._count and not self._in_hand
 
     def put(self, item: Item, item_bytes: int, stop: threading.Event | None = None) -> bool:
         """Append; with stop given waits while full until stop is set. False when it was not taken."""
@@ -73,11 +80,13 @@ class BoundedQueue(Generic[Item]):
 
     def get(self, timeout_s: float) -> Item | None:
         """Oldest item, or None after timeout_s."""
+        self._in_hand = False
         try:
             item, item_bytes = self._items.get(timeout_s > 0, timeout_s or None)
         except queue.Empty:
             return None
         with self._lock:
+            self._in_hand = True
             self._bytes -= item_bytes
             self._count -= 1
             if self._waiting:

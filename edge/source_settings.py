@@ -130,7 +130,7 @@ class CanSource(Section):
     map: dict[str, SignalMap | str] = Field(default_factory=dict, description="local name to catalog name")
     overlay: Path | None = Field(None, description=OVERLAY_HELP)
     gather_s: Annotated[float, Field(ge=0, le=0.1)] = Field(
-        0.003, description="frames of so long make one block: processor time against delay"
+        0.004, description="frames of so long make one block: processor time against delay"
     )
     receive_bytes_max: Annotated[int, Field(gt=0)] = Field(
         4 * 1024 * 1024, description="buffer of the kernel; without CAP_NET_ADMIN at most net.core.rmem_max"

@@ -1,4 +1,4 @@
-"""The spool thread: payloads to disk, births and envelopes that the cloud asks for again, upkeep; wakes the uplink.
+"""The spool thread: batches encoded, payloads to disk, births and envelopes that the cloud asks for again, upkeep; wakes the uplink.
 
 The one thread that appends: flash may stall for seconds, and nothing else then waits but the queue in front of it.
 rebirth() and resend() are for any thread; requests beyond their bounds are dropped, since whoever asks asks again.
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from edge.batcher import ClosedBatch
 from edge.births import Births
 from edge.clock_watch import ClockWatch
 from edge.commands import resent_outgoing
@@ -31,17 +32,18 @@ class SpoolThread:
     def __init__(
         self,
         spool: Spool,
-        outgoing: BoundedQueue[Outgoing],
+        outgoing: BoundedQueue[Outgoing | ClosedBatch],
         watch: ClockWatch,
         births: Births,
         now_ns: Callable[[], int],
         wake: Callable[[], None],
+        encode: Callable[[Outgoing | ClosedBatch], list[Outgoing]],
         *,
         replayed: bool,
         simulated: bool,
     ) -> None:
         self._spool, self._outgoing, self._watch, self._births = spool, outgoing, watch, births
-        self._now_ns, self._wake = now_ns, wake
+        self._now_ns, self._wake, self._encode = now_ns, wake, encode
         self._replayed, self._simulated = replayed, simulated
         self._rebirths: deque[tuple[int, ...]] = deque(maxlen=REQUESTS_MAX)
         self._resends: deque[tuple[str, Resend]] = deque(maxlen=REQUESTS_MAX)
@@ -62,7 +64,8 @@ class SpoolThread:
             item = self._outgoing.get(0.1)
             stamp = self._watch.tell()
             if item is not None:
-                self._append(item, stamp)
+                for payload in self._encode(item):
+                    self._append(payload, stamp)
             while self._rebirths:
                 for birth in self._births.again(self._rebirths.popleft(), self._now_ns()):
                     self._append(birth, stamp)

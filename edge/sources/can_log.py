@@ -304,7 +304,7 @@ def _reader(path: Path, counts: Counter[str], start_given: bool) -> tuple[Any, _
     if suffix == ".mf4":
         if importlib.util.find_spec("asammdf") is None:
             raise RecordingError(path, "reading .mf4 needs the package asammdf",
-                                 "install asammdf, or convert the log to .blf, .asc or candump")  # fmt: skip
+                                 "pip install vantel[mf4], or convert the log to .blf, .asc or candump")  # fmt: skip
         return can.MF4Reader(open_binary(path)), None  # type: ignore[arg-type]
     raise RecordingError(path, f"no CAN log format has the ending {suffix!r}",
                          "use .log (candump), .asc, .blf, .trc or .mf4, or set format")  # fmt: skip

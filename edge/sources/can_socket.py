@@ -12,7 +12,7 @@ import ctypes
 import errno
 import os
 import socket
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -39,8 +39,7 @@ _DROP_KIND = SO_RXQ_OVFL << 32 | socket.SOL_SOCKET
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """Frames of one call, in order. ids: uint32[n] as the kernel has them, with the flags of 29-bit, remote and error
     frames. lengths: int64[n] bytes. payload: uint8[n, 64], undefined after the length.
 

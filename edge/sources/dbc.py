@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from cantools.database.can import Database, Message
@@ -37,8 +38,7 @@ class BusSignal:
     kind: SignalType = SignalType.FLOAT64
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """Samples of one chunk. slot: int32[n]. frame: int64[n], index into the chunk, or the label. value: float64[n].
 
     raw: uint64[n], the integer on the bus, sign-extended to 64 bits, or the bits of a float.
@@ -62,16 +62,19 @@ class BusDecoder:
     ) -> None:
         """j1939: 29-bit ids are matched by parameter group. wanted: whether a message's signal is collected."""
         self.signals: list[BusSignal] = []
-        self._messages: list[Message] = []
-        self._first_slot: list[int] = []
+        self._by_message: list[range] = []
+        self._rare: dict[int, Message] = {}
         self._sources: list[Path] = []
         builder = Builder()
         for path, database in databases:
             for message in database.messages:
                 by_group = j1939 and message.is_extended_frame
-                builder.add(message, len(self.signals), j1939=by_group)
-                self._messages.append(message)
-                self._first_slot.append(len(self.signals))
+                number = builder.add(message, len(self.signals), j1939=by_group)
+                if builder.messages[number][kernel.ROOT] < 0:
+                    self._rare[number] = (
+                        message  # of the others nothing is kept: a database takes much memory
+                    )
+                self._by_message.append(range(len(self.signals), len(self.signals) + len(message.signals)))
                 self._sources.append(path)
                 self.signals += [
                     BusSignal(message.name, s.name, s.unit or "", message.frame_id, *_linear(s))
@@ -80,15 +83,12 @@ class BusDecoder:
         self._ids, self._groups = builder.ids, builder.groups
         self._tables = builder.tables()
         self._entry_of_field = self._tables.fields[:, kernel.SLOT].copy()
-        self._frames = np.zeros(len(self._messages) + 1, np.int64)
+        self._frames = np.zeros(len(self._by_message) + 1, np.int64)
         self._left_out = np.zeros(kernel.COUNTS, np.int64)
         self._undecodable = 0
         taken = np.array([wanted(s.message, s.name) for s in self.signals], np.bool_)
         self.give_slots(np.where(taken, np.arange(len(self.signals)), -1).astype(np.int32))
-        self._by_cantools = np.append(
-            self._tables.messages[:, kernel.ROOT] < 0, False
-        )  # the last: no message
-        self._some_by_cantools = bool(self._by_cantools.any())
+        self._is_rare = np.append(self._tables.messages[:, kernel.ROOT] < 0, False)  # the last: no message
 
     @property
     def frames_by_database(self) -> Counter[Path]:
@@ -118,11 +118,7 @@ class BusDecoder:
     def reachable(self) -> list[int]:
         """Slots of the messages that frames can match: not those that a later twin of the id replaced."""
         numbers = sorted({*self._ids.values(), *self._groups.values()})
-        return [
-            self._first_slot[number] + at
-            for number in numbers
-            for at in range(len(self._messages[number].signals))
-        ]
+        return [at for number in numbers for at in self._by_message[number]]
 
     def give_slots(self, slot_of: NDArray[np.int32]) -> None:
         """Slots of the samples from now on, by entry of signals; -1 leaves a signal out."""
@@ -155,7 +151,7 @@ class BusDecoder:
             self._left_out,
         )  # fmt: skip
         decoded = Decoded(slot[:done], frame[:done], raw[:done], value[:done])
-        if self._some_by_cantools and len(rows := np.flatnonzero(self._by_cantools[message])):
+        if self._rare and len(rows := np.flatnonzero(self._is_rare[message])):
             decoded = _merged(decoded, self._decode_by_cantools(rows, message, lengths, payload, label))
         return decoded
 
@@ -173,15 +169,11 @@ class BusDecoder:
             number = int(message[row])
             data = payload[row, : lengths[row]].tobytes()
             try:
-                decoded = self._messages[number].decode(data, decode_choices=False, allow_truncated=True)
+                decoded = self._rare[number].decode(data, decode_choices=False, allow_truncated=True)
             except (CantoolsError, ValueError):
                 self._undecodable += 1
                 continue
-            entries = range(self._first_slot[number], len(self.signals))
-            slot_of = {
-                s.name: int(self._slot_of[at])
-                for s, at in zip(self._messages[number].signals, entries, strict=False)
-            }
+            slot_of = {self.signals[at].name: int(self._slot_of[at]) for at in self._by_message[number]}
             samples += [
                 (slot_of[name], int(label[row]), float(v))
                 for name, v in decoded.items()  # type: ignore[union-attr]

@@ -1,8 +1,8 @@
 """Goal: hundreds of SIGKILLs of agents, bridge and worker, and faults of the servers, leave no mark in the database.
 
 Method: real processes and servers. A drive is replayed once undisturbed; then, round after round, under new van ids,
-while hunters kill agents, bridge and worker at named points and at random, and the servers are restarted, killed and
-stopped. After each round: all signal and event points equal to the undisturbed run's, ledger residual 0, no dead letter.
+while hunters kill agents, bridge and worker at named points and at random, the servers are killed, restarted and
+stopped, and the vans' network (a namespace, where there is root) is cut. After each round: all signal and event points equal to the undisturbed run's, ledger residual 0, no dead letter.
 Counts are kept in a state file, so that a run goes on where it stopped.
 
     .venv/bin/python -m tests.chaos.kills --agent 300 --bridge 100 --worker 100 --state kills.json
@@ -32,6 +32,7 @@ from vantel_rig.report import join_ledger
 from vantel_rig.stack import Stack
 from vantel_rig.van import Van
 
+from .partition import Island, missing
 from .victims import SCRIPT, Hunter
 
 FAST = {"backoff_s_min": 0.2, "backoff_s_max": 1.0, "resend_after_s": 2.0, "stable_after_s": 1.0}
@@ -105,9 +106,12 @@ class Chaos:
         self._cloud_sections = cloud
         self.cloud: CloudSide | None = None
         self._calm: Points = {}
+        self._island: Island | None = None
 
     def __enter__(self) -> Chaos:
         self.stack.start()
+        if self.server_faults and not missing():
+            self._island = Island(self.stack.mqtt_port).__enter__()
         kafka = {"session_timeout_s": SESSION_TIMEOUT_S}
         self.cloud = CloudSide(self.stack, self.folder / "cloud", kafka=kafka, **self._cloud_sections)
         self.cloud.provision()
@@ -121,11 +125,13 @@ class Chaos:
         if self.cloud is not None:
             self.cloud.stop()
         self.stack.stop()
+        if self._island is not None:
+            self._island.__exit__(None, None, None)
 
-    def _van(self, name: str, speed: float) -> Van:
+    def _van(self, name: str, speed: float, mqtt: dict[str, Any] | None = None) -> Van:
         return Van(
             name, self.folder / name, self.stack.mqtt_port, [source(speed)], faults=spikes(), uplink=FAST,
-            batch=WINDOWS, health={"period_s": 2.0},
+            batch=WINDOWS, health={"period_s": 2.0}, mqtt=mqtt or {},
         )  # fmt: skip
 
     def calm(self) -> int:
@@ -145,7 +151,8 @@ class Chaos:
         cloud = self.cloud
         assert cloud is not None
         number = self.state.rounds
-        vans = [self._van(f"rough-{number}-{place}", speed) for place in range(self.vans)]
+        mqtt = dict(self._island.mqtt) if self._island is not None else {}
+        vans = [self._van(f"rough-{number}-{place}", speed, mqtt) for place in range(self.vans)]
         hunters = self._hunters(vans)
         over = threading.Event()
         disturber = threading.Thread(target=self._disturb, args=(over, number), daemon=True)
@@ -181,11 +188,13 @@ class Chaos:
         assert cloud is not None
         base = self.seed * 1000 + self.state.rounds * 10
 
+        island = self._island.program() if self._island is not None else []
+
         def agent(van: Van, env: dict[str, str]) -> Process:
-            return van.start((str(SCRIPT), "edge"), env).process
+            return van.start([*island, sys.executable, str(SCRIPT), "edge"], env).process
 
         def program(name: str, env: dict[str, str]) -> Process:
-            return cloud.launch(name, (str(SCRIPT), "cloud"), env)
+            return cloud.launch(name, (sys.executable, str(SCRIPT), "cloud"), env)
 
         def ran(process: Process) -> bool:
             return process.wait(2.0) is None
@@ -209,7 +218,13 @@ class Chaos:
     def _disturb(self, over: threading.Event, number: int) -> None:
         """Faults of the servers, one after another, until the round is over."""
         rng = random.Random(self.seed * 7919 + number)
-        while not over.wait(rng.uniform(3.0, 10.0)):
+        while not over.wait(rng.uniform(2.0, 6.0)):
+            if self._island is not None and rng.random() < 0.3:
+                self._island.cut()
+                over.wait(rng.uniform(1.0, 15.0))
+                self._island.join()
+                self.state.servers["partition"] = self.state.servers.get("partition", 0) + 1
+                continue
             server = rng.choice(("mosquitto", "mosquitto", "kafka", "influxdb"))
             what = rng.choice(("kill", "stop and go"))
             if what == "kill":
@@ -269,7 +284,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--vans", type=int, default=2, help="vans at once")
     parser.add_argument("--speed", type=float, default=1.0, help="replay this many times as fast")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--adapter", default="", help="worker.adapter of the cloud settings; default: theirs")
     parser.add_argument("--no-server-faults", action="store_true", help="leave the servers alone")
     parser.add_argument("--state", type=Path, help="keep the counts here and go on from them")
     parser.add_argument("--folder", type=Path, help="logs and data; default: a temporary folder")
@@ -283,14 +297,13 @@ def main() -> int:
     state = State.load(args.state)
     goals = {"agent": args.agent, "bridge": args.bridge, "worker": args.worker}
     folder = args.folder or Path(tempfile.mkdtemp(prefix="vantel-kills-"))
-    sections = {"worker": {"adapter": args.adapter}} if args.adapter else {}
 
     def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     wrong: list[str] = []
     try:
-        with Chaos(folder, state, args.seed, args.vans, not args.no_server_faults, **sections) as chaos:
+        with Chaos(folder, state, args.seed, args.vans, not args.no_server_faults) as chaos:
             tell(f"undisturbed: {chaos.calm()} points; files in {folder}")
             while not wrong and any(state.total(name) < goals[name] for name in VICTIMS):
                 wrong = chaos.round(goals, args.speed)

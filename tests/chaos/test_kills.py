@@ -13,7 +13,7 @@ from .kills import Chaos, State
 
 pytestmark = [pytest.mark.servers, pytest.mark.e2e]
 
-GOALS = {"agent": 6, "bridge": 3, "worker": 3}
+GOALS = {"agent": 5, "bridge": 2, "worker": 2}
 
 
 @pytest.mark.timeout(900)

@@ -62,6 +62,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProductionBroke
         ("van", B),
         ("bridge", "0"),
         ("operator", "page"),
+        ("operator", "operator"),
         ("operator", "campaign"),
     ):
         certificates.make(*arguments)

@@ -57,7 +57,7 @@ def stream() -> tuple[Catalog, list[SampleBlock]]:
 def run(catalog: Catalog, blocks: list[SampleBlock], resume: int = 0) -> list[Outgoing]:
     pipeline = Pipeline(catalog, SETTINGS, TextTable(), 0, resume)
     out = [item for block in blocks for item in pipeline.step(block)]
-    return out + pipeline.close()
+    return [payload for item in [*out, *pipeline.close()] for payload in pipeline.encode(item)]
 
 
 def split_at(blocks: list[SampleBlock], position: int) -> list[SampleBlock]:

@@ -160,7 +160,7 @@ def test_in_the_pipeline_rings_and_detector_see_all_and_batches_what_is_kept(tmp
     pipeline = Pipeline(CATALOG, settings, TextTable(), 0, 0)
     for n in range(100):
         pipeline.step(block((0, n / 10, 0.1 * n), (1, n / 10, 5.0)))
-    out = pipeline.close()
+    out = [payload for item in pipeline.close() for payload in pipeline.encode(item)]
     (batch,) = [Batch.decode(one.payload) for one in out if one.kind is PayloadKind.BATCH]
     columns = {column.signal_id: column for column in codec.decode(batch.columns)}
     assert len(columns[CATALOG.by_name("a.x").id].t_ns) == 10

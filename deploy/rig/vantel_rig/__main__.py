@@ -1,4 +1,4 @@
-"""vantel: the command for people who want to see the whole pipe: demo, ledger, top, sim.
+"""vantel: the command for people who want to see the whole pipe: demo, ledger, top, decode, sim.
 
 Exit codes: 0 done and balanced, 1 the ledger does not balance, points are missing or a promise is broken, 2 wrong usage,
 65 an end of the account cannot be read, 78 settings.
@@ -108,12 +108,67 @@ def top(
 
 
 @app.command(
+    epilog="Example: vantel decode drive.log --dbc can0=van.dbc --signals 'WHEEL_*' -o drive.parquet"
+)
+def decode(
+    log: Annotated[Path, typer.Argument(help="CAN log: candump, .asc, .blf, .trc, .csv, .mf4; also .gz")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="file to write: .parquet, .csv or .mcap")],
+    dbc: Annotated[
+        list[str] | None, typer.Option(help="DBC file; CHANNEL=FILE for one channel; can be repeated")
+    ] = None,
+    signals: Annotated[
+        list[str] | None, typer.Option(help="only these, with * and ?: can0.Message.Signal or Message.Signal")
+    ] = None,
+    j1939: Annotated[
+        bool, typer.Option("--j1939", help="ids by parameter group, transport protocol, DM1")
+    ] = False,
+    answers: Annotated[Path | None, typer.Option(help="file of UDS and OBD-II answers")] = None,
+    overlay: Annotated[Path | None, typer.Option(help="VSS overlay (.vspec) of bus signals")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print what came of it as JSON")] = False,
+) -> None:
+    """Decode a CAN log to physical values, by the same code that decodes on the van."""
+    from rich.progress import Progress
+
+    from edge import log as logs
+    from edge.settings import LogSection, RecordingSection
+    from vantel_rig import decode as decoding
+
+    logs.configure(LogSection(level="warning"))
+    try:
+        section = RecordingSection(
+            path=log,
+            format="can",
+            dbc=decoding.databases(dbc or []),
+            j1939=j1939,
+            answers=answers,
+            overlay=overlay,
+        )
+        with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+            task = progress.add_task(log.name, total=log.stat().st_size if log.exists() else None)
+            done = decoding.decode(
+                section, out, signals or [], lambda at: progress.update(task, completed=at)
+            )
+    except (ValueError, OSError) as cause:
+        print(f"vantel decode: {cause}", file=sys.stderr)
+        raise typer.Exit(65) from None
+    if as_json:
+        print(
+            json.dumps(
+                {"out": str(out), "rows": done.rows, "signals": done.signals, "left_out": done.left_out}
+            )
+        )
+        return
+    left = ", ".join(f"{reason} {number}" for reason, number in sorted(done.left_out.items()) if number)
+    print(f"{out}: {done.rows} samples of {done.signals} signals" + (f"; left out: {left}" if left else ""))
+
+
+@app.command(
     epilog="Example: vantel sim --seed 7 --hours 24 --vans 500; vantel sim --seeds 0-9999 --state sim.jsonl"
 )
 def sim(
     seed: Annotated[int | None, typer.Option(min=0, help="one seed")] = None,
     seeds: Annotated[str | None, typer.Option(help="several, as 0-999 or 1,5,10-20")] = None,
-    hours: Annotated[float, typer.Option(min=0.01, max=1000.0, help="virtual hours under faults")] = 0.1,
+    hours: Annotated[float, typer.Option(min=0.01, max=1000.0, help="virtual hours under faults")] = 0.08,
     vans: Annotated[int, typer.Option(min=1, max=5000, help="vans in each world")] = 2,
     period: Annotated[
         float, typer.Option(min=1.0, help="virtual seconds between two batches of a van")
@@ -127,7 +182,7 @@ def sim(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON for programs")] = False,
 ) -> None:
     """Simulate the whole pipe under faults drawn from a seed; exit 1 and show where when a promise is broken."""
-    from vantel_rig.sim.command import parse_seeds, run_command
+    from vantel_rig.sim.command import fitting_period_s, parse_seeds, run_command
     from vantel_rig.sim.run import Plan
 
     try:
@@ -135,7 +190,7 @@ def sim(
     except ValueError as cause:
         print(f"vantel sim: --seeds: {cause}", file=sys.stderr)
         raise typer.Exit(2) from None
-    plans = [Plan(number, hours, vans, period) for number in chosen]
+    plans = [Plan(number, hours, vans, period or fitting_period_s(hours, vans)) for number in chosen]
     raise typer.Exit(run_command(plans, state, as_json, keep_going))
 
 

@@ -85,10 +85,13 @@ class CloudSide:
         return asyncio.run(read())
 
     def launch(
-        self, name: str, program: Sequence[str] = ("-m", "cloud"), env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        program: Sequence[str] = (sys.executable, "-m", "cloud"),
+        env: Mapping[str, str] | None = None,
     ) -> Process:
-        """Start bridge, worker or page without waiting. program: what Python runs; env: laid over ours."""
-        argv = [sys.executable, *program, name, "--config", str(self.config)]
+        """Start bridge, worker or page without waiting. program: what runs as it; env: laid over ours."""
+        argv = [*program, name, "--config", str(self.config)]
         process = Process(name, argv, env, self.folder / f"{name}.log")
         self._held[name].release()
         process.start()

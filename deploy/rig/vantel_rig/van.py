@@ -56,11 +56,13 @@ class Van:
         """Everything the agent said on standard output and error, over all its starts."""
         return self.folder / "edge.log"
 
-    def start(self, program: Sequence[str] = ("-m", "edge"), env: Mapping[str, str] | None = None) -> Van:
-        """Write the settings and start the agent. program: what Python runs as the agent; env: laid over ours."""
+    def start(
+        self, program: Sequence[str] = (sys.executable, "-m", "edge"), env: Mapping[str, str] | None = None
+    ) -> Van:
+        """Write the settings and start the agent. program: what runs as the agent; env: laid over ours."""
         (self.folder / "state").mkdir(parents=True, exist_ok=True)
         self.config.write_text(tomli_w.dumps(self._settings), encoding="utf-8")
-        argv = [sys.executable, *program, "run", "--config", str(self.config)]
+        argv = [*program, "run", "--config", str(self.config)]
         self._process = Process(f"van {self.id}", argv, env, self.log_path)
         self._process.start()
         return self

@@ -17,6 +17,7 @@ from cloud.influx import InfluxWriter, retry_after_s
 from cloud.query import InfluxQuery
 from cloud.settings import InfluxSection
 from cloud.sink import Refusal, Sink, SinkStopped
+from vantel_rig.stack import Stack
 
 GOOD = [f"telemetry,group=g,van=v a={at}.5 {1_700_000_000_000_000_000 + at}".encode() for at in range(40)]
 NO_FIELDS = b"telemetry,group=g,van=v 1700000000000000099"
@@ -79,6 +80,21 @@ def test_a_field_type_conflict_is_refused_alone(target: Target) -> None:
     assert [refusal.at for refusal in refusals] == [1]
     assert "field type conflict" in refusals[0].text
     assert target.count() == 40
+
+
+@pytest.mark.servers
+def test_what_the_retention_does_not_keep_is_refused_alone(worker_stack: Stack) -> None:
+    """A van whose clock is ten years slow: its points are older than the bucket keeps."""
+    settings = section(worker_stack.influx_url, bucket=f"sink-{time.time_ns()}")
+    query, now_ns = InfluxQuery(settings), time.time_ns()
+    query.query(f'CREATE DATABASE "{settings.bucket}" WITH DURATION 52w')
+    ages_ns = [0, 10 * 365 * 86_400 * 10**9, 1, now_ns]  # the last one stands in 1970
+    lines = [b"telemetry,van=v,group=g x=1.5 %d" % (now_ns - age_ns) for age_ns in ages_ns]
+    refusals, _ = write(settings, lines)
+    assert [refusal.at for refusal in refusals] == [1, 3]
+    assert all("retention" in refusal.text for refusal in refusals)
+    assert query.count_points() == 2
+    query.query(f'DROP DATABASE "{settings.bucket}"')
 
 
 def test_nothing_to_write_asks_nothing(target: Target) -> None:

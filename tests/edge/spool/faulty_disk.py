@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from vantel_rig.sim.disk import Fault, FaultyDisk
+from vantel_rig.sim.disk import Fault, FaultyDisk, Inode
 
-__all__ = ["Fault", "FaultyDisk"]
+__all__ = ["Fault", "FaultyDisk", "Inode"]

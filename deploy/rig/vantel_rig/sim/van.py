@@ -7,7 +7,7 @@ uplink. Each runs on the van's own clocks. A van remembers what append() returne
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,11 +17,12 @@ from edge.link_errors import LinkError
 from edge.settings import MqttSection, SpoolSection, UplinkSection
 from edge.spool import Spool
 from edge.uplink_thread import Uplink
+from vantel.catalog import Catalog
 from vantel.envelope import ClockStamp
 from vantel.identity import DeliveryClass, Epoch, PayloadKind
 from vantel.payloads import Birth, Health
 from vantel_rig.sim.broker import Broker, VanLink
-from vantel_rig.sim.load import CATALOGS, Truth, batch, event
+from vantel_rig.sim.load import Recipe, Truth, catalog_of
 from vantel_rig.sim.processes import VirtualTime
 from vantel_rig.sim.van_disk import VanDisk
 from vantel_rig.sim.world import EPOCH_UNIX_NS, START_NS, Killed, S, World
@@ -56,18 +57,20 @@ class SimVan:
             backoff_s_min=0.5, backoff_s_max=20.0, resend_after_s=10.0, resend_after_s_max=120.0,
             stable_after_s=10.0, stalled_after_s=120.0, live_age_s_max=30.0,
         )  # fmt: skip
-        self.period_s = period_s
+        self.period_s, self._health_s = period_s, max(HEALTH_S, period_s)
         self.truths: dict[Stream, dict[int, Truth]] = {}
         self.maybe: dict[tuple[Stream, int], Truth] = {}
         self.epochs: list[Epoch] = []
         self.told: dict[bytes, set[int]] = {}
         self.cuts: dict[Epoch, float] = {}
         self.clock_known, self.wall_offset_ns = True, self.rng.randrange(S)
-        self.producing = True
+        self.producing = self.reporting = True
+        self.cut_after_p0 = 0.0
         self.up = False
         self.life = 0
         self._booted_ns = START_NS - self.rng.randrange(3600) * S
         self._position = 0
+        self._catalogs: dict[int, Catalog] = {}  # as edge.births keeps them, on the disk
 
     # life and death
 
@@ -76,22 +79,26 @@ class SimVan:
         self.life += 1
         self.up = True
         self.link: VanLink | None = None
-        self._turn_due_ns = 0
-        self._births = 0
+        self._turn_due_ns = self._maintain_due_ns = 0
+        self._wanted: list[int] = []
         with self._alive():
             self.spool = Spool.open(ROOT, self.id, self.settings, self.disk)
             self.epochs.append(self.spool.epoch)
-            self._catalog = CATALOGS[self.rng.randrange(2)]
+            self._catalog = catalog_of(self.id, self.life)
+            self._catalogs[self._catalog.hash] = self._catalog
             self._tell_clock()
             self.uplink = Uplink(
                 self.id, self.spool.epoch, MqttSection(), self.uplink_settings, self.spool,
                 on_rebirth=self._rebirth, on_command=lambda _: None, rng=Random(self.rng.random()),
             )  # fmt: skip
-            self._birth()
+            if self.rng.random() < 0.7:
+                self._birth(self._catalog)
+            else:  # a full queue or a slow disk can put it behind the first batches
+                self._later(self.rng.uniform(1.0, 15.0), self._late_birth)
             self.world.note(self.id, f"epoch {self.spool.epoch.text}")
         self._later(self.rng.uniform(0, self.period_s), self._produce)
         self._later(MAINTAIN_S, self._maintain)
-        self._later(HEALTH_S, self._health)
+        self._later(self._health_s, self._health)
         self._later(0.0, self._connect)
 
     def kill(self, power: bool) -> None:
@@ -191,62 +198,77 @@ class SimVan:
         del self.maybe[stream, seq]
         truth.durable = delivery_class is P0 and not self.spool.degraded
         self.truths.setdefault(stream, {})[seq] = truth
+        self.spool.maintain()  # as the spool thread does behind each append
+        self._maintain_soon()
         self._wake()
+        if delivery_class is P0 and self.rng.random() < self.cut_after_p0:
+            self.world.count("power cut after a P0 append")
+            self.world.at(self.rng.uniform(0.0, 1.0), self._cut, self.life)
+
+    def _cut(self, life: int) -> None:
+        if self.up and life == self.life:
+            self.kill(power=True)
+            self.world.at(SYSTEM_RESTART_S, self._revive, self.life)
 
     def _produce(self) -> None:
-        if self.producing:
-            self._later(self.period_s, self._produce)
-            now_ns, rng = self._mono_ns(), self.rng
-            start_ns = now_ns - round(self.period_s * S)
-            self._position += 1
-            payload, expected = batch(
-                rng, self._catalog, start_ns, now_ns, rng.randint(2, 6), rng.random() < 0.3
-            )
-            bad = rng.random() < 0.02
-            if bad:
-                payload, expected = rng.randbytes(40), []
+        if not self.producing:
+            return
+        self._later(self.period_s, self._produce)
+        now_ns, rng = self._mono_ns(), self.rng
+        start_ns = now_ns - round(self.period_s * S)
+        self._position += 1
+        recipe = Recipe(rng.getrandbits(64), "batch", start_ns, now_ns, rng.randint(2, 6), rng.random() < 0.3)
+        if rng.random() < 0.02:
             self._append(
-                P1,
-                PayloadKind.BATCH,
-                payload,
-                Truth(self.world.now_s, "batch", len(payload), expected, bad=bad),
+                P1, PayloadKind.BATCH, rng.randbytes(40), Truth(self.world.now_s, "nonsense", bad=True)
             )
-            if rng.random() < 0.2:
-                payload, expected = event(rng, self._catalog, now_ns - rng.randrange(S))
-                self._append(
-                    P0, PayloadKind.EVENT, payload, Truth(self.world.now_s, "event", len(payload), expected)
-                )
-            if rng.random() < 0.1:
-                payload, expected = batch(rng, self._catalog, start_ns, now_ns, 40, True)
-                self._append(
-                    P2, PayloadKind.BATCH, payload, Truth(self.world.now_s, "bulk", len(payload), expected)
-                )
+        else:
+            self._make(P1, recipe)
+        if rng.random() < 0.2:
+            self._make(P0, Recipe(rng.getrandbits(64), "event", now_ns - rng.randrange(S), now_ns))
+        if rng.random() < 0.2:
+            self._make(P2, Recipe(rng.getrandbits(64), "bulk", start_ns, now_ns, 40, True))
 
-    def _birth(self) -> None:
-        catalog = self._catalog
+    def _make(self, delivery_class: DeliveryClass, recipe: Recipe) -> None:
+        payload, _ = recipe.make(self._catalog)
+        kind = PayloadKind.EVENT if recipe.kind == "event" else PayloadKind.BATCH
+        self._append(
+            delivery_class, kind, payload, Truth(self.world.now_s, recipe.kind, recipe, self._catalog)
+        )
+
+    def _birth(self, catalog: Catalog) -> None:
         payload = Birth(
             catalog.encode(), catalog.hash, "sim", self._mono_ns(), self._stamp().boot_id
         ).encode()
-        self._append(P0, PayloadKind.BIRTH, payload, Truth(self.world.now_s, "birth", len(payload)))
+        self._append(P0, PayloadKind.BIRTH, payload, Truth(self.world.now_s, "birth"))
 
-    def _rebirth(self, _hashes: Any) -> None:
-        self._births += 1
+    def _late_birth(self) -> None:
+        self._birth(self._catalog)
+
+    def _rebirth(self, hashes: Sequence[int]) -> None:
+        self._wanted = sorted({*self._wanted, *hashes})
 
     def _health(self) -> None:
-        if self.producing:
-            self._later(HEALTH_S, self._health)
+        if self.reporting:
+            self._later(self._health_s, self._health)
             payload = Health(self._mono_ns(), self.spool.accounts(), 0, {}, {}).encode()
-            self._append(P1, PayloadKind.HEALTH, payload, Truth(self.world.now_s, "health", len(payload)))
+            self._append(P1, PayloadKind.HEALTH, payload, Truth(self.world.now_s, "health"))
+
+    def _maintain_soon(self) -> None:
+        """What an append left unsynced is synced a group later, whether anything comes or not."""
+        if self._maintain_due_ns <= self.world.now_ns:
+            self._maintain_due_ns = self.world.now_ns + round(MAINTAIN_S * S)
+            self._later(MAINTAIN_S, self._upkeep)
 
     def _maintain(self) -> None:
-        self._later(MAINTAIN_S, self._maintain)
-        for _ in range(min(self._births, 1)):
-            self._births = 0
-            for catalog in CATALOGS:  # an agent keeps the catalogs of its earlier releases
-                payload = Birth(
-                    catalog.encode(), catalog.hash, "sim", self._mono_ns(), self._stamp().boot_id
-                ).encode()
-                self._append(P0, PayloadKind.BIRTH, payload, Truth(self.world.now_s, "birth", len(payload)))
+        self._later(max(MAINTAIN_S, self.period_s / 2), self._maintain)
+        self._upkeep()
+
+    def _upkeep(self) -> None:
+        wanted, self._wanted = self._wanted, []
+        for catalog_hash in wanted:
+            if (catalog := self._catalogs.get(catalog_hash)) is not None:
+                self._birth(catalog)
         self.spool.maintain()
         self._wake()
 
@@ -276,7 +298,7 @@ class SimVan:
         if link.up and self.uplink.turn(link):  # type: ignore[arg-type]
             due_ns = self.world.now_ns
             self._idle_from_ns = due_ns
-            self.world.at(IDLE_TURN_S, self._idle, self.life, due_ns)
+            self.world.at(max(IDLE_TURN_S, self.period_s / 4), self._idle, self.life, due_ns)
             return
         self.link = None
         self._later(self.uplink.part(link), self._connect)  # type: ignore[arg-type]

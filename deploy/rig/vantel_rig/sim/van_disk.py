@@ -19,7 +19,8 @@ WRITES = frozenset({"create", "write", "sync", "sync_file", "rename", "unlink", 
 
 
 class VanDisk(FaultyDisk):
-    """See the module. error_rate: share of writing calls that fail with error; 0 when healthy. fuse: calls left to live."""
+    """See the module. error_rate: share of writing calls that fail with error; 0 when healthy. fuse: calls left to live,
+    counted are those named fuse_on, which the process survives; empty: all, and it dies before the last."""
 
     def __init__(self, rng: random.Random, capacity_bytes: int = 1 << 40) -> None:
         super().__init__(capacity_bytes)
@@ -28,6 +29,7 @@ class VanDisk(FaultyDisk):
         self.error = errno.EIO
         self.short_rate = 0.0
         self.fuse = -1
+        self.fuse_on = ""
         self.dead = False
         self.failed_calls = 0
         self.peak_bytes = 0
@@ -43,9 +45,11 @@ class VanDisk(FaultyDisk):
         self.calls += 1
         if self.dead:
             raise Killed(name)
-        if self.fuse > 0:
+        if self.fuse > 0 and self.fuse_on in ("", name):
             self.fuse -= 1
-            if self.fuse == 0:
+            if self.fuse == 0 and self.fuse_on:
+                self.fuse, self.fuse_on = 1, ""  # after this call means before the next
+            elif self.fuse == 0:
                 self.dead = True
                 raise Killed(name)
         if name in WRITES:

@@ -14,9 +14,11 @@ from vantel_rig.sim.cloud import Cloud
 from vantel_rig.sim.influx import Influx
 from vantel_rig.sim.kafka import Kafka
 from vantel_rig.sim.van import SimVan
+from vantel_rig.sim.van_disk import WRITES
 from vantel_rig.sim.world import S, World
 
 YEAR_NS = 365 * 86_400 * S
+OF_ONE_VAN = {"agent killed", "agent fuse", "disk errors", "disk full", "clock step"}
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS)
 
 
@@ -70,6 +72,8 @@ class Weather:
         if self.rng.random() < 0.3:
             self.influx.picky = f"sim.Ticks={self.rng.randrange(1, 10)}"
         self.influx.small_bodies = self.rng.random() < 0.3
+        for van in self.vans:
+            van.cut_after_p0 = 0.05 if "agent killed" in self.families else 0.0
         for name in sorted(self.families):
             self.world.at(self.rng.expovariate(1 / self._every_s[name]), self._strike, name)
 
@@ -87,6 +91,7 @@ class Weather:
         for van in self.vans:
             self._heal_disk(van)
             van.disk.fuse = -1
+            van.cut_after_p0 = 0.0
             van.clock_known = True
             if not van.up:
                 self.world.at(1.0, self._up_again, van)
@@ -126,7 +131,9 @@ class Weather:
             van.start()
 
     def _fuse_van(self) -> None:
-        self._van().disk.fuse = self.rng.choice((self.rng.randint(1, 20), self.rng.randint(1, 200)))
+        disk = self._van().disk
+        disk.fuse_on = self.rng.choice(("", "", *sorted(WRITES)))
+        disk.fuse = self.rng.randint(1, 6 if disk.fuse_on else self.rng.choice((20, 200)))
 
     def _disk_errors(self) -> None:
         van = self._van()
@@ -229,6 +236,8 @@ class Weather:
 
     def _kafka_away(self) -> None:
         self.kafka.stop()
+        if "bridge killed" in self.families:
+            self.world.at(self.rng.uniform(1.0, 30.0), self._kill_bridge)
         self._while_on(self._spell_s(), self.kafka.heal)
 
     def _kafka_failing(self) -> None:
