@@ -52,7 +52,7 @@ SCRATCH_EXTRA = 1024 + 256 + 10 + 256
 
 
 @njit(**OPTIONS)
-def lattice_step(x, n, y, u, d):  # type: ignore[no-untyped-def]
+def lattice_step(x, n, y, u, d):
     """A step with x = x[0] + round(y * step) + u, or 0.0 where that would cost more than the differences of x."""
     plain = last_cost(x, n)
     if plain < 56 * n:
@@ -74,7 +74,7 @@ def lattice_step(x, n, y, u, d):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def put_array(low, rng, pos, out, models, part, kind, level, words, scratch, v):  # type: ignore[no-untyped-def]
+def put_array(low, rng, pos, out, models, part, kind, level, words, scratch, v):
     """Code words int64[n] as whole numbers, found again where they are floats."""
     n = words.shape[0]
     x = scratch[:n]
@@ -127,7 +127,7 @@ def put_array(low, rng, pos, out, models, part, kind, level, words, scratch, v):
 
 
 @njit(**OPTIONS)
-def get_array(code, rng, pos, data, models, part, kind, words, scratch):  # type: ignore[no-untyped-def]
+def get_array(code, rng, pos, data, models, part, kind, words, scratch):
     """Inverse of put_array into words: ok, code, rng, pos."""
     n = words.shape[0]
     x = scratch[:n]
@@ -192,7 +192,7 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):  # type
 
 
 @njit(_I(_WORDS, _OUT, _MODELS, _I, _I, _I, _I, _READ_WORDS, _WORDS, types.float64[::1]), **OPTIONS)
-def encode_array(state, out, models, part, kind, width, level, words, scratch, v):  # type: ignore[no-untyped-def]
+def encode_array(state, out, models, part, kind, width, level, words, scratch, v):
     """Code words int64[n], n >= 1, in region part; state [low, range, place]. Returns 0.
 
     kind: FLOAT64 and FLOAT32 patterns (float32 sign extended), or WHOLE numbers. width: bits of a word as its type has
@@ -222,13 +222,13 @@ def encode_array(state, out, models, part, kind, width, level, words, scratch, v
 
 
 @njit(_I(_WORDS, _OUT), **OPTIONS)
-def finish_stream(state, out):  # type: ignore[no-untyped-def]
+def finish_stream(state, out):
     """Write the last byte; returns the length of the stream."""
     return finish(state[0], state[2], out)
 
 
 @njit(_I(_WORDS, _READ_BYTES), **OPTIONS)
-def begin_stream(state, data):  # type: ignore[no-untyped-def]
+def begin_stream(state, data):
     """Read the first window into state [code, range, place]. Returns 0."""
     code, rng, pos = renew_get(np.int64(0), np.int64(1), np.int64(0), data)
     state[0], state[1], state[2] = code, rng, pos
@@ -236,49 +236,49 @@ def begin_stream(state, data):  # type: ignore[no-untyped-def]
 
 
 @njit(_I(_WORDS, _OUT, _MODELS, _I, _I), **OPTIONS)
-def encode_number(state, out, models, cell, number):  # type: ignore[no-untyped-def]
+def encode_number(state, out, models, cell, number):
     """Code one number (taken as unsigned) with the tree at cell. Returns 0."""
     state[0], state[1], state[2] = put_number(state[0], state[1], state[2], out, models, cell, number)
     return 0
 
 
 @njit(_I(_WORDS, _OUT, _MODELS, _I, _I), **OPTIONS)
-def encode_bit(state, out, models, cell, bit):  # type: ignore[no-untyped-def]
+def encode_bit(state, out, models, cell, bit):
     """Code one bit with the model at cell. Returns 0."""
     state[0], state[1], state[2] = put(state[0], state[1], state[2], out, models, cell, bit)
     return 0
 
 
 @njit(_I(_WORDS, _OUT, _MODELS, _I), **OPTIONS)
-def encode_kind(state, out, models, number):  # type: ignore[no-untyped-def]
+def encode_kind(state, out, models, number):
     """Code a type code, 0 to 15. Returns 0."""
     state[0], state[1], state[2] = put_tree(state[0], state[1], state[2], out, models, at.KIND, number, 4)
     return 0
 
 
 @njit(_I(_WORDS, _READ_BYTES, _MODELS, _I), **OPTIONS)
-def decode_bit(state, data, models, cell):  # type: ignore[no-untyped-def]
+def decode_bit(state, data, models, cell):
     """Inverse of encode_bit."""
     bit, state[0], state[1], state[2] = get(state[0], state[1], state[2], data, models, cell)
     return bit
 
 
 @njit(_I(_WORDS, _READ_BYTES, _MODELS), **OPTIONS)
-def decode_kind(state, data, models):  # type: ignore[no-untyped-def]
+def decode_kind(state, data, models):
     """Inverse of encode_kind."""
     number, state[0], state[1], state[2] = get_tree(state[0], state[1], state[2], data, models, at.KIND, 4)
     return number
 
 
 @njit(_I(_WORDS, _READ_BYTES, _MODELS, _I), **OPTIONS)
-def decode_number(state, data, models, cell):  # type: ignore[no-untyped-def]
+def decode_number(state, data, models, cell):
     """Inverse of encode_number."""
     number, state[0], state[1], state[2] = get_number(state[0], state[1], state[2], data, models, cell)
     return number
 
 
 @njit(_I(_WORDS, _READ_BYTES, _MODELS, _I, _I, _I, _WORDS, _WORDS), **OPTIONS)
-def decode_array(state, data, models, part, kind, width, words, scratch):  # type: ignore[no-untyped-def]
+def decode_array(state, data, models, part, kind, width, words, scratch):
     """Fill words int64[n], n >= 1; scratch int64[>= 2 n + 256 + 2 (n // 8 + 2)]. Returns 1, or 0 where the bits contradict the format."""
     n = words.shape[0]
     plain, code, rng, pos = get(state[0], state[1], state[2], data, models, at.FLAGS + 4)

@@ -28,10 +28,10 @@ OPTIONS: dict[str, Any] = {"nogil": True, "cache": True}
 
 
 @intrinsic
-def bit_length(_context, _number):  # type: ignore[no-untyped-def]
+def bit_length(_context, _number):
     """Bits of an int64 taken as unsigned, 0 to 64, as int64."""
 
-    def build(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+    def build(_context, builder, _signature, arguments):
         zeros = builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
         return builder.sub(ir.Constant(ir.IntType(64), 64), zeros)
 
@@ -39,30 +39,30 @@ def bit_length(_context, _number):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def bits_of(_context, _number):  # type: ignore[no-untyped-def]
+def bits_of(_context, _number):
     """Bit pattern of a float64 as int64."""
 
-    def build(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+    def build(_context, builder, _signature, arguments):
         return builder.bitcast(arguments[0], ir.IntType(64))
 
     return types.int64(types.float64), build
 
 
 @intrinsic
-def float_of(_context, _bits):  # type: ignore[no-untyped-def]
+def float_of(_context, _bits):
     """The float64 with a bit pattern."""
 
-    def build(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+    def build(_context, builder, _signature, arguments):
         return builder.bitcast(arguments[0], ir.DoubleType())
 
     return types.float64(types.int64), build
 
 
 @intrinsic
-def narrow_bits_of(_context, _number):  # type: ignore[no-untyped-def]
+def narrow_bits_of(_context, _number):
     """Bit pattern of the float32 nearest to a float64, sign extended to int64."""
 
-    def build(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+    def build(_context, builder, _signature, arguments):
         single = builder.fptrunc(arguments[0], ir.FloatType())
         return builder.sext(builder.bitcast(single, ir.IntType(32)), ir.IntType(64))
 
@@ -70,10 +70,10 @@ def narrow_bits_of(_context, _number):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def narrow_float_of(_context, _bits):  # type: ignore[no-untyped-def]
+def narrow_float_of(_context, _bits):
     """The float64 of a float32 bit pattern in the low half of an int64."""
 
-    def build(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+    def build(_context, builder, _signature, arguments):
         single = builder.bitcast(builder.trunc(arguments[0], ir.IntType(32)), ir.FloatType())
         return builder.fpext(single, ir.DoubleType())
 
@@ -81,7 +81,7 @@ def narrow_float_of(_context, _bits):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def renew_put(low, rng, pos, out):  # type: ignore[no-untyped-def]
+def renew_put(low, rng, pos, out):
     """Write the bytes that are settled. out has room by the bound that the caller keeps (format.py)."""
     while rng < RENEW_BELOW:
         if low >= TOP:
@@ -99,7 +99,7 @@ def renew_put(low, rng, pos, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def put(low, rng, pos, out, models, cell, bit):  # type: ignore[no-untyped-def]
+def put(low, rng, pos, out, models, cell, bit):
     """Code one bit with the model of a cell, and let the cell learn it."""
     held = models[cell]
     p = held >> 8
@@ -120,7 +120,7 @@ def put(low, rng, pos, out, models, cell, bit):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def put_raw(low, rng, pos, out, number, width):  # type: ignore[no-untyped-def]
+def put_raw(low, rng, pos, out, number, width):
     """Code the lowest width bits (0 to 64) as they are, high bits first, 16 at a time."""
     while width > 0:
         step = min(width, 16)
@@ -133,7 +133,7 @@ def put_raw(low, rng, pos, out, number, width):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def put_tree(low, rng, pos, out, models, cell, number, width):  # type: ignore[no-untyped-def]
+def put_tree(low, rng, pos, out, models, cell, number, width):
     """Code a number of width bits by a binary tree of 2**width cells, high bit first."""
     node = 1
     for i in range(width - 1, -1, -1):
@@ -144,7 +144,7 @@ def put_tree(low, rng, pos, out, models, cell, number, width):  # type: ignore[n
 
 
 @njit(**OPTIONS)
-def put_number(low, rng, pos, out, models, cell, number):  # type: ignore[no-untyped-def]
+def put_number(low, rng, pos, out, models, cell, number):
     """Code a number taken as unsigned: its length by a tree of 128 cells, then the bits below the highest."""
     length = bit_length(number)
     low, rng, pos = put_tree(low, rng, pos, out, models, cell, length, 7)
@@ -154,7 +154,7 @@ def put_number(low, rng, pos, out, models, cell, number):  # type: ignore[no-unt
 
 
 @njit(**OPTIONS)
-def finish(low, pos, out):  # type: ignore[no-untyped-def]
+def finish(low, pos, out):
     """Write the last byte: the window's value with zeros below that lies within the range."""
     low += LOW_MASK
     if low >= TOP:
@@ -169,7 +169,7 @@ def finish(low, pos, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def renew_get(code, rng, pos, data):  # type: ignore[no-untyped-def]
+def renew_get(code, rng, pos, data):
     """Read on. Behind the end there are zeros; pos tells that it was passed."""
     while rng < RENEW_BELOW:
         byte = np.int64(data[pos]) if pos < data.shape[0] else np.int64(0)
@@ -180,7 +180,7 @@ def renew_get(code, rng, pos, data):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def get(code, rng, pos, data, models, cell):  # type: ignore[no-untyped-def]
+def get(code, rng, pos, data, models, cell):
     """Inverse of put: bit, code, rng, pos."""
     held = models[cell]
     p = held >> 8
@@ -203,7 +203,7 @@ def get(code, rng, pos, data, models, cell):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def get_raw(code, rng, pos, data, width):  # type: ignore[no-untyped-def]
+def get_raw(code, rng, pos, data, width):
     """Inverse of put_raw: number, code, rng, pos. A quotient that no encoder makes is cut to its width."""
     number = np.int64(0)
     while width > 0:
@@ -219,7 +219,7 @@ def get_raw(code, rng, pos, data, width):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def get_tree(code, rng, pos, data, models, cell, width):  # type: ignore[no-untyped-def]
+def get_tree(code, rng, pos, data, models, cell, width):
     """Inverse of put_tree."""
     node = 1
     for _ in range(width):
@@ -229,7 +229,7 @@ def get_tree(code, rng, pos, data, models, cell, width):  # type: ignore[no-unty
 
 
 @njit(**OPTIONS)
-def get_number(code, rng, pos, data, models, cell):  # type: ignore[no-untyped-def]
+def get_number(code, rng, pos, data, models, cell):
     """Inverse of put_number; a length above 64 counts as 64."""
     length, code, rng, pos = get_tree(code, rng, pos, data, models, cell, 7)
     length = min(length, 64)
@@ -241,12 +241,12 @@ def get_number(code, rng, pos, data, models, cell):  # type: ignore[no-untyped-d
 
 
 @njit(**OPTIONS)
-def fold(number):  # type: ignore[no-untyped-def]
+def fold(number):
     """Zigzag: int64 to a number that is small when its size is."""
     return (number << 1) ^ (number >> 63)
 
 
 @njit(**OPTIONS)
-def unfold(number):  # type: ignore[no-untyped-def]
+def unfold(number):
     """Inverse of fold."""
     return ((number >> 1) & 0x7FFFFFFFFFFFFFFF) ^ -(number & 1)

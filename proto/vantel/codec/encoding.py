@@ -30,7 +30,10 @@ def encode(columns: Sequence[Column], *, level: int = LEVEL_MAX) -> bytes:
             f"encode: {len(columns)} columns, at most {fmt.COLUMNS_MAX} fit; split them"
         )
     vectors: dict[bytes, int] = {}
-    stamps, places, parts, seen = [], [], [], set()
+    stamps: list[NDArray[np.int64]] = []
+    places: list[int] = []
+    parts: list[_Part] = []
+    seen: set[int] = set()
     samples = room = 0
     for column in columns:
         times = _stamps(column)

@@ -42,7 +42,7 @@ PLAIN_EXPONENT_MAX = 5
 
 
 @njit(**OPTIONS)
-def narrow_word(word):  # type: ignore[no-untyped-def]
+def narrow_word(word):
     """float32 pattern of a float64 pattern, by moving bits where it is NaN or infinite."""
     if (word >> 52) & 2047 == 2047:
         sign = -(word < 0) & ~np.int64(0x7FFFFFFF)
@@ -51,7 +51,7 @@ def narrow_word(word):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def wide_word(word):  # type: ignore[no-untyped-def]
+def wide_word(word):
     """Inverse of narrow_word."""
     if (word >> 23) & 255 == 255:
         sign = np.int64(-9223372036854775808) if word < 0 else np.int64(0)
@@ -60,7 +60,7 @@ def wide_word(word):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def all_narrow(words, n):  # type: ignore[no-untyped-def]
+def all_narrow(words, n):
     """Every float64 pattern is that of a float32."""
     for i in range(n):
         if words[i] & 0x1FFFFFFF or wide_word(narrow_word(words[i])) != words[i]:
@@ -69,7 +69,7 @@ def all_narrow(words, n):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def last_cost(x, n):  # type: ignore[no-untyped-def]
+def last_cost(x, n):
     """Estimated size of the differences, 1/8 bits."""
     cost = np.int64(0)
     for i in range(1, n):
@@ -78,7 +78,7 @@ def last_cost(x, n):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def to_whole(kind, words, n, x, y, u, v, special, params):  # type: ignore[no-untyped-def]
+def to_whole(kind, words, n, x, y, u, v, special, params):
     """Whole numbers x of floats, and how: mode, narrow. params [multiplier, exponent, offset, specials, zeros negative].
 
     Narrow, that is rounded to float32, is tried second: it would find too few decimals where float64 finds all.
@@ -133,7 +133,7 @@ def to_whole(kind, words, n, x, y, u, v, special, params):  # type: ignore[no-un
 
 
 @njit(**OPTIONS)
-def put_mode(low, rng, pos, out, models, mode, narrow, words, kind, special, params):  # type: ignore[no-untyped-def]
+def put_mode(low, rng, pos, out, models, mode, narrow, words, kind, special, params):
     """Parameters of a mode, and the values that stand by themselves."""
     if mode == at.WORDS:
         return low, rng, pos
@@ -167,7 +167,7 @@ def put_mode(low, rng, pos, out, models, mode, narrow, words, kind, special, par
 
 
 @njit(**OPTIONS)
-def get_mode(code, rng, pos, data, models, mode, short, n, special):  # type: ignore[no-untyped-def]
+def get_mode(code, rng, pos, data, models, mode, short, n, special):
     """Inverse of put_mode: ok, multiplier, exponent, offset, zeros negative, specials, code, rng, pos."""
     multiplier = np.int64(1)
     exponent = offset = negative = count = np.int64(0)
@@ -210,7 +210,7 @@ def get_mode(code, rng, pos, data, models, mode, short, n, special):  # type: ig
 
 
 @njit(**OPTIONS)
-def to_words(words, x, u, n, kind, mode, narrow, multiplier, exponent, offset, negative):  # type: ignore[no-untyped-def]
+def to_words(words, x, u, n, kind, mode, narrow, multiplier, exponent, offset, negative):
     """Bit patterns of whole numbers, by mode."""
     scale = float_of(np.int64(1023 - exponent) << 52) if mode == at.DYADIC else 1.0
     for i in range(n):

@@ -36,25 +36,25 @@ NO_MODE = -1
 
 
 @njit(**OPTIONS)
-def ordered(words):  # type: ignore[no-untyped-def]
+def ordered(words):
     """Bit pattern of a float64 to a number in the order of the floats; its own inverse."""
     return words ^ ((words >> 63) & LOW_63)
 
 
 @njit(**OPTIONS)
-def ordered_narrow(words):  # type: ignore[no-untyped-def]
+def ordered_narrow(words):
     """The same for float32 patterns in int64 (sign extended)."""
     return words ^ ((words >> 31) & LOW_31)
 
 
 @njit(**OPTIONS)
-def rounded(value, narrow):  # type: ignore[no-untyped-def]
+def rounded(value, narrow):
     """value as its column holds it."""
     return np.float64(np.float32(value)) if narrow else value
 
 
 @njit(**OPTIONS)
-def value_of(x, mode, multiplier, exponent, offset, narrow):  # type: ignore[no-untyped-def]
+def value_of(x, mode, multiplier, exponent, offset, narrow):
     """The float of whole number x: x / 10**exponent, or x * step + offset with a step of multiplier / 10**exponent."""
     if mode == at.SCALED or (mode == at.CORRECTED and multiplier != 0):
         step = np.float64(multiplier) / POWERS[exponent]
@@ -63,7 +63,7 @@ def value_of(x, mode, multiplier, exponent, offset, narrow):  # type: ignore[no-
 
 
 @njit(**OPTIONS)
-def printed(single):  # type: ignore[no-untyped-def]
+def printed(single):
     """The float64 that the shortest decimal form of a float32 (given as float64) reads as; single itself if none is found."""
     for e in range(POWERS.shape[0]):
         y = single * POWERS[e]
@@ -76,7 +76,7 @@ def printed(single):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def all_printed(v, words, n):  # type: ignore[no-untyped-def]
+def all_printed(v, words, n):
     """Every value is what a float32 reads as once printed; a text log leaves such values."""
     for i in range(n):
         if v[i] - v[i] != 0.0 or bits_of(printed(np.float64(np.float32(v[i])))) != words[i]:
@@ -85,7 +85,7 @@ def all_printed(v, words, n):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def is_special(v, word, zeros_negative):  # type: ignore[no-untyped-def]
+def is_special(v, word, zeros_negative):
     """What no whole number stands for: NaN, infinities, and zeros of the sign that is not the column's."""
     if v - v != 0.0:
         return True
@@ -93,7 +93,7 @@ def is_special(v, word, zeros_negative):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def decimal_exponent(v, words, n, narrow, zeros_negative):  # type: ignore[no-untyped-def]
+def decimal_exponent(v, words, n, narrow, zeros_negative):
     """Smallest e so that all but n / 8 values are within a few last places of a whole number / 10**e; NO_MODE if none."""
     e = 0
     misses = 0
@@ -128,7 +128,7 @@ def decimal_exponent(v, words, n, narrow, zeros_negative):  # type: ignore[no-un
 
 
 @njit(**OPTIONS)
-def try_decimal(v, words, n, narrow, zeros_negative, x, special, params):  # type: ignore[no-untyped-def]
+def try_decimal(v, words, n, narrow, zeros_negative, x, special, params):
     """x and params [multiplier, exponent, offset, specials] of DECIMAL, SCALED or CORRECTED; the mode or NO_MODE.
 
     special int64[n] gets the places of values that stand by themselves; x repeats the number before there.
@@ -176,7 +176,7 @@ def try_decimal(v, words, n, narrow, zeros_negative, x, special, params):  # typ
 
 
 @njit(**OPTIONS)
-def gcd_of(x, n):  # type: ignore[no-untyped-def]
+def gcd_of(x, n):
     """Greatest common divisor of the differences to x[0], 0 if all are equal; 1 where a difference passes int64."""
     g = np.int64(0)
     for i in range(1, n):
@@ -198,7 +198,7 @@ def gcd_of(x, n):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def try_scaled(v, n, e, narrow, x, special, count, params):  # type: ignore[no-untyped-def]
+def try_scaled(v, n, e, narrow, x, special, count, params):
     """x as raw * step + offset with a step of g / 10**e; SCALED if that gives every value, else NO_MODE and x as it was."""
     g = gcd_of(x, n)
     for k in range(-1, OFFSETS.shape[0]):
@@ -233,7 +233,7 @@ def try_scaled(v, n, e, narrow, x, special, count, params):  # type: ignore[no-u
 
 
 @njit(**OPTIONS)
-def try_dyadic(v, words, n, x, special, params, zeros_negative):  # type: ignore[no-untyped-def]
+def try_dyadic(v, words, n, x, special, params, zeros_negative):
     """x as v * 2**k with the smallest k that makes all whole: True if they fit 62 bits. params[1] is k + 1100."""
     lowest = 4000
     highest = -4000

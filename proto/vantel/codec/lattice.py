@@ -20,7 +20,7 @@ CORRECTION_MAX = 16
 
 
 @njit(**OPTIONS)
-def real_gcd(d, n, tolerance):  # type: ignore[no-untyped-def]
+def real_gcd(d, n, tolerance):
     """Largest step that the first distances d float64[n] are multiples of, within tolerance; 0.0 if it would be too small."""
     largest = 0.0
     for i in range(n):
@@ -52,7 +52,7 @@ def real_gcd(d, n, tolerance):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def sharpened(d, n, g):  # type: ignore[no-untyped-def]
+def sharpened(d, n, g):
     """The step again from the largest distance, whose multiple the rough step still tells."""
     best = 0.0
     for i in range(n):
@@ -62,7 +62,7 @@ def sharpened(d, n, g):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def misses(v, words, n, negative, step, u):  # type: ignore[no-untyped-def]
+def misses(v, words, n, negative, step, u):
     """How many of v are not the rounded multiple of step; u gets the difference in last places. n + 1 if some is far off."""
     count = 0
     for i in range(n):
@@ -79,7 +79,7 @@ def misses(v, words, n, negative, step, u):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def try_step(v, words, n, negative, x, u, params):  # type: ignore[no-untyped-def]
+def try_step(v, words, n, negative, x, u, params):
     """x so that v = x * step, rounded, plus u last places; params[5] gets the step's pattern, [6] whether u matters."""
     largest = 0.0
     for i in range(n):
@@ -111,7 +111,7 @@ def try_step(v, words, n, negative, x, u, params):  # type: ignore[no-untyped-de
 
 
 @njit(**OPTIONS)
-def on_lattice(x, n, d, tolerance):  # type: ignore[no-untyped-def]
+def on_lattice(x, n, d, tolerance):
     """Step of whole numbers around x[0] as a float64, or 0.0. d float64[n] is scratch."""
     for i in range(n):
         difference = x[i] - x[0]

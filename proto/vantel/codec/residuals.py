@@ -32,7 +32,7 @@ SIZE_MAX = 1 << 40
 
 
 @njit(**OPTIONS)
-def energy_index(s):  # type: ignore[no-untyped-def]
+def energy_index(s):
     """Half octaves of an energy: 0 to 3 as they are, then two a doubling."""
     if s < 4:
         return s
@@ -41,7 +41,7 @@ def energy_index(s):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def put_residual(low, rng, pos, out, models, region, r, s, run, sign):  # type: ignore[no-untyped-def]
+def put_residual(low, rng, pos, out, models, region, r, s, run, sign):
     """Code one residual r under energy s, after run zeros, the last residual having had this sign (0, 1, 2)."""
     e = energy_index(s)
     t = max((e - 8) >> 1, 0)
@@ -81,7 +81,7 @@ def put_residual(low, rng, pos, out, models, region, r, s, run, sign):  # type: 
 
 
 @njit(**OPTIONS)
-def get_residual(code, rng, pos, data, models, region, s, run, sign):  # type: ignore[no-untyped-def]
+def get_residual(code, rng, pos, data, models, region, s, run, sign):
     """Inverse of put_residual: r, code, rng, pos."""
     e = energy_index(s)
     t = max((e - 8) >> 1, 0)
@@ -122,7 +122,7 @@ def get_residual(code, rng, pos, data, models, region, s, run, sign):  # type: i
 
 
 @njit(**OPTIONS)
-def learn(r, s, run, sign):  # type: ignore[no-untyped-def]
+def learn(r, s, run, sign):
     """Energy, run of zeros (0 to 3 by size) and sign after residual r."""
     a = -r if r < 0 else r
     if a < 0 or a > SIZE_MAX:
@@ -134,13 +134,13 @@ def learn(r, s, run, sign):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def run_class(run):  # type: ignore[no-untyped-def]
+def run_class(run):
     """0 to 3."""
     return (run > 9) + (run > 19) + (run > 39)
 
 
 @njit(**OPTIONS)
-def predict(x, i, predictor, base):  # type: ignore[no-untyped-def]
+def predict(x, i, predictor, base):
     """Prediction of x[i] from what stands before it; before the first stands the base."""
     if predictor == at.MEAN:
         return base
@@ -158,13 +158,13 @@ def predict(x, i, predictor, base):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def lg(r):  # type: ignore[no-untyped-def]
+def lg(r):
     """About 8 log2(|r| + 0.7), from the exponent and a straight line within it; an integer."""
     return (bits_of(abs(np.float64(r)) + 0.7) - 4604480259023595110) >> 49
 
 
 @njit(**OPTIONS)
-def distinct(x, n, limit, step, table, keys):  # type: ignore[no-untyped-def]
+def distinct(x, n, limit, step, table, keys):
     """Distinct numbers of x[:n] (differences if step) into keys, in order of first use; limit + 1 if there are more.
 
     table int64[1024] holds an index into keys plus one, and is cleared here.
@@ -186,7 +186,7 @@ def distinct(x, n, limit, step, table, keys):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def level_cost(x, n, count, step, keys, pairs):  # type: ignore[no-untyped-def]
+def level_cost(x, n, count, step, keys, pairs):
     """Estimated cost of levels in 1/8 bits: the sorted keys, and the entropy of the index; sorts keys."""
     keys[:count].sort()
     cost = 8 * bit_length(fold(keys[0])) + 56
@@ -216,7 +216,7 @@ def level_cost(x, n, count, step, keys, pairs):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def choose(x, n, level, table, keys, pairs):  # type: ignore[no-untyped-def]
+def choose(x, n, level, table, keys, pairs):
     """Cheapest predictor of x[:n] and, for levels, how many (sorted in keys). n >= 1."""
     c1 = c2 = c3 = c4 = c5 = c0 = np.int64(0)
     base = mean_of(x, n)
@@ -269,7 +269,7 @@ def choose(x, n, level, table, keys, pairs):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def mean_of(x, n):  # type: ignore[no-untyped-def]
+def mean_of(x, n):
     """x[0] plus the mean distance from it; any number does for the format."""
     total = np.int64(0)
     for i in range(n):
@@ -278,7 +278,7 @@ def mean_of(x, n):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def put_integers(low, rng, pos, out, models, part, x, n, level, table, keys, pairs):  # type: ignore[no-untyped-def]
+def put_integers(low, rng, pos, out, models, part, x, n, level, table, keys, pairs):
     """Code x[:n], n >= 1, in region part."""
     predictor, levels = choose(x, n, level, table, keys, pairs)
     region = part * at.RESIDUAL_CELLS
@@ -309,7 +309,7 @@ def put_integers(low, rng, pos, out, models, part, x, n, level, table, keys, pai
 
 
 @njit(**OPTIONS)
-def get_integers(code, rng, pos, data, models, part, x, n, keys):  # type: ignore[no-untyped-def]
+def get_integers(code, rng, pos, data, models, part, x, n, keys):
     """Inverse of put_integers into x[:n]: ok, code, rng, pos."""
     region = part * at.RESIDUAL_CELLS
     predictor = np.int64(at.LAST)
@@ -337,13 +337,13 @@ def get_integers(code, rng, pos, data, models, part, x, n, keys):  # type: ignor
 
 
 @njit(**OPTIONS)
-def level_bits(count):  # type: ignore[no-untyped-def]
+def level_bits(count):
     """Bits of an index below count."""
     return bit_length(np.int64(count - 1))
 
 
 @njit(**OPTIONS)
-def put_levels(low, rng, pos, out, models, part, x, n, predictor, count, keys):  # type: ignore[no-untyped-def]
+def put_levels(low, rng, pos, out, models, part, x, n, predictor, count, keys):
     """Sorted levels, then the index of each number."""
     low, rng, pos = put_number(low, rng, pos, out, models, at.COUNT, count)
     low, rng, pos = put_number(low, rng, pos, out, models, at.BASE + 128 * part, fold(keys[0]))
@@ -366,7 +366,7 @@ def put_levels(low, rng, pos, out, models, part, x, n, predictor, count, keys): 
 
 
 @njit(**OPTIONS)
-def get_levels(code, rng, pos, data, models, part, x, n, predictor, keys):  # type: ignore[no-untyped-def]
+def get_levels(code, rng, pos, data, models, part, x, n, predictor, keys):
     """Inverse of put_levels: ok, code, rng, pos."""
     count, code, rng, pos = get_number(code, rng, pos, data, models, at.COUNT)
     if count < 1 or count > at.LEVELS_MAX:
