@@ -284,7 +284,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--vans", type=int, default=2, help="vans at once")
     parser.add_argument("--speed", type=float, default=1.0, help="replay this many times as fast")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--adapter", default="", help="worker.adapter of the cloud settings; default: theirs")
     parser.add_argument("--no-server-faults", action="store_true", help="leave the servers alone")
     parser.add_argument("--state", type=Path, help="keep the counts here and go on from them")
     parser.add_argument("--folder", type=Path, help="logs and data; default: a temporary folder")
@@ -298,14 +297,13 @@ def main() -> int:
     state = State.load(args.state)
     goals = {"agent": args.agent, "bridge": args.bridge, "worker": args.worker}
     folder = args.folder or Path(tempfile.mkdtemp(prefix="vantel-kills-"))
-    sections = {"worker": {"adapter": args.adapter}} if args.adapter else {}
 
     def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     wrong: list[str] = []
     try:
-        with Chaos(folder, state, args.seed, args.vans, not args.no_server_faults, **sections) as chaos:
+        with Chaos(folder, state, args.seed, args.vans, not args.no_server_faults) as chaos:
             tell(f"undisturbed: {chaos.calm()} points; files in {folder}")
             while not wrong and any(state.total(name) < goals[name] for name in VICTIMS):
                 wrong = chaos.round(goals, args.speed)

@@ -53,3 +53,15 @@ def test_a_stop_frees_a_waiting_put() -> None:
     stop.set()
     waiter.join(5)
     assert took == [False]
+
+
+def test_a_queue_is_idle_only_when_its_reader_came_back() -> None:
+    queue: BoundedQueue[int] = BoundedQueue(10)
+    assert queue.idle
+    queue.put(1, 10)
+    assert not queue.idle
+    assert queue.get(1) == 1
+    assert not len(queue)
+    assert not queue.idle
+    assert queue.get(0) is None
+    assert queue.idle

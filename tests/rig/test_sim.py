@@ -21,29 +21,32 @@ import edge.spool.spool
 from vantel_rig.sim.command import as_json, parse_seeds, run_command
 from vantel_rig.sim.run import Plan, simulate
 
-SEEDS = 80
+SEEDS, LOT = 80, 10
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, 20))
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("first", range(0, SEEDS, LOT))
 def test_every_promise_holds_on_every_seed(first: int) -> None:
-    for seed in range(first, first + 20):
+    for seed in range(first, first + LOT):
         outcome = simulate(Plan(seed))
         assert outcome.violations == [], json.dumps(as_json(outcome), indent=1)
         assert outcome.envelopes > 20
 
 
+@pytest.mark.timeout(900)
 def test_a_larger_world() -> None:
-    outcome = simulate(Plan(5000, hours=0.5, vans=12, period_s=30.0))
+    outcome = simulate(Plan(5000, hours=0.5, vans=10, period_s=60.0))
     assert outcome.violations == [], json.dumps(as_json(outcome), indent=1)
 
 
+@pytest.mark.timeout(900)
 def test_a_seed_is_the_same_run_in_any_process() -> None:
     code = "from vantel_rig.sim.run import Plan, simulate; print(simulate(Plan(17)).digest)"
     digests = {simulate(Plan(17)).digest, simulate(Plan(17)).digest}
     for hash_seed in ("1", "2"):
         env = {**os.environ, "PYTHONHASHSEED": hash_seed}
         done = subprocess.run(
-            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=120
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=600
         )
         digests.add(done.stdout.strip())
     assert len(digests) == 1

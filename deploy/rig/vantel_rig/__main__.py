@@ -168,7 +168,7 @@ def decode(
 def sim(
     seed: Annotated[int | None, typer.Option(min=0, help="one seed")] = None,
     seeds: Annotated[str | None, typer.Option(help="several, as 0-999 or 1,5,10-20")] = None,
-    hours: Annotated[float, typer.Option(min=0.01, max=1000.0, help="virtual hours under faults")] = 0.1,
+    hours: Annotated[float, typer.Option(min=0.01, max=1000.0, help="virtual hours under faults")] = 0.08,
     vans: Annotated[int, typer.Option(min=1, max=5000, help="vans in each world")] = 2,
     period: Annotated[
         float, typer.Option(min=1.0, help="virtual seconds between two batches of a van")
@@ -182,7 +182,7 @@ def sim(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON for programs")] = False,
 ) -> None:
     """Simulate the whole pipe under faults drawn from a seed; exit 1 and show where when a promise is broken."""
-    from vantel_rig.sim.command import parse_seeds, run_command
+    from vantel_rig.sim.command import fitting_period_s, parse_seeds, run_command
     from vantel_rig.sim.run import Plan
 
     try:
@@ -190,7 +190,7 @@ def sim(
     except ValueError as cause:
         print(f"vantel sim: --seeds: {cause}", file=sys.stderr)
         raise typer.Exit(2) from None
-    plans = [Plan(number, hours, vans, period) for number in chosen]
+    plans = [Plan(number, hours, vans, period or fitting_period_s(hours, vans)) for number in chosen]
     raise typer.Exit(run_command(plans, state, as_json, keep_going))
 
 

@@ -25,7 +25,7 @@ from cloud.steps.open import open_bundle
 from cloud.steps.validate import CatalogBook
 from cloud.topics import DEADLETTER, LEDGER
 from cloud.worker import Runtime
-from vantel.identity import DeliveryClass, StreamKey
+from vantel.identity import DeliveryClass, PayloadKind, StreamKey
 from vantel.intervals import IntervalSet
 from vantel.topics import up
 
@@ -83,6 +83,22 @@ def test_points_in_the_database_equal_the_points_of_the_account(desk: Desk, benc
 def test_the_ledger_is_published_after_the_write(desk: Desk, bench: Any) -> None:
     desk.deliver(record(bench, bench.speeds(VAN, 0)))
     assert desk.stored_at_publish == [20]
+
+
+def test_nothing_goes_on_until_kafka_has_the_dead_letters(desk: Desk, bench: Any) -> None:
+    async def publish(records: Sequence[Outgoing]) -> None:
+        if records[0].topic == DEADLETTER:
+            await asyncio.Event().wait()  # a Kafka that does not answer
+        desk.sent += records
+
+    async def take() -> None:
+        desk.delivery._publish = publish
+        bad = bench.message(VAN, 1, PayloadKind.BATCH, b"no batch")
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(desk.delivery.take([record(bench, bench.speeds(VAN, 0), bad)]), 1.0)
+
+    asyncio.run(take())
+    assert desk.sent == [], "the ledger was published before the dead letter"
 
 
 def test_a_second_delivery_changes_neither_points_nor_their_count(desk: Desk, bench: Any) -> None:

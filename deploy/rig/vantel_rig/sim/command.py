@@ -7,6 +7,7 @@ where it stopped.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections import Counter
@@ -21,6 +22,8 @@ from rich.progress import Progress
 from vantel_rig.sim.run import Outcome, Plan, simulate
 
 TRACE_LINES_SHOWN = 40
+BATCHES_FITTING = 10_000
+"""More take long and much memory."""
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -32,6 +35,11 @@ def parse_seeds(text: str) -> list[int]:
     if not seeds:
         raise ValueError(f"{text!r} names no seed; give one such as 7, or a range such as 0-999")
     return seeds
+
+
+def fitting_period_s(hours: float, vans: int) -> float:
+    """Time between two batches of a van for which a world stays at BATCHES_FITTING batches, at least 8 s."""
+    return float(max(8, math.ceil(hours * 3600 * vans / BATCHES_FITTING)))
 
 
 def replay_command(plan: Plan) -> str:

@@ -34,7 +34,6 @@ class Influx:
         self.world = world
         self._rng = world.stream("influx")
         self.points: dict[Key, str] = {}
-        self.writes: dict[Key, int] = {}
         self.refused: set[str] = set()
         self.trouble = 0.0
         self.away = False
@@ -87,5 +86,4 @@ class Influx:
                 continue
             for key, value in parse(line):
                 self.points[key] = value
-                self.writes[key] = self.writes.get(key, 0) + 1
         return Answer(422, "partial write") if bad else Answer(204)

@@ -4,7 +4,7 @@ Fair faults: Kafka is away for a while (sends wait, questions fail); the answer 
 the record was or was not taken, so that the sender repeats it with a new producer; a record of a killed process arrives
 afterwards; a member of the group that does not answer loses its partitions and comes back as a zombie whose commits are
 refused. Unfair, and never done: a record with acks=all is lost or changed, the order within one producer and partition
-is broken, a committed offset goes back.
+is broken, a committed offset goes back, the newest record of a key of a compacted topic is removed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ class Kafka:
         self.up = True
         self.fail = 0.0
         self.fenced = 0.0
-        self.logs: dict[TopicPartition, list[Stored]] = {}
+        self.logs: dict[TopicPartition, list[Stored | None]] = {}
+        """None: removed by compaction, which here follows at once."""
+        self._newest: dict[tuple[TopicPartition, bytes | None], int] = {}
+        self._compacted = {topic.name for topic in TOPICS if topic.compacted}
         for topic in TOPICS:
             for number in range(1 if topic.compacted else PARTITIONS):
                 self.logs[TopicPartition(topic.name, number)] = []
@@ -88,6 +91,11 @@ class Kafka:
         log = self.logs[tp]
         stored = Stored(key, value, len(log))
         log.append(stored)
+        if tp.topic in self._compacted:
+            older = self._newest.get((tp, key))
+            if older is not None:
+                log[older] = None
+            self._newest[tp, key] = stored.offset
         self.world.note("kafka", f"{tp.topic}/{tp.partition} {stored.offset} {crc32c(value or b''):08x}")
         self.wake(tp.topic)
         return stored
@@ -246,11 +254,15 @@ class Consumer:
         if not self.kafka.up:
             return {}
         lots = {}
-        for tp, place in self._places.items():
-            found = self.kafka.logs[tp][place : place + max_records]
+        for tp in self._places:
+            log, found = self.kafka.logs[tp], []
+            while self._places[tp] < len(log) and len(found) < max_records:
+                record = log[self._places[tp]]
+                self._places[tp] += 1
+                if record is not None:
+                    found.append(record)
             if found:
                 lots[tp] = found
-                self._places[tp] = place + len(found)
         return lots
 
     def _ask(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -42,17 +42,42 @@ Expected = tuple[str, int, str, str]
 """Measurement and group, monotonic ns, field, text of the value."""
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to make one payload and its expected fields, now and again at the end: kept instead of them."""
+
+    seed: int
+    kind: str
+    start_ns: int
+    end_ns: int
+    samples: int = 0
+    full: bool = False
+
+    def make(self, catalog: Catalog) -> tuple[bytes, list[Expected]]:
+        """The same each time."""
+        rng = random.Random(self.seed)
+        if self.kind == "event":
+            return event(rng, catalog, self.start_ns)
+        return batch(rng, catalog, self.start_ns, self.end_ns, self.samples, self.full)
+
+
+@dataclass(slots=True)
 class Truth:
-    """One envelope as it was promised. durable: it must survive everything; expected: the fields it stands for."""
+    """One envelope as it was promised. durable: it must survive everything; fragile: the disk failed, and the agent
+    said so; bad: nonsense that must be rejected."""
 
     t_s: float
     kind: str
-    payload_bytes: int
-    expected: list[Expected] = field(default_factory=list)
+    recipe: Recipe | None = None
+    catalog: Catalog | None = None
     durable: bool = False
     fragile: bool = False
     bad: bool = False
+
+    @property
+    def expected(self) -> list[Expected]:
+        """The fields it stands for."""
+        return [] if self.recipe is None or self.catalog is None else self.recipe.make(self.catalog)[1]
 
 
 def batch(

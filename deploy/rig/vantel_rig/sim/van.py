@@ -22,7 +22,7 @@ from vantel.envelope import ClockStamp
 from vantel.identity import DeliveryClass, Epoch, PayloadKind
 from vantel.payloads import Birth, Health
 from vantel_rig.sim.broker import Broker, VanLink
-from vantel_rig.sim.load import Truth, batch, catalog_of, event
+from vantel_rig.sim.load import Recipe, Truth, catalog_of
 from vantel_rig.sim.processes import VirtualTime
 from vantel_rig.sim.van_disk import VanDisk
 from vantel_rig.sim.world import EPOCH_UNIX_NS, START_NS, Killed, S, World
@@ -57,7 +57,7 @@ class SimVan:
             backoff_s_min=0.5, backoff_s_max=20.0, resend_after_s=10.0, resend_after_s_max=120.0,
             stable_after_s=10.0, stalled_after_s=120.0, live_age_s_max=30.0,
         )  # fmt: skip
-        self.period_s = period_s
+        self.period_s, self._health_s = period_s, max(HEALTH_S, period_s)
         self.truths: dict[Stream, dict[int, Truth]] = {}
         self.maybe: dict[tuple[Stream, int], Truth] = {}
         self.epochs: list[Epoch] = []
@@ -79,7 +79,7 @@ class SimVan:
         self.life += 1
         self.up = True
         self.link: VanLink | None = None
-        self._turn_due_ns = 0
+        self._turn_due_ns = self._maintain_due_ns = 0
         self._wanted: list[int] = []
         with self._alive():
             self.spool = Spool.open(ROOT, self.id, self.settings, self.disk)
@@ -98,7 +98,7 @@ class SimVan:
             self.world.note(self.id, f"epoch {self.spool.epoch.text}")
         self._later(self.rng.uniform(0, self.period_s), self._produce)
         self._later(MAINTAIN_S, self._maintain)
-        self._later(HEALTH_S, self._health)
+        self._later(self._health_s, self._health)
         self._later(0.0, self._connect)
 
     def kill(self, power: bool) -> None:
@@ -199,6 +199,7 @@ class SimVan:
         truth.durable = delivery_class is P0 and not self.spool.degraded
         self.truths.setdefault(stream, {})[seq] = truth
         self.spool.maintain()  # as the spool thread does behind each append
+        self._maintain_soon()
         self._wake()
         if delivery_class is P0 and self.rng.random() < self.cut_after_p0:
             self.world.count("power cut after a P0 append")
@@ -210,39 +211,36 @@ class SimVan:
             self.world.at(SYSTEM_RESTART_S, self._revive, self.life)
 
     def _produce(self) -> None:
-        if self.producing:
-            self._later(self.period_s, self._produce)
-            now_ns, rng = self._mono_ns(), self.rng
-            start_ns = now_ns - round(self.period_s * S)
-            self._position += 1
-            payload, expected = batch(
-                rng, self._catalog, start_ns, now_ns, rng.randint(2, 6), rng.random() < 0.3
-            )
-            bad = rng.random() < 0.02
-            if bad:
-                payload, expected = rng.randbytes(40), []
+        if not self.producing:
+            return
+        self._later(self.period_s, self._produce)
+        now_ns, rng = self._mono_ns(), self.rng
+        start_ns = now_ns - round(self.period_s * S)
+        self._position += 1
+        recipe = Recipe(rng.getrandbits(64), "batch", start_ns, now_ns, rng.randint(2, 6), rng.random() < 0.3)
+        if rng.random() < 0.02:
             self._append(
-                P1,
-                PayloadKind.BATCH,
-                payload,
-                Truth(self.world.now_s, "batch", len(payload), expected, bad=bad),
+                P1, PayloadKind.BATCH, rng.randbytes(40), Truth(self.world.now_s, "nonsense", bad=True)
             )
-            if rng.random() < 0.2:
-                payload, expected = event(rng, self._catalog, now_ns - rng.randrange(S))
-                self._append(
-                    P0, PayloadKind.EVENT, payload, Truth(self.world.now_s, "event", len(payload), expected)
-                )
-            if rng.random() < 0.2:
-                payload, expected = batch(rng, self._catalog, start_ns, now_ns, 40, True)
-                self._append(
-                    P2, PayloadKind.BATCH, payload, Truth(self.world.now_s, "bulk", len(payload), expected)
-                )
+        else:
+            self._make(P1, recipe)
+        if rng.random() < 0.2:
+            self._make(P0, Recipe(rng.getrandbits(64), "event", now_ns - rng.randrange(S), now_ns))
+        if rng.random() < 0.2:
+            self._make(P2, Recipe(rng.getrandbits(64), "bulk", start_ns, now_ns, 40, True))
+
+    def _make(self, delivery_class: DeliveryClass, recipe: Recipe) -> None:
+        payload, _ = recipe.make(self._catalog)
+        kind = PayloadKind.EVENT if recipe.kind == "event" else PayloadKind.BATCH
+        self._append(
+            delivery_class, kind, payload, Truth(self.world.now_s, recipe.kind, recipe, self._catalog)
+        )
 
     def _birth(self, catalog: Catalog) -> None:
         payload = Birth(
             catalog.encode(), catalog.hash, "sim", self._mono_ns(), self._stamp().boot_id
         ).encode()
-        self._append(P0, PayloadKind.BIRTH, payload, Truth(self.world.now_s, "birth", len(payload)))
+        self._append(P0, PayloadKind.BIRTH, payload, Truth(self.world.now_s, "birth"))
 
     def _late_birth(self) -> None:
         self._birth(self._catalog)
@@ -252,12 +250,21 @@ class SimVan:
 
     def _health(self) -> None:
         if self.reporting:
-            self._later(HEALTH_S, self._health)
+            self._later(self._health_s, self._health)
             payload = Health(self._mono_ns(), self.spool.accounts(), 0, {}, {}).encode()
-            self._append(P1, PayloadKind.HEALTH, payload, Truth(self.world.now_s, "health", len(payload)))
+            self._append(P1, PayloadKind.HEALTH, payload, Truth(self.world.now_s, "health"))
+
+    def _maintain_soon(self) -> None:
+        """What an append left unsynced is synced a group later, whether anything comes or not."""
+        if self._maintain_due_ns <= self.world.now_ns:
+            self._maintain_due_ns = self.world.now_ns + round(MAINTAIN_S * S)
+            self._later(MAINTAIN_S, self._upkeep)
 
     def _maintain(self) -> None:
-        self._later(MAINTAIN_S, self._maintain)
+        self._later(max(MAINTAIN_S, self.period_s / 2), self._maintain)
+        self._upkeep()
+
+    def _upkeep(self) -> None:
         wanted, self._wanted = self._wanted, []
         for catalog_hash in wanted:
             if (catalog := self._catalogs.get(catalog_hash)) is not None:
@@ -291,7 +298,7 @@ class SimVan:
         if link.up and self.uplink.turn(link):  # type: ignore[arg-type]
             due_ns = self.world.now_ns
             self._idle_from_ns = due_ns
-            self.world.at(IDLE_TURN_S, self._idle, self.life, due_ns)
+            self.world.at(max(IDLE_TURN_S, self.period_s / 4), self._idle, self.life, due_ns)
             return
         self.link = None
         self._later(self.uplink.part(link), self._connect)  # type: ignore[arg-type]
