@@ -119,11 +119,19 @@ def put_array(low, rng, pos, out, models, part, kind, level, words, scratch, v):
             rem = x[0] % g
             low, rng, pos = put_number(low, rng, pos, out, models, at.COUNT, rem)
             for i in range(n):
-                x[i] = (x[i] - rem) // g
+                x[i] = x[i] // g
         low, rng, pos = put_integers(low, rng, pos, out, models, part, x, n, level, table, keys, pairs)
     if step > 0.0 or (kind != WHOLE and mode >= at.CORRECTED and params[6]):
         low, rng, pos = put_integers(low, rng, pos, out, models, at.ADJUST, u, n, level, table, keys, pairs)
     return low, rng, pos
+
+
+@njit(**OPTIONS)
+def off_lattice(x, u, n, step, origin):
+    """Multiples x of a step, with their corrections u, to whole numbers in place."""
+    for i in range(n):
+        y = np.float64(x[i]) * step
+        x[i] = origin + u[i] + (np.int64((y + ROUND) - ROUND) if abs(y) < WHOLE_MAX else 0)
 
 
 @njit(**OPTIONS)
@@ -174,9 +182,7 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
     if not ok:
         return False, code, rng, pos
     if lattice:
-        for i in range(n):
-            y = np.float64(x[i]) * float_of(step)
-            x[i] = origin + u[i] + (np.int64((y + ROUND) - ROUND) if abs(y) < WHOLE_MAX else 0)
+        off_lattice(x, u, n, float_of(step), origin)
     if kind == WHOLE:
         words[:] = x
         return True, code, rng, pos
