@@ -39,10 +39,10 @@ class LinkProfile:
 
 
 class Impairment:
-    """The state of one direction."""
+    """The state of one direction. profile may be set while packets pass."""
 
     def __init__(self, profile: LinkProfile, seed: int) -> None:
-        self._profile, self._rng = profile, Random(seed)
+        self.profile, self._rng = profile, Random(seed)
         self._free_s = 0.0
         self.carried = self.lost = self.dropped = 0
 
@@ -51,7 +51,7 @@ class Impairment:
 
         Four numbers are drawn for each packet, whatever becomes of it, so that one changed share moves no other choice.
         """
-        profile = self._profile
+        profile = self.profile
         loses, doubles, strays, how_far = (self._rng.random() for _ in range(4))
         waits_s = max(0.0, self._free_s - now_s)
         if waits_s * profile.rate_bit_s / 8.0 + packet_bytes > profile.queue_bytes_max:
