@@ -27,7 +27,7 @@ from vantel.envelope import ClockStamp, Envelope, open_message
 from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Batch
 
-from .test_clock import YEAR_NS, S, SetTime
+from .test_clock import YEAR_NS, S, SetTime, zda
 
 P0, P1 = DeliveryClass.P0, DeliveryClass.P1
 WAIT_S = 60.0
@@ -35,7 +35,7 @@ HOUR_NS = 3600 * S + 130_000_000  # no multiple of the window
 WINDOW_NS = 400_000_000
 
 
-def settings(folder: Path, **clock: float) -> EdgeSettings:
+def settings(folder: Path, **clock: float | str) -> EdgeSettings:
     return EdgeSettings(
         van={"id": "van-1", "state_dir": folder},
         mqtt={"port": 1},
@@ -46,7 +46,7 @@ def settings(folder: Path, **clock: float) -> EdgeSettings:
 
 
 @contextmanager
-def running(settings: EdgeSettings, sources: SetTime) -> Iterator[Agent]:
+def running(settings: EdgeSettings, sources: SetTime | None) -> Iterator[Agent]:
     """The agent, until the end of the block."""
     agent = Agent(settings, sources)
     stop = threading.Event()
@@ -157,6 +157,22 @@ def test_ten_years_off_without_a_source_goes_with_none_and_says_so(tmp_path: Pat
         whole(messages, agent.status()["samples_produced"])  # type: ignore[arg-type]
         assert {(c.source, c.error_ns_max) for _, c in messages} == {(int(Source.NONE), 0)}
         assert abs(messages[0][1].offset_ns - off_ns - (time.time_ns() - time.monotonic_ns())) < 60 * S
+
+
+def test_recorded_fixes_of_a_receiver_give_the_time(tmp_path: Path) -> None:
+    """The machine's own sources, and a receiver that says that it is next year."""
+    there_ns = time.time_ns() + YEAR_NS
+    fixes = tmp_path / "fixes.nmea"
+    fixes.write_text("".join(f"{0.5 + n} {zda(there_ns + n * S)}\n" for n in range(3)))
+    with running(settings(tmp_path / "state", fixes_file=str(fixes)), None) as agent:
+        until(lambda: len(batches(sendable(agent._spool))) >= 2)
+    messages = sendable(Spool.open(tmp_path / "state" / "spool", "van-1", agent._settings.spool))
+    whole(messages, agent.status()["samples_produced"])  # type: ignore[arg-type]
+    stamped = batches(messages)
+    assert {clock.source for _, clock in stamped} == {int(Source.GNSS)}
+    for batch, clock in stamped:
+        assert abs(batch.end_mono_ns + clock.offset_ns - there_ns) < 60 * S
+        assert clock.error_ns_max >= S // 2
 
 
 def test_steps_cut_the_batch_and_overwrite_nothing(tmp_path: Path) -> None:

@@ -120,6 +120,23 @@ def test_any_answer_comes_together_again_and_a_broken_one_is_counted(
         assert isotp.counts["answers_broken"] == 1
 
 
+def test_a_consecutive_frame_out_of_turn_spoils_the_answer() -> None:
+    parts = isotp_frames(0x7E8, bytes(range(40)))
+    isotp = IsoTp([0x7E8])
+    arrays = frames([*parts[:2], parts[1], *parts[2:]])  # one twice: the bytes would suffice
+    assert not list(isotp.feed(isotp.rows(arrays[0]), *arrays))
+    assert isotp.counts == {"answers_broken": 1}
+
+
+def test_a_connection_to_one_address_gives_the_id_with_that_address() -> None:
+    """A parameter group below 0xF000 carries its destination; RTS, and a packet that is sent again."""
+    data, packet = bytes(range(20)), EXTENDED | 0x1CEB1703
+    control = bytes([0x10, 20, 0, 3, 0xFF]) + (0xEF00).to_bytes(3, "little")
+    rows = [(EXTENDED | 0x1CEC1703, control)]
+    rows += [(packet, bytes([n + 1]) + data[7 * n : 7 * n + 7].ljust(7, b"\xff")) for n in (0, 1, 1, 2)]
+    assert list(Transport().feed(*frames(rows))) == [(4, EXTENDED | 0x18EF1703, data)]
+
+
 @given(
     rows=st.lists(
         st.tuples(st.sampled_from([0x7E8, 0x9CECFF03, 0x9CEBFF03, 0x98FECA03]), st.binary(max_size=64)),

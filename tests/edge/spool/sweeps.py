@@ -300,6 +300,11 @@ def _judged_after_a_fault(disk: FaultyDisk, spool: Spool, history: History) -> b
     """Whether the spool had left the disk at the end."""
     sticky, degraded = disk.faults[0].sticky, bool(spool.degraded)
     disk.faults = []
+    # A sync that failed must not be trusted: with the power gone now, what returned as durable is durable elsewhere.
+    section = settings(bytes_max=100_000, group_bytes_max=GROUP_BYTES)
+    dark = Spool.open(ROOT, VAN, section, disk.power_cut(random.Random(disk.calls)))
+    bound = None if degraded or sticky else GROUP_BYTES
+    _judge(dark, _copy(history), spool.epoch, not degraded, bound)
     _judge(spool, _copy(history), None, True, None if sticky else 0)
     spool.maintain()
     history.learn(spool)

@@ -219,3 +219,24 @@ def test_damage_in_what_waits_costs_the_damaged_block_only() -> None:
     assert sum(key[1] is P1 for key in handed(spool)) == 4
     account = next(a for a in spool.accounts() if a.delivery_class is P1)
     assert [(e.first, e.last, e.reason) for e in account.evicted] == [(0, 0, "corrupt")]
+
+
+def test_no_stamp_is_given_while_an_older_copy_may_come_back() -> None:
+    """A failed sync leaves whole records in a file that cannot be removed; the same records wait in memory."""
+    disk = FaultyDisk()
+    spool = opened(disk)
+    spool.tell_clock(wrong(disk), False, ALL)
+    spool.append(P1, PayloadKind.EVENT, b"the file is made and written", wrong(disk))
+    disk.faults = [Fault(0, errno.EIO, sticky=True, calls=("sync", "unlink"))]
+    for number in range(4):
+        spool.append(P1, PayloadKind.EVENT, bytes([number]) * 700, wrong(disk))
+    assert spool.degraded
+    disk.faults = [Fault(0, errno.EIO, sticky=True, calls=("unlink",))]
+    spool.tell_clock(right(disk), True, NONE_WAITS)
+    sent = handed(spool)
+    after = disk.killed()
+    again = opened(after)
+    again.tell_clock(right(after, 99), True, NONE_WAITS)
+    now = handed(again)
+    assert {key: message for key, message in sent.items() if now.get(key, message) != message} == {}
+    assert now, "the copies of the file that could not be removed"
