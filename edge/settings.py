@@ -222,6 +222,9 @@ class UplinkSection(Section):
     backoff_s_max: Positive = 120.0
     stable_after_s: Positive = 30.0
     live_age_s_max: Positive = 30.0
+    backlog_bytes_s_min: Positive = Field(
+        1000.0, description="the backlog has at least this where live data alone fills the link"
+    )
     stalled_after_s: Positive = Field(
         300.0, description="backlog without an acked byte for so long rebuilds the client"
     )

@@ -2,6 +2,7 @@
 
 From (what the spool holds, what the broker answered, what the cloud acked, now) to the next envelope to send. Order:
 P0, then live P1 (appended within live_age_s_max), then P1 that is due again, then the backlog oldest first, P2 last.
+Where live data fills the link, the backlog still has backlog_bytes_s_min (edge.backlog_share).
 A PUBACK only frees a slot of the window; an envelope is tracked until its durable ack and sent again after
 resend_after_s * 2^n without one. A refusal (0x10 nobody subscribed, or 0x80 and above) means not delivered: its class
 pauses with full jitter, then one message at a time feels its way. Bounds: WAITING_MAX tracked envelopes, a few
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import NamedTuple
 
+from edge.backlog_share import BacklogShare
 from edge.backoff import ceiling_s, full_jitter_s
 from edge.outbox import Outbox
 from edge.settings import UplinkSection
@@ -58,6 +60,7 @@ class Schedule:
         self._outbox, self._settings, self._rng = outbox, settings, rng
         self._classes = {c: ClassBooks() for c in DeliveryClass}
         self._in_flight: dict[int, tuple[DeliveryClass, int]] = {}  # mid -> class, ordinal
+        self._share = BacklogShare(settings.backlog_bytes_s_min)
         self._live_after = -1
         self._rewinds = 0
         self._window = 0
@@ -80,6 +83,7 @@ class Schedule:
     def connected(self, receive_max: int, session_present: bool, now_s: float) -> None:
         """A connection stands; receive_max is the broker's. A lost session brings resends forward."""
         self._window = max(1, min(self._settings.inflight_max, receive_max))
+        self._share.spent()
         for state in self._classes.values():
             state.hold_until_s, state.refusals = -math.inf, 0
             state.after = -1  # look at everything anew: another broker may take what was skipped
@@ -114,9 +118,7 @@ class Schedule:
         if free == 1 and self._window > 1:
             return None  # the last slot is kept for P0, which then never waits for the PUBACK of bulk
         bound = WAITING_MAX - WAITING_P0_RESERVE
-        if self._open(_P1, now_s) and (
-            choice := self._live(now_s, bound) or self._again(_P1, now_s) or self._fresh(_P1, bound)
-        ):
+        if self._open(_P1, now_s) and (choice := self._telemetry(now_s, bound)):
             return choice
         if self._open(_P2, now_s):
             return self._again(_P2, now_s) or self._fresh(_P2, bound)
@@ -127,6 +129,8 @@ class Schedule:
         entry = choice.entry
         state = self._classes[entry.stream[1]]
         self._pass(choice)
+        if choice.lane is Lane.FRESH and state is self._classes[_P1]:
+            self._share.spent()
         item = state.tracked.setdefault(entry.ordinal, Tracked(entry))
         item.sends += 1
         item.due_s = math.inf
@@ -192,6 +196,15 @@ class Schedule:
         """Not pausing, and after a refusal only one message at a time."""
         state = self._classes[delivery_class]
         return now_s >= state.hold_until_s and not (state.refusals and state.in_flight)
+
+    def _telemetry(self, now_s: float, bound: int) -> Choice | None:
+        """P1: live, due again, backlog; but the backlog first when its share has come due."""
+        live, backlog = self._live(now_s, bound), self._fresh(_P1, bound)
+        if live is None:
+            return self._again(_P1, now_s) or backlog
+        if backlog is None or backlog.entry.ordinal == live.entry.ordinal:
+            return live
+        return backlog if self._share.due(backlog.entry.bytes, now_s) else live
 
     def _again(self, delivery_class: DeliveryClass, now_s: float) -> Choice | None:
         """The tracked envelope that is most overdue."""

@@ -7,6 +7,7 @@ everything through: all must be acked. The outbox is the tests' own, in memory.
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 import edge.uplink
 from edge.settings import UplinkSection
 from edge.spool.index import Entry
-from tests.edge.uplink_bench import Bench, name
+from tests.edge.uplink_bench import SETTINGS, Bench, name
 from vantel.identity import DeliveryClass
 
 P0, P1, P2 = DeliveryClass
@@ -48,6 +49,23 @@ def test_p0_and_live_overtake_a_backlog_under_way() -> None:
         sent.append(name(bench.send() or pytest.fail("nothing was sent")))
         bench.puback()
     assert sent == ["p0/0", "p1/1000", "p1/5"]
+
+
+def test_backlog_has_its_share_of_a_link_that_live_data_fills() -> None:
+    bench = Bench(SETTINGS.model_copy(update={"backlog_bytes_s_min": 1.0}))
+    bench.add(P1, 50, age_s=1000)  # of 5 or 6 bytes each: one is due after as many seconds
+    bench.connect()
+    went = []
+    for _ in range(60):
+        bench.add(P1)
+        went.append(name(bench.send() or pytest.fail("nothing was sent")))
+        bench.puback()
+        bench.now_s += 1.0
+    backlog = [int(n[3:]) for n in went if int(n[3:]) < 50]
+    assert backlog == list(range(len(backlog))), "the backlog goes oldest first"
+    assert 8 <= len(backlog) <= 10, "60 B in 60 s, less one second for each that goes"
+    gaps = [a for a, b in itertools.pairwise(went) if int(a[3:]) < 50 and int(b[3:]) < 50]
+    assert not gaps, "never two in a row while live data waits"
 
 
 def test_live_lane_finds_its_start_without_walking_the_backlog() -> None:
