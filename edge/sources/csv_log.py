@@ -140,7 +140,7 @@ class CsvRecording:
         try:
             return next(csv.reader([text], delimiter=self._delimiter))
         except csv.Error:
-            return [text]  # a line end within the quotes, or an endless cell: one cell is too few and counts as bad
+            return [text]  # one cell is too few: counts as a bad line
 
     def _find(self, header: list[str], column: str, key: str) -> int:
         if column in header:
