@@ -15,6 +15,8 @@ from edge.clock_choice import Reading, Source, plausible
 
 CONSISTENT_FIXES = 3
 SENTENCE_CHARS_MAX = 128
+YEAR_MAX = 2115
+"""Beyond, a stamp is out of the range that the cloud stores."""
 LATENCY_NS_MAX = 1_000_000_000
 """Without a pulse per second: a sentence of a 1 Hz receiver comes before the next second."""
 
@@ -42,7 +44,14 @@ def sentence_time_ns(sentence: str) -> int | None:
         return None
     clock, _, fraction = fields[1].partition(".")
     hour, minute, second = int(clock[:2]), int(clock[2:4]), int(clock[4:6])
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60):
+    if not (
+        1 <= year <= YEAR_MAX
+        and 1 <= month <= 12
+        and 1 <= day <= 31
+        and hour < 24
+        and minute < 60
+        and second <= 60
+    ):
         raise ValueError(f"no such time: {fields[1]} {day}.{month}.{year}")
     whole_s = calendar.timegm((year, month, day, hour, minute, second))
     return whole_s * 10**9 + int(fraction.ljust(9, "0")[:9] or 0)

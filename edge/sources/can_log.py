@@ -27,6 +27,7 @@ from can.io.blf import BLFParseError
 from numpy.typing import NDArray
 
 from edge.sources.dbc_kernel import EXTENDED, PAYLOAD_BYTES
+from edge.sources.decimal_time import NS_MAX
 from edge.sources.errors import RecordingError
 
 FRAMES_PER_CHUNK = 8192
@@ -68,6 +69,10 @@ class FrameChunk:
     lengths: NDArray[np.int64]
     payload: NDArray[np.uint8]
     t_ns: NDArray[np.int64]
+
+
+SECONDS_DIGITS_MAX = 10
+"""More is no time; and a longer number would take its time to be read."""
 
 
 def read_frames(path: Path, counts: Counter[str], start_given: bool) -> Iterator[FrameChunk]:
@@ -191,6 +196,9 @@ def _candump(path: Path, counts: Counter[str]) -> Iterator[tuple[str, int, bytes
                 bad.add(number, line, "not a line of candump -L")
             continue
         seconds, fraction, channel, digits, data = match.groups()
+        if len(seconds) > SECONDS_DIGITS_MAX or int(seconds) * 1_000_000_000 > NS_MAX:
+            bad.add(number, line, "the time is out of range")
+            continue
         key = int(digits, 16)
         if len(digits) > 3:
             if key & _ERROR_FLAG:

@@ -137,7 +137,10 @@ class CsvRecording:
             return text.split()
         if '"' not in text:
             return text.split(self._delimiter)
-        return next(csv.reader([text], delimiter=self._delimiter))
+        try:
+            return next(csv.reader([text], delimiter=self._delimiter))
+        except csv.Error:
+            return [text]  # one cell is too few: counts as a bad line
 
     def _find(self, header: list[str], column: str, key: str) -> int:
         if column in header:

@@ -19,6 +19,7 @@ import numpy as np
 from edge.settings import RecordingSection
 from edge.sources.can_log import BadLines, read_lines
 from edge.sources.chunks import Chunk, SlotTable, legal_group, legal_name
+from edge.sources.decimal_time import NS_MAX
 from edge.sources.errors import RecordingError
 from vantel.catalog import builtin
 
@@ -160,4 +161,5 @@ def _stamp(line: str) -> int | None:
         moment = datetime(year, month, day, hour, minute, second, tzinfo=timezone.utc)
     except ValueError:
         return None
-    return int(moment.timestamp()) * 1_000_000_000
+    t_ns = int(moment.timestamp()) * 1_000_000_000
+    return t_ns if abs(t_ns) <= NS_MAX else None

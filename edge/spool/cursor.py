@@ -134,8 +134,8 @@ def decode(data: bytes) -> tuple[int, State] | None:
             [_tombstone_from_json(item) for item in raw.get("untold", [])],
         )  # fmt: skip
         return int(raw["generation"]), state
-    except (ValueError, KeyError, TypeError):
-        return None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, IndexError, RecursionError):
+        return None  # JSON, but not of this shape
 
 
 class Slots:

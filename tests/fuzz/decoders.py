@@ -20,6 +20,7 @@ from edge.spool import cursor
 from edge.spool.framing import HEADER_BYTES, Record, SegmentHeader, frame, salt_of, scan, unframe
 from tests.fuzz.campaign import Decoder
 from tests.fuzz.line_protocol import round_trip
+from tests.fuzz.recordings import recordings
 from vantel.acks import Ack
 from vantel.catalog import Catalog, CatalogError, Signal, assemble
 from vantel.codec import CodecError, decode, encode
@@ -40,7 +41,7 @@ SALT = salt_of(7, EPOCH, DeliveryClass.P1)
 
 def decoders() -> list[Decoder]:
     """Each decoder once."""
-    return [*_contract(), *_payloads(), *_cloud(), *_spool(), *_sources()]
+    return [*_contract(), *_payloads(), *_cloud(), *_spool(), *_sources(), *recordings()]
 
 
 def _golden(name: str) -> bytes:
