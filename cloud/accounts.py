@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from vantel.envelope import EnvelopeError
 from vantel.identity import VAN_ID, DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet
-from vantel.payloads import ClassAccount, Eviction, Tombstone, parse, ranges_from_pb, ranges_to_pb
+from vantel.payloads import (
+    ClassAccount,
+    Eviction,
+    PowerLoss,
+    Tombstone,
+    parse,
+    ranges_from_pb,
+    ranges_to_pb,
+)
 from vantel.telemetry.v1 import account_pb2
 
 VAN_STREAMS_MAX = 192
@@ -164,7 +172,19 @@ def merge_class_accounts(mine: ClassAccount, theirs: ClassAccount) -> ClassAccou
         taken.update(left)
         evicted += [Eviction(first, last, reason) for first, last in left]
     produced = max(mine.produced, theirs.produced)
-    return ClassAccount(mine.epoch, mine.delivery_class, produced, acked, tuple(evicted))
+    cut = _merge_power_losses(mine.power_loss, theirs.power_loss)
+    return ClassAccount(mine.epoch, mine.delivery_class, produced, acked, tuple(evicted), cut)
+
+
+def _merge_power_losses(mine: PowerLoss | None, theirs: PowerLoss | None) -> PowerLoss | None:
+    """The wider of two bounds on one cut: an epoch ends with at most one."""
+    if mine is None or theirs is None:
+        return mine or theirs
+    return PowerLoss(
+        min(mine.first, theirs.first),
+        max(mine.bytes_max, theirs.bytes_max),
+        max(mine.seconds_max, theirs.seconds_max),
+    )
 
 
 def van_account_of(van: str, t_unix_ns: int, tombstone: Tombstone) -> VanAccount:

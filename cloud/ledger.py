@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cloud.accounts import Books, CloudAccount
@@ -22,7 +22,7 @@ from cloud.steps.open import open_bundle, open_incoming
 from cloud.topics import BY_CLASS, LEDGER
 from vantel.identity import DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet
-from vantel.payloads import ClassAccount
+from vantel.payloads import ClassAccount, PowerLoss
 
 POLL_MS = 300
 IDLE_POLLS_MAX = 50
@@ -42,6 +42,9 @@ class VanReport:
         spooled = {}
         for account in accounts:
             left = IntervalSet([(0, account.produced - 1)] if account.produced else [])
+            loss = account.power_loss
+            if loss is not None and loss.first < account.produced:
+                left.remove(loss.first, account.produced - 1)  # reported before the cut; no disk has them now
             spooled[account.epoch, account.delivery_class] = left.difference(
                 account.acked, evicted_of(account)
             )
@@ -88,12 +91,17 @@ COUNTERS = ("points", "samples", "duplicates", "lines_refused", "values_unrepres
 
 @dataclass(slots=True)
 class LedgerReport:
-    """The joined ledger: all, by van, by (van, class), and the residual intervals by stream."""
+    """The joined ledger: all, by van, by (van, class), the residual intervals and the power cuts by stream.
+
+    power_losses: what a cut may have taken at most. Those of its envelopes that are known to have existed, because the
+    van or the cloud saw them or a later one, count as evicted for the reason "power".
+    """
 
     total: Row = field(default_factory=Row)
     vans: dict[str, Row] = field(default_factory=dict)
     classes: dict[tuple[str, DeliveryClass], Row] = field(default_factory=dict)
     residual_at: dict[StreamKey, IntervalSet] = field(default_factory=dict)
+    power_losses: dict[StreamKey, PowerLoss] = field(default_factory=dict)
 
     @property
     def balanced(self) -> bool:
@@ -101,7 +109,7 @@ class LedgerReport:
         return self.total.residual == 0
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: ledger, vans with their classes, residual intervals."""
+        """For JSON: ledger, vans with their classes, residual intervals, power cuts with their bounds."""
         return {
             "ledger": self.total.as_dict(),
             "vans": {
@@ -117,12 +125,26 @@ class LedgerReport:
                 stream.text: [list(pair) for pair in intervals]
                 for stream, intervals in self.residual_at.items()
             },
+            "power_losses": {stream.text: asdict(loss) for stream, loss in self.power_losses.items()},
         }
 
 
 def evicted_of(account: ClassAccount) -> IntervalSet:
     """All that a van says it evicted."""
     return IntervalSet((eviction.first, eviction.last) for eviction in account.evicted)
+
+
+def lost_to_power(account: ClassAccount, seen: IntervalSet) -> IntervalSet:
+    """Envelopes that a power cut took for certain: numbered at or above its first, at or below the highest ever seen.
+
+    Not those that the bridge acknowledged: Kafka had them, so where they are missing something else went wrong.
+    """
+    lost = IntervalSet()
+    if account.power_loss is not None:
+        highest = max(account.produced - 1, *(last for _, last in seen), -1)
+        if account.power_loss.first <= highest:
+            lost.add(account.power_loss.first, highest)
+    return lost.difference(account.acked)
 
 
 def join(
@@ -150,6 +172,9 @@ def join(
         ledger.classes.setdefault((stream.van, stream.delivery_class), Row()).add(row)
         if residual:
             ledger.residual_at[stream] = residual
+        account = accounts.get(stream)
+        if account is not None and account.power_loss is not None:
+            ledger.power_losses[stream] = account.power_loss
     return ledger
 
 
@@ -178,6 +203,8 @@ def join_stream(
         count = take(IntervalSet([(eviction.first, eviction.last)]))
         if count:
             row.evicted_by_reason[eviction.reason] = row.evicted_by_reason.get(eviction.reason, 0) + count
+    if account is not None and (cut := take(lost_to_power(account, taken))):
+        row.evicted_by_reason["power"] = row.evicted_by_reason.get("power", 0) + cut
     row.evicted = sum(row.evicted_by_reason.values())
     produced = taken.copy()
     if account is not None and account.produced:

@@ -49,12 +49,11 @@ def _only(joined: LedgerReport, van: str) -> dict[str, Any]:
     part = tree["vans"].get(van)
     if part is None:
         raise ValueError(f"the ledger has no van {van!r}; it has {', '.join(sorted(tree['vans'])) or 'none'}")
-    at = {stream: gaps for stream, gaps in tree["residual_at"].items() if stream.startswith(f"{van}|")}
-    return {
-        "ledger": {k: v for k, v in part.items() if k != "classes"},
-        "vans": {van: part},
-        "residual_at": at,
+    by_stream = {
+        name: {stream: told for stream, told in tree[name].items() if stream.startswith(f"{van}|")}
+        for name in ("residual_at", "power_losses")
     }
+    return {"ledger": {k: v for k, v in part.items() if k != "classes"}, "vans": {van: part}, **by_stream}
 
 
 def build_report(cloud: CloudSide, vans: Sequence[Van], timeout_s: float) -> dict[str, Any]:
@@ -90,6 +89,7 @@ def build_report(cloud: CloudSide, vans: Sequence[Van], timeout_s: float) -> dic
         "drained": drained,
         "vans": by_van,
         "residual_at": tree["residual_at"],
+        "power_losses": tree["power_losses"],
     }
 
 
@@ -131,6 +131,14 @@ def print_ledger(console: Console, report: dict[str, Any]) -> int:
         problems = problems_of(report)
     else:
         problems = [f"residual at {report['residual_at']}"] if report["ledger"]["residual"] else []
+    for stream, loss in report.get("power_losses", {}).items():
+        console.print(
+            f"lost(power): {stream} from envelope {loss['first']} on, at most {loss['bytes_max']} bytes "
+            f"of {loss['seconds_max']:g} s; what the cloud has of them is stored",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     for problem in problems:
         console.print(f"wrong: {problem}", highlight=False, markup=False)
     ledger = report["ledger"]

@@ -24,7 +24,7 @@ from cloud.ledger import VanReport, join, join_stream
 from vantel.envelope import EnvelopeError
 from vantel.identity import DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet
-from vantel.payloads import ClassAccount, Eviction
+from vantel.payloads import ClassAccount, Eviction, PowerLoss
 
 P1 = DeliveryClass.P1
 EPOCH = Epoch(1, 2)
@@ -99,6 +99,44 @@ def test_reports_of_a_van_merge_in_any_order() -> None:
     for pair in itertools.permutations([old, new]):
         merged = merge_class_accounts(*pair)
         assert merged == class_account(9, [(0, 3)], Eviction(4, 4, "quota"))
+
+
+CUT = PowerLoss(10, 262144, 1.0)
+
+
+def test_a_power_cut_is_carried_through_merges_and_records() -> None:
+    before = ClassAccount(EPOCH, P1, 15, IntervalSet([(0, 3)]))
+    after = ClassAccount(EPOCH, P1, 10, IntervalSet([(0, 3)]), (), CUT)
+    for pair in itertools.permutations([before, after]):
+        merged = merge_class_accounts(*pair)
+        assert (merged.produced, merged.power_loss) == (15, CUT)
+    books = Books()
+    for report in (after, before):
+        books.report(VanAccount("van-1", 1, {(EPOCH, P1): report}))
+    again = Books()
+    assert again.absorb(van_key("van-1"), books.vans["van-1"].encode())
+    assert again.vans["van-1"].streams[EPOCH, P1].power_loss == CUT
+
+
+def test_what_a_power_cut_took_is_lost_for_that_reason_and_not_spooled_for_ever() -> None:
+    """Ten synced, five more reported before the cut; of those the cloud got 11 and a later one, 17."""
+    account = ClassAccount(EPOCH, P1, 15, IntervalSet([(0, 3)]), (), CUT)
+    report = VanReport.as_reported((account,))
+    assert list(report.spooled[EPOCH, P1]) == [(4, 9)]
+    cloud = CloudAccount(STREAM, IntervalSet([(0, 3), (11, 11), (17, 17)]))
+    ledger = join({"van-1": report}, {STREAM: cloud}, {})
+    assert (ledger.total.produced, ledger.total.stored, ledger.total.spooled) == (18, 6, 6)
+    assert ledger.total.evicted_by_reason == {"power": 6}
+    assert ledger.balanced
+    told = {"first": 10, "bytes_max": 262144, "seconds_max": 1.0}
+    assert ledger.as_dict()["power_losses"] == {STREAM.text: told}
+
+
+def test_a_power_cut_does_not_excuse_what_kafka_had() -> None:
+    account = ClassAccount(EPOCH, P1, 12, IntervalSet([(0, 11)]), (), CUT)
+    cloud = {STREAM: CloudAccount(STREAM, IntervalSet([(0, 10)]))}
+    ledger = join({"van-1": VanReport.as_reported((account,))}, cloud, {})
+    assert ledger.as_dict()["residual_at"] == {STREAM.text: [[11, 11]]}
 
 
 def test_the_account_of_a_van_is_bounded_and_keeps_the_newest_epochs() -> None:
