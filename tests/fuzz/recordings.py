@@ -28,12 +28,12 @@ CANDUMP = b"""(1533226480.000100) can0 25#0008FFFA78000095
 """
 DBC = b"""VERSION "1"
 
-BU_: ECU
+BU_: GATEWAY
 
 BO_ 37 STEER: 8 ECU
- SG_ ANGLE : 3|12@0- (1.5,0) [-500|500] "deg" XXX
- SG_ MODE M : 19|4@0+ (1,0) [0|15] "" XXX
- SG_ RATE m1 : 35|12@0- (1,0) [-2000|2000] "deg/s" XXX
+ SG_ ANGLE : 3|12@0- (1.5,0) [-500|500] "deg" GATEWAY
+ SG_ MODE M : 19|4@0+ (1,0) [0|15] "" GATEWAY
+ SG_ RATE m1 : 35|12@0- (1,0) [-2000|2000] "deg/s" GATEWAY
 
 VAL_ 37 MODE 0 "off" 1 "on" ;
 """
