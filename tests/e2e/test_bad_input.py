@@ -145,7 +145,7 @@ def test_a_full_disk_does_not_stop_collection(
         pytest.skip(f"cannot mount a small disk here: {mounted.stderr.strip()}")
     van = Van(
         "bad-5", tmp_path / "van", vantel_stack.mqtt_port, [{"kind": "synthetic", "rate_hz": 100.0}],
-        batch={"window_s": 1.0}, spool={"segment_bytes_max": 65_536, "keep_free_bytes": 0},
+        batch={"window_s": 1.0}, spool={"segment_bytes_max": 65_536, "files_max": 40_000, "keep_free_bytes": 0, "keep_free_files": 0},
     )  # fmt: skip
     try:
         van.start()

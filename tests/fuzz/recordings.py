@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-
-import structlog
 
 from edge.model import TextTable
 from edge.source_settings import RecordingSection
@@ -60,7 +57,6 @@ TEGRASTATS = b"11-26-2026 10:00:00 RAM 2500/7772MB (lfb 4x4MB) CPU [2%@345,off] 
 
 def recordings() -> list[Decoder]:
     """Each reader once; a file that is refused must be refused as RecordingError."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     return [
         _file("candump", CANDUMP, "fuzz.log", lambda path: list(read_frames(path, Counter(), False))),
         _file("dbc", DBC, "fuzz.dbc", load_database),
