@@ -22,9 +22,10 @@ from edge.agent import Agent
 from edge.pipeline import Pipeline
 from edge.settings import EdgeSettings, SpoolSection
 from edge.spool import Spool
+from tests.edge.spool_walk import offered
 from vantel import codec
 from vantel.envelope import open_message
-from vantel.identity import DeliveryClass, Epoch, PayloadKind
+from vantel.identity import Epoch, PayloadKind
 from vantel.payloads import Batch, Birth
 from vantel_rig.drives import drive
 from vantel_rig.van import Van
@@ -37,14 +38,9 @@ def spooled(van: Van) -> list[tuple[Epoch, PayloadKind, bytes]]:
     """Every envelope on the disk of a van that has ended, P0 first, in append order."""
     spool = Spool.open(van.folder / "state" / "spool", van.id, SpoolSection())
     found = []
-    for delivery_class in DeliveryClass:
-        ordinal = -1
-        while (entry := spool.next_after(delivery_class, ordinal)) is not None:
-            ordinal = entry.ordinal
-            message = spool.load(entry)
-            assert message is not None
-            envelope, _ = open_message(message)
-            found.append((envelope.epoch, envelope.kind, envelope.payload))
+    for _, message in offered(spool):
+        envelope, _ = open_message(message)
+        found.append((envelope.epoch, envelope.kind, envelope.payload))
     spool.close()
     return found
 

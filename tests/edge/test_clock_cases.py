@@ -22,6 +22,7 @@ from edge.agent import Agent
 from edge.clock_choice import Source
 from edge.settings import EdgeSettings
 from edge.spool import Spool
+from tests.edge.spool_walk import offered
 from vantel import codec
 from vantel.envelope import ClockStamp, Envelope, open_message
 from vantel.identity import DeliveryClass, PayloadKind
@@ -69,15 +70,7 @@ def until(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
 
 def sendable(spool: Spool) -> list[tuple[Envelope, ClockStamp]]:
     """What the uplink would send."""
-    found = []
-    for delivery_class in DeliveryClass:
-        after = -1
-        while (entry := spool.next_after(delivery_class, after)) is not None:
-            after = entry.ordinal
-            message = spool.load(entry)
-            assert message is not None
-            found.append(open_message(message))
-    return found
+    return [open_message(message) for _, message in offered(spool)]
 
 
 def batches(messages: list[tuple[Envelope, ClockStamp]]) -> list[tuple[Batch, ClockStamp]]:

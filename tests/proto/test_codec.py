@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from vantel import codec
+from vantel.codec import arrays, floats
 from vantel.codec import format as fmt
 from vantel.codec import layout as at
+from vantel.codec.coder import NEW_CELL, TOP
 from vantel.codec.stream import Writer
 from vantel.columns import Column
 
@@ -353,6 +355,31 @@ def test_a_declared_count_is_checked_before_memory_is_taken() -> None:
     tracemalloc.stop()
     assert peak_bytes < 1_000_000
     assert len(codec.decode_values(bomb)) == fmt.SAMPLES_MAX
+
+
+@pytest.mark.parametrize("kind", [floats.FLOAT64, floats.WHOLE])
+def test_an_array_that_models_make_larger_never_writes_past_its_room(kind: int) -> None:
+    """The kernels have no bounds check of their own; while noise is tried it grows beyond its raw size."""
+    words = np.random.default_rng(1).integers(INT64.min, INT64.max, 200)
+    room = 8 * len(words) + 16
+    memory = np.full(room + 20_000, 0xAB, np.uint8)
+    out = memory[:room]
+    state, models = np.array([0, TOP, 0], np.int64), np.full(at.CELLS, NEW_CELL, np.int32)
+    scratch = np.empty(4 * len(words) + arrays.SCRATCH_EXTRA, np.int64)
+    arrays.encode_array(state, out, models, at.VALUES, kind, -64, 1, words, scratch, np.empty(len(words)))
+    length = arrays.finish_stream(state, out)
+    assert length <= room
+    assert (memory[room:] == 0xAB).all()
+    decoded, state, models = (
+        np.empty_like(words),
+        np.empty(3, np.int64),
+        np.full(at.CELLS, NEW_CELL, np.int32),
+    )
+    arrays.begin_stream(state, out[:length].copy())
+    assert arrays.decode_array(
+        state, out[:length].copy(), models, at.VALUES, kind, -64, decoded, np.empty(1_000, np.int64)
+    )
+    assert np.array_equal(decoded, words)
 
 
 def test_what_a_newer_encoder_made_is_unsupported() -> None:

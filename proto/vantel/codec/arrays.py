@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit, types
 
 from vantel.codec import layout as at
+from vantel.codec.choosing import last_cost, lg
 from vantel.codec.coder import (
     OPTIONS,
     bits_of,
@@ -31,7 +32,6 @@ from vantel.codec.floats import (
     FLOAT64,
     WHOLE,
     get_mode,
-    last_cost,
     put_mode,
     to_whole,
     to_words,
@@ -39,7 +39,7 @@ from vantel.codec.floats import (
 )
 from vantel.codec.integers import ROUND, WHOLE_MAX, gcd_of, printed
 from vantel.codec.lattice import on_lattice
-from vantel.codec.residuals import get_integers, lg, put_integers
+from vantel.codec.residuals import get_integers, put_integers
 
 _I = types.int64
 _WORDS = types.Array(types.int64, 1, "C")
@@ -47,7 +47,7 @@ _READ_WORDS = types.Array(types.int64, 1, "C", readonly=True)
 _READ_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 _MODELS = types.Array(types.int32, 1, "C")
 _OUT = types.Array(types.uint8, 1, "C")
-SCRATCH_EXTRA = 1024 + 256 + 10 + 256
+SCRATCH_EXTRA = 1024 + 256 + at.PARAMETERS + 256
 """Hash table, levels, parameters and pair counts behind four arrays of the caller's length."""
 
 
@@ -84,19 +84,17 @@ def put_array(low, rng, pos, out, models, part, kind, level, words, scratch, v):
     rest = scratch[4 * n :]
     table = rest[:1024]
     keys = rest[1024:1280]
-    params = rest[1280:1290]
-    pairs = rest[1290:1546]
+    params = rest[1280 : 1280 + at.PARAMETERS]
+    pairs = rest[1280 + at.PARAMETERS :]
     mode = np.int64(at.WORDS)
     narrow = False
     if kind == WHOLE:
-        for i in range(n):
-            x[i] = words[i]
-        params[3] = 0
+        x[:] = words
     else:
         mode, narrow = to_whole(kind, words, n, x, y, u, v, special, params)
         low, rng, pos = put(low, rng, pos, out, models, at.NARROW + kind, narrow)
         if narrow and kind == FLOAT64:
-            low, rng, pos = put(low, rng, pos, out, models, at.NARROW + 2, params[7])
+            low, rng, pos = put(low, rng, pos, out, models, at.NARROW + 2, params[at.P_PRINTED])
         low, rng, pos = put_tree(low, rng, pos, out, models, at.MODE, mode, 3)
         low, rng, pos = put_mode(low, rng, pos, out, models, mode, narrow, words, kind, special, params)
     g = np.int64(1)
@@ -121,7 +119,7 @@ def put_array(low, rng, pos, out, models, part, kind, level, words, scratch, v):
             for i in range(n):
                 x[i] = x[i] // g
         low, rng, pos = put_integers(low, rng, pos, out, models, part, x, n, level, table, keys, pairs)
-    if step > 0.0 or (kind != WHOLE and mode >= at.CORRECTED and params[6]):
+    if step > 0.0 or (mode >= at.CORRECTED and params[at.P_CORRECTED]):
         low, rng, pos = put_integers(low, rng, pos, out, models, at.ADJUST, u, n, level, table, keys, pairs)
     return low, rng, pos
 
@@ -177,7 +175,7 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
             for i in range(n):
                 x[i] = x[i] * g + rem
     corrected = mode == at.CORRECTED or (mode == at.STEPPED and offset != 0)
-    if ok and (lattice or (corrected and kind != WHOLE)):
+    if ok and (lattice or corrected):
         ok, code, rng, pos = get_integers(code, rng, pos, data, models, at.ADJUST, u, n, keys)
     if not ok:
         return False, code, rng, pos
@@ -186,7 +184,7 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
     if kind == WHOLE:
         words[:] = x
         return True, code, rng, pos
-    to_words(words, x, u, n, kind, mode, narrow, multiplier, exponent, offset, negative)
+    to_words(words, x, u, n, kind, mode, narrow, multiplier, exponent, offset, negative, corrected)
     for j in range(count):
         i = special[2 * j]
         word = special[2 * j + 1]

@@ -81,19 +81,28 @@ def narrow_float_of(_context, _bits):
 
 
 @njit(**OPTIONS)
-def renew_put(low, rng, pos, out):
-    """Write the bytes that are settled. out has room by the bound that the caller keeps (format.py)."""
-    while rng < RENEW_BELOW:
+def put_byte(low, pos, out):
+    """Write the highest byte of the window at pos, after the carry that it may hold; returns what is left of low.
+
+    Behind the end of out nothing is written: pos alone then tells that the array needs more room than it may have.
+    """
+    if pos < out.shape[0]:
         if low >= TOP:
-            low -= TOP
             at = pos - 1
             while out[at] == 255:
                 out[at] = 0
                 at -= 1
             out[at] += 1
-        out[pos] = low >> 40
+        out[pos] = (low >> 40) & 255
+    return low & LOW_MASK
+
+
+@njit(**OPTIONS)
+def renew_put(low, rng, pos, out):
+    """Write the bytes that are settled."""
+    while rng < RENEW_BELOW:
+        low = put_byte(low, pos, out) << 8
         pos += 1
-        low = (low & LOW_MASK) << 8
         rng <<= 8
     return low, rng, pos
 
@@ -156,15 +165,7 @@ def put_number(low, rng, pos, out, models, cell, number):
 @njit(**OPTIONS)
 def finish(low, pos, out):
     """Write the last byte: the window's value with zeros below that lies within the range."""
-    low += LOW_MASK
-    if low >= TOP:
-        low -= TOP
-        at = pos - 1
-        while out[at] == 255:
-            out[at] = 0
-            at -= 1
-        out[at] += 1
-    out[pos] = low >> 40
+    put_byte(low + LOW_MASK, pos, out)
     return pos + 1
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from vantel.codec import layout as at
+from vantel.codec.choosing import last_cost
 from vantel.codec.coder import (
     OPTIONS,
     bits_of,
@@ -34,11 +35,16 @@ from vantel.codec.integers import (
     value_of,
 )  # fmt: skip
 from vantel.codec.lattice import try_step
-from vantel.codec.residuals import lg
 
 FLOAT64, FLOAT32, WHOLE = 0, 1, 2
 PLAIN_EXPONENT_MAX = 5
 """Decimals with more places may be printed float32 values, whose own steps are coarser."""
+
+
+@njit(**OPTIONS)
+def signed_32(word):
+    """The lowest 32 bits, sign extended."""
+    return ((word & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
 
 
 @njit(**OPTIONS)
@@ -69,17 +75,8 @@ def all_narrow(words, n):
 
 
 @njit(**OPTIONS)
-def last_cost(x, n):
-    """Estimated size of the differences, 1/8 bits."""
-    cost = np.int64(0)
-    for i in range(1, n):
-        cost += lg(x[i] - x[i - 1])
-    return cost
-
-
-@njit(**OPTIONS)
 def to_whole(kind, words, n, x, y, u, v, special, params):
-    """Whole numbers x of floats, and how: mode, narrow. params [multiplier, exponent, offset, specials, zeros negative].
+    """Whole numbers x of floats, and how: mode, narrow; params has the places P_ of layout.py.
 
     Narrow, that is rounded to float32, is tried second: it would find too few decimals where float64 finds all.
     """
@@ -91,34 +88,39 @@ def to_whole(kind, words, n, x, y, u, v, special, params):
         if v[i] == 0.0:
             zeros |= 2 if wide < 0 else 1
     negative = zeros == 2
-    params[4] = negative
+    params[at.P_ZEROS_NEGATIVE] = negative
     narrow = False
     mode = try_decimal(v, u, n, False, negative, x, special, params)
-    params[7] = 0
-    if kind == FLOAT64 and (mode == NO_MODE or params[1] > PLAIN_EXPONENT_MAX) and all_printed(v, u, n):
-        params[7] = 1
+    params[at.P_PRINTED] = 0
+    if (
+        kind == FLOAT64
+        and (mode == NO_MODE or params[at.P_POWER] > PLAIN_EXPONENT_MAX)
+        and all_printed(v, u, n)
+    ):
+        params[at.P_PRINTED] = 1
+        mode = NO_MODE
         for i in range(n):
-            u[i] = bits_of(np.float64(np.float32(v[i])))
-            v[i] = float_of(u[i])
-        mode = NO_MODE
-    if mode == NO_MODE and (params[7] or kind == FLOAT32 or all_narrow(words, n)):
+            v[i] = np.float64(np.float32(v[i]))
+            u[i] = bits_of(v[i])
+    if mode == NO_MODE and (params[at.P_PRINTED] or kind == FLOAT32 or all_narrow(words, n)):
         narrow = True
-        mode = NO_MODE
-        if not params[7]:
+        if not params[at.P_PRINTED]:
             mode = try_decimal(v, u, n, True, negative, x, special, params)
-    params[6] = 0
-    if mode == NO_MODE and n >= 8 and not params[7] and try_step(v, u, n, negative, x, y, params):
+    params[at.P_CORRECTED] = 0
+    if mode == NO_MODE and n >= 8 and not params[at.P_PRINTED] and try_step(v, u, n, negative, x, y, params):
         u[:n] = y[:n]
         return at.STEPPED, False
     if mode == at.CORRECTED:
-        params[6] = 1
+        params[at.P_CORRECTED] = 1
         for i in range(n):
-            base = bits_of(value_of(x[i], mode, params[0], params[1], params[2], narrow))
+            base = bits_of(
+                value_of(x[i], mode, params[at.P_MULTIPLIER], params[at.P_POWER], params[at.P_OFFSET], narrow)
+            )
             if narrow:
                 u[i] = ordered_narrow(narrow_word(u[i])) - ordered_narrow(narrow_word(base))
             else:
                 u[i] = ordered(u[i]) - ordered(base)
-        for j in range(params[3]):
+        for j in range(params[at.P_SPECIALS]):
             u[special[j]] = 0
     if mode >= 0:
         return mode, narrow
@@ -128,7 +130,7 @@ def to_whole(kind, words, n, x, y, u, v, special, params):
     if try_dyadic(v, u, n, x, special, params, negative) and last_cost(x, n) < last_cost(y, n):
         return at.DYADIC, narrow
     x[:n] = y[:n]
-    params[3] = 0
+    params[at.P_SPECIALS] = 0
     return at.WORDS, narrow
 
 
@@ -138,23 +140,23 @@ def put_mode(low, rng, pos, out, models, mode, narrow, words, kind, special, par
     if mode == at.WORDS:
         return low, rng, pos
     if mode == at.STEPPED:
-        low, rng, pos = put_raw(low, rng, pos, out, params[5], 64)
-        low, rng, pos = put(low, rng, pos, out, models, at.FLAGS + 2, params[6])
-        low, rng, pos = put(low, rng, pos, out, models, at.FLAGS, params[4])
+        low, rng, pos = put_raw(low, rng, pos, out, params[at.P_STEP], 64)
+        low, rng, pos = put(low, rng, pos, out, models, at.FLAGS + 2, params[at.P_CORRECTED])
+        low, rng, pos = put(low, rng, pos, out, models, at.FLAGS, params[at.P_ZEROS_NEGATIVE])
         return low, rng, pos
     if mode == at.DYADIC:
-        low, rng, pos = put_number(low, rng, pos, out, models, at.GAP, fold(params[1]))
+        low, rng, pos = put_number(low, rng, pos, out, models, at.GAP, fold(params[at.P_POWER]))
     else:
-        low, rng, pos = put_tree(low, rng, pos, out, models, at.EXPONENT, params[1], 5)
+        low, rng, pos = put_tree(low, rng, pos, out, models, at.EXPONENT, params[at.P_POWER], 5)
         if mode != at.DECIMAL:
-            low, rng, pos = put_number(low, rng, pos, out, models, at.COUNT, params[0])
-            low, rng, pos = put_number(low, rng, pos, out, models, at.GAP, fold(params[2]))
-    low, rng, pos = put(low, rng, pos, out, models, at.FLAGS, params[4])
-    low, rng, pos = put(low, rng, pos, out, models, at.FLAGS + 1, params[3] > 0)
-    if params[3]:
-        low, rng, pos = put_number(low, rng, pos, out, models, at.COUNT, params[3])
+            low, rng, pos = put_number(low, rng, pos, out, models, at.COUNT, params[at.P_MULTIPLIER])
+            low, rng, pos = put_number(low, rng, pos, out, models, at.GAP, fold(params[at.P_OFFSET]))
+    low, rng, pos = put(low, rng, pos, out, models, at.FLAGS, params[at.P_ZEROS_NEGATIVE])
+    low, rng, pos = put(low, rng, pos, out, models, at.FLAGS + 1, params[at.P_SPECIALS] > 0)
+    if params[at.P_SPECIALS]:
+        low, rng, pos = put_number(low, rng, pos, out, models, at.COUNT, params[at.P_SPECIALS])
         before = np.int64(-1)
-        for j in range(params[3]):
+        for j in range(params[at.P_SPECIALS]):
             i = special[j]
             low, rng, pos = put_number(low, rng, pos, out, models, at.GAP, i - before - 1)
             before = i
@@ -205,33 +207,28 @@ def get_mode(code, rng, pos, data, models, mode, short, n, special):
             i += gap + 1
             word, code, rng, pos = get_raw(code, rng, pos, data, 32 if short else 64)
             special[2 * j] = i
-            special[2 * j + 1] = (word ^ 0x80000000) - 0x80000000 if short else word
+            special[2 * j + 1] = signed_32(word) if short else word
     return ok, multiplier, exponent, offset, negative, count, code, rng, pos
 
 
 @njit(**OPTIONS)
-def to_words(words, x, u, n, kind, mode, narrow, multiplier, exponent, offset, negative):
-    """Bit patterns of whole numbers, by mode."""
+def to_words(words, x, u, n, kind, mode, narrow, multiplier, exponent, offset, negative, corrected):
+    """Bit patterns of whole numbers, by mode; corrected: moved by u last places."""
     scale = float_of(np.int64(1023 - exponent) << 52) if mode == at.DYADIC else 1.0
     for i in range(n):
         if mode == at.WORDS:
-            word = (
-                ordered_narrow(((x[i] & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000) if narrow else ordered(x[i])
-            )
+            word = ordered_narrow(signed_32(x[i])) if narrow else ordered(x[i])
             words[i] = wide_word(word) if narrow and kind == FLOAT64 else word
             continue
         if mode == at.DYADIC:
             word = bits_of(np.float64(x[i]) * scale)
         elif mode == at.STEPPED:
             word = bits_of(np.float64(x[i]) * float_of(multiplier))
-            if offset:
-                word = ordered(ordered(word) + u[i])
         else:
             word = bits_of(value_of(x[i], mode, multiplier, exponent, offset, narrow != 0))
-        if mode == at.CORRECTED:
+        if corrected:
             if narrow:
-                near = ordered_narrow(narrow_word(word)) + u[i]
-                word = wide_word(ordered_narrow(((near & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000))
+                word = wide_word(ordered_narrow(signed_32(ordered_narrow(narrow_word(word)) + u[i])))
             else:
                 word = ordered(ordered(word) + u[i])
         if negative and word == 0:

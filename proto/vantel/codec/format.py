@@ -13,7 +13,7 @@ TEXT_BYTES_MAX = 16 * 1024 * 1024
 """All texts of one column's table together."""
 SIGNAL_ID_MAX = (1 << 32) - 1
 BYTES_PER_VALUE_MAX = 24
-"""What the coder can write for one number at most, models at their most surprised: room of the output buffer."""
+"""Room of the output buffer. An array that would need more than its raw values stands as it is, so a third would do."""
 
 NUMBER_TYPES: dict[int, np.dtype[np.generic]] = {
     0: np.dtype("<f8"),

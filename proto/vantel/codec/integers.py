@@ -25,7 +25,6 @@ LOOSE_MAX = 2.0**44
 LOOSE_MAX_NARROW = 2.0**20
 CANCELLED = 2.0**-24
 """A raw value with an offset taken away keeps the last places of the offset: so far from whole is whole all the same."""
-CORRECTION_MAX = 64
 OFFSETS = np.array(
     [-40, -50, -100, -250, -500, -1000, -273, 40, -6000, -180, -90, -5000, -128, -20, -10, -30]
 )
@@ -129,7 +128,7 @@ def decimal_exponent(v, words, n, narrow, zeros_negative):
 
 @njit(**OPTIONS)
 def try_decimal(v, words, n, narrow, zeros_negative, x, special, params):
-    """x and params [multiplier, exponent, offset, specials] of DECIMAL, SCALED or CORRECTED; the mode or NO_MODE.
+    """x and params (P_ in layout.py) of DECIMAL, SCALED or CORRECTED; the mode or NO_MODE.
 
     special int64[n] gets the places of values that stand by themselves; x repeats the number before there.
     """
@@ -158,10 +157,10 @@ def try_decimal(v, words, n, narrow, zeros_negative, x, special, params):
         count += 1
         if count > n // 8 + 1:
             return NO_MODE
-    params[0] = 1
-    params[1] = e
-    params[2] = 0
-    params[3] = count
+    params[at.P_MULTIPLIER] = 1
+    params[at.P_POWER] = e
+    params[at.P_OFFSET] = 0
+    params[at.P_SPECIALS] = count
     if off_divided == 0:
         return at.DECIMAL
     if off_multiplied == 0:
@@ -171,7 +170,7 @@ def try_decimal(v, words, n, narrow, zeros_negative, x, special, params):
         return mode
     if off_divided > off_multiplied:
         return at.CORRECTED
-    params[0] = 0
+    params[at.P_MULTIPLIER] = 0
     return at.CORRECTED
 
 
@@ -210,8 +209,6 @@ def try_scaled(v, n, e, narrow, x, special, count, params):
             m = np.int64(1) if wide == 0 else g
             if wide and (g <= 1 or (x[0] - shift) % g != 0):
                 continue
-            if g == 0 and wide:
-                continue
             step = np.float64(m) / POWERS[e]
             fits = True
             j = 0
@@ -226,15 +223,15 @@ def try_scaled(v, n, e, narrow, x, special, count, params):
             if fits:
                 for i in range(n):
                     x[i] = (x[i] - shift) // m
-                params[0] = m
-                params[2] = offset
+                params[at.P_MULTIPLIER] = m
+                params[at.P_OFFSET] = offset
                 return at.SCALED
     return NO_MODE
 
 
 @njit(**OPTIONS)
 def try_dyadic(v, words, n, x, special, params, zeros_negative):
-    """x as v * 2**k with the smallest k that makes all whole: True if they fit 62 bits. params[1] is k + 1100."""
+    """x as v * 2**k with the smallest k that makes all whole: True if they fit 62 bits. P_POWER of params is k."""
     lowest = 4000
     highest = -4000
     count = 0
@@ -265,6 +262,6 @@ def try_dyadic(v, words, n, x, special, params, zeros_negative):
     for j in range(count):
         i = special[j]
         x[i] = x[i - 1] if i else 0
-    params[1] = -lowest
-    params[3] = count
+    params[at.P_POWER] = -lowest
+    params[at.P_SPECIALS] = count
     return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from vantel.codec import layout as at
 from vantel.codec.coder import OPTIONS, bits_of, float_of
 from vantel.codec.integers import ROUND, WHOLE_MAX, is_special, ordered
 
@@ -80,7 +81,7 @@ def misses(v, words, n, negative, step, u):
 
 @njit(**OPTIONS)
 def try_step(v, words, n, negative, x, u, params):
-    """x so that v = x * step, rounded, plus u last places; params[5] gets the step's pattern, [6] whether u matters."""
+    """x so that v = x * step, rounded, plus u last places; P_STEP of params gets the step's pattern, P_CORRECTED whether u matters."""
     largest = 0.0
     for i in range(n):
         if not abs(v[i]) < 1e300:
@@ -104,9 +105,9 @@ def try_step(v, words, n, negative, x, u, params):
     misses(v, words, n, negative, step, u)
     for i in range(n):
         x[i] = np.int64((v[i] / step + ROUND) - ROUND)
-    params[3] = 0
-    params[5] = bits_of(step)
-    params[6] = best > 0
+    params[at.P_SPECIALS] = 0
+    params[at.P_STEP] = bits_of(step)
+    params[at.P_CORRECTED] = best > 0
     return True
 
 

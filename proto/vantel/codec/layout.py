@@ -43,3 +43,7 @@ MEAN, LAST, LINEAR, HALF_LINEAR, MEAN_2, MEAN_4, LEVEL, LEVEL_STEP = range(8)
 LEVELS_MAX = 256
 LEVELS_PAIRED_MAX = 16
 """Up to so many levels the one before chooses the models."""
+
+P_MULTIPLIER, P_POWER, P_OFFSET, P_SPECIALS, P_ZEROS_NEGATIVE, P_STEP, P_CORRECTED, P_PRINTED = range(8)
+"""Places in the array of parameters that the search for a mode fills: which number stands where."""
+PARAMETERS = 8

@@ -11,10 +11,11 @@ import numpy as np
 from numba import njit
 
 from vantel.codec import layout as at
+from vantel.codec.choosing import choose, mean_of
 from vantel.codec.coder import (
+    NEW_CELL,
     OPTIONS,
     bit_length,
-    bits_of,
     fold,
     get,
     get_number,
@@ -122,12 +123,16 @@ def get_residual(code, rng, pos, data, models, region, s, run, sign):
 
 
 @njit(**OPTIONS)
-def learn(r, s, run, sign):
-    """Energy, run of zeros (0 to 3 by size) and sign after residual r."""
+def size_of(r):
+    """|r|, at most SIZE_MAX; the lowest int64 has no positive twin and is large, too."""
     a = -r if r < 0 else r
-    if a < 0 or a > SIZE_MAX:
-        a = np.int64(SIZE_MAX)
-    s += ((a << 4) - s) >> ENERGY_SHIFT
+    return min(a, np.int64(SIZE_MAX)) if a >= 0 else np.int64(SIZE_MAX)
+
+
+@njit(**OPTIONS)
+def learn(r, s, run, sign):
+    """Energy, run of zeros and sign after residual r."""
+    s += ((size_of(r) << 4) - s) >> ENERGY_SHIFT
     if r == 0:
         return s, min(run + 1, 40), sign
     return s, 0, 2 if r < 0 else 1
@@ -158,126 +163,6 @@ def predict(x, i, predictor, base):
 
 
 @njit(**OPTIONS)
-def lg(r):
-    """About 8 log2(|r| + 0.7), from the exponent and a straight line within it; an integer."""
-    return (bits_of(abs(np.float64(r)) + 0.7) - 4604480259023595110) >> 49
-
-
-@njit(**OPTIONS)
-def distinct(x, n, limit, step, table, keys):
-    """Distinct numbers of x[:n] (differences if step) into keys, in order of first use; limit + 1 if there are more.
-
-    table int64[1024] holds an index into keys plus one, and is cleared here.
-    """
-    table[:] = 0
-    count = 0
-    for i in range(1 if step else 0, n):
-        number = x[i] - x[i - 1] if step else x[i]
-        slot = ((number * -7046029254386353131) >> 50) & 1023
-        while table[slot] and keys[table[slot] - 1] != number:
-            slot = (slot + 1) & 1023
-        if not table[slot]:
-            if count == limit:
-                return limit + 1
-            keys[count] = number
-            count += 1
-            table[slot] = count
-    return count
-
-
-@njit(**OPTIONS)
-def level_cost(x, n, count, step, keys, pairs):
-    """Estimated cost of levels in 1/8 bits: the sorted keys, and the entropy of the index; sorts keys."""
-    keys[:count].sort()
-    cost = 8 * bit_length(fold(keys[0])) + 56
-    for k in range(1, count):
-        cost += 8 * bit_length(keys[k] - keys[k - 1]) + 16
-    paired = count <= at.LEVELS_PAIRED_MAX
-    size = count * count if paired else count
-    pairs[:size] = 0
-    before = 0
-    for i in range(1 if step else 0, n):
-        number = x[i] - x[i - 1] if step else x[i]
-        k = np.searchsorted(keys[:count], number)
-        pairs[before * count + k if paired else k] += 1
-        before = k
-    rows = count if paired else 1
-    for row in range(rows):
-        total = 0
-        used = 0
-        for k in range(count):
-            if pairs[row * count + k]:
-                total += pairs[row * count + k]
-                used += 1
-                cost -= pairs[row * count + k] * (lg(pairs[row * count + k]) + 4)
-        if total:
-            cost += total * (lg(total) + 4) + 10 * used
-    return cost
-
-
-@njit(**OPTIONS)
-def choose(x, n, level, table, keys, pairs):
-    """Cheapest predictor of x[:n] and, for levels, how many (sorted in keys). n >= 1."""
-    c1 = c2 = c3 = c4 = c5 = c0 = np.int64(0)
-    base = mean_of(x, n)
-    for i in range(n):
-        c0 += lg(x[i] - base)
-        if i >= 4:
-            x0, x1, x2 = x[i], x[i - 1], x[i - 2]
-            c1 += lg(x0 - x1)
-            c2 += lg(x0 - 2 * x1 + x2)
-            c3 += lg(x0 - x1 - ((x1 - x2) >> 1))
-            c4 += lg(x0 - x1 - ((x2 - x1) >> 1))
-            c5 += lg(x0 - x1 - ((x2 - x1 + x[i - 3] - x1 + x[i - 4] - x1) >> 2))
-    if n < 8:
-        best, cost = at.LAST, np.int64(0)
-        for i in range(1, n):
-            cost += lg(x[i] - x[i - 1])
-        if c0 < cost:
-            best, cost = at.MEAN, c0
-        return best, 0
-    best, cost = at.MEAN, c0 * (n - 4) // n
-    if c1 <= cost:
-        best, cost = at.LAST, c1
-    if c2 < cost:
-        best, cost = at.LINEAR, c2
-    if c3 < cost:
-        best, cost = at.HALF_LINEAR, c3
-    if c4 < cost:
-        best, cost = at.MEAN_2, c4
-    if c5 < cost:
-        best, cost = at.MEAN_4, c5
-    cost += 15 * n  # class, sign and what adaptation loses: about 1.9 bits a value
-    if level == 0:
-        return best, 0
-    levels = 0
-    limit = min(at.LEVELS_MAX, n // 3)
-    count = distinct(x, n, limit, False, table, keys)
-    if 0 < count <= limit:
-        other = level_cost(x, n, count, False, keys, pairs)
-        if other < cost:
-            best, cost, levels = at.LEVEL, other, count
-    count = distinct(x, n, limit, True, table, keys)
-    if 0 < count <= limit:
-        other = level_cost(x, n, count, True, keys, pairs) + 8 * bit_length(fold(x[0])) + 56
-        if other < cost:
-            best, cost, levels = at.LEVEL_STEP, other, count
-    if best == at.LEVEL:
-        distinct(x, n, limit, False, table, keys)
-        keys[:levels].sort()
-    return best, levels
-
-
-@njit(**OPTIONS)
-def mean_of(x, n):
-    """x[0] plus the mean distance from it; any number does for the format."""
-    total = np.int64(0)
-    for i in range(n):
-        total += x[i] - x[0]
-    return x[0] + total // n
-
-
-@njit(**OPTIONS)
 def put_integers(low, rng, pos, out, models, part, x, n, level, table, keys, pairs):
     """Code x[:n], n >= 1, in region part."""
     predictor, levels = choose(x, n, level, table, keys, pairs)
@@ -293,9 +178,7 @@ def put_integers(low, rng, pos, out, models, part, x, n, level, table, keys, pai
         return low, rng, pos
     total = np.int64(0)
     for i in range(first, n):
-        r = x[i] - predict(x, i, predictor, base)
-        a = -r if r < 0 else r
-        total += min(a, np.int64(SIZE_MAX)) if a >= 0 else np.int64(SIZE_MAX)
+        total += size_of(x[i] - predict(x, i, predictor, base))
     start = bit_length((16 * (total // (n - first))) + 16 * (total % (n - first)) // (n - first))
     low, rng, pos = put_tree(low, rng, pos, out, models, at.START + 64 * part, start, 6)
     s = (np.int64(3) << start) >> 2
@@ -354,7 +237,7 @@ def put_levels(low, rng, pos, out, models, part, x, n, predictor, count, keys):
         low, rng, pos = put_number(low, rng, pos, out, models, at.BASE + 128 * part, fold(x[0]))
         first = 1
     width = level_bits(count)
-    models[at.LEVELS : at.LEVELS + at.LEVEL_CELLS] = 32768 << 8
+    models[at.LEVELS : at.LEVELS + at.LEVEL_CELLS] = NEW_CELL
     row = at.LEVELS
     for i in range(first, n):
         number = x[i] - x[i - 1] if predictor == at.LEVEL_STEP else x[i]
@@ -382,7 +265,7 @@ def get_levels(code, rng, pos, data, models, part, x, n, predictor, keys):
         x[0] = unfold(number)
         first = 1
     width = level_bits(count)
-    models[at.LEVELS : at.LEVELS + at.LEVEL_CELLS] = 32768 << 8
+    models[at.LEVELS : at.LEVELS + at.LEVEL_CELLS] = NEW_CELL
     row = at.LEVELS
     for i in range(first, n):
         k, code, rng, pos = get_tree(code, rng, pos, data, models, row, width)

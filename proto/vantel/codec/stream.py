@@ -14,14 +14,13 @@ from numpy.typing import NDArray
 from vantel.codec import arrays, floats
 from vantel.codec import format as fmt
 from vantel.codec import layout as at
-from vantel.codec.coder import NEW_CELL, TOP
+from vantel.codec.coder import COUNT_MAX, NEW_CELL, P_MAX, TOP
 from vantel.codec.errors import CodecError, CorruptError, TruncatedError, UnsupportedError
 
 WINDOW_TAIL_BYTES = 5
 """Zeros that a decoder reads behind a whole stream."""
 _NEW_MODELS = np.full(at.CELLS, NEW_CELL, np.int32)
-_LIKELY_ZERO = (65536 - 24) << 8 | 126
-_NEW_MODELS[at.NEWER] = _LIKELY_ZERO
+_NEW_MODELS[at.NEWER] = P_MAX << 8 | COUNT_MAX
 
 
 class Writer:
@@ -45,8 +44,7 @@ class Writer:
 
     def values(self, values: NDArray[Any]) -> None:
         """Numbers of a type of format.NUMBER_TYPES, in native order and one piece."""
-        kind, words = words_of(values)
-        self._array(at.VALUES, kind, width_of(values.dtype), words)
+        self._array(at.VALUES, kind_of(values.dtype), width_of(values.dtype), words_of(values))
 
     def integers(self, part: int, numbers: NDArray[np.int64]) -> None:
         """Whole numbers, with the models of a region of layout.py."""
@@ -108,7 +106,7 @@ class Reader:
 
     def values(self, dtype: np.dtype[Any], n: int) -> NDArray[np.int64]:
         """Words of n numbers of a type: bit patterns of floats, sign extended, or the numbers."""
-        return self._array(at.VALUES, words_of(np.empty(0, dtype))[0], width_of(dtype), n)
+        return self._array(at.VALUES, kind_of(dtype), width_of(dtype), n)
 
     def integers(self, part: int, n: int) -> NDArray[np.int64]:
         """Whole numbers, as Writer.integers takes them."""
@@ -140,13 +138,18 @@ class Reader:
             raise CorruptError(f"decode: {-missing} bytes too many behind the end")
 
 
-def words_of(values: NDArray[Any]) -> tuple[int, NDArray[np.int64]]:
-    """Kind of an array kernel and the words it takes, of numbers of any type in NUMBER_TYPES."""
-    if values.dtype.kind == "f":
-        if values.dtype.itemsize == 8:
-            return floats.FLOAT64, values.view(np.int64)
-        return floats.FLOAT32, values.view(np.int32).astype(np.int64)
-    return floats.WHOLE, values.view(np.int64) if values.dtype.itemsize == 8 else values.astype(np.int64)
+def kind_of(dtype: np.dtype[Any]) -> int:
+    """Kind of an array kernel for a type of format.NUMBER_TYPES."""
+    if dtype.kind != "f":
+        return floats.WHOLE
+    return floats.FLOAT64 if dtype.itemsize == 8 else floats.FLOAT32
+
+
+def words_of(values: NDArray[Any]) -> NDArray[np.int64]:
+    """The words that a kernel takes: bit patterns of floats, float32 sign extended, or the numbers."""
+    if values.dtype.itemsize == 8:
+        return values.view(np.int64)
+    return (values.view(np.int32) if values.dtype.kind == "f" else values).astype(np.int64)
 
 
 def width_of(dtype: np.dtype[Any]) -> int:

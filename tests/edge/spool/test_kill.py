@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from edge.spool import Spool
+from tests.edge.spool_walk import offered
 from vantel.acks import Ack
 from vantel.envelope import open_message
 from vantel.identity import DeliveryClass, Epoch
@@ -88,17 +89,12 @@ def check(
     acked: dict[tuple[Epoch, DeliveryClass], IntervalSet],
 ) -> None:
     found: dict[tuple[Epoch, DeliveryClass], set[int]] = {}
-    for delivery_class in DeliveryClass:
-        after = -1
-        while (entry := spool.next_after(delivery_class, after)) is not None:
-            after = entry.ordinal
-            message = spool.load(entry)
-            assert message is not None
-            envelope, _ = open_message(message)
-            number = promised.get(entry.stream, {}).get(entry.seq)
-            if number is not None:  # the last one may have been written, but its return not yet reported
-                assert envelope.payload == b"%d." % number * (number * 7919 % 300)
-            found.setdefault(entry.stream, set()).add(entry.seq)
+    for entry, message in offered(spool):
+        envelope, _ = open_message(message)
+        number = promised.get(entry.stream, {}).get(entry.seq)
+        if number is not None:  # the last one may have been written, but its return not yet reported
+            assert envelope.payload == b"%d." % number * (number * 7919 % 300)
+        found.setdefault(entry.stream, set()).add(entry.seq)
     for stream, items in promised.items():
         given = acked.get(stream, IntervalSet())
         assert {seq for seq in items if seq not in given} <= found.get(stream, set())

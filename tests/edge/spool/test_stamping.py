@@ -15,6 +15,7 @@ import pytest
 
 from edge.boot import boot_bytes
 from edge.spool import Spool
+from tests.edge.spool_walk import offered
 from vantel.envelope import ClockStamp, clock_of, open_message
 from vantel.identity import DeliveryClass, Epoch, PayloadKind
 
@@ -52,14 +53,9 @@ def filled(disk: FaultyDisk, envelopes: int = 12) -> Spool:
 def handed(spool: Spool) -> Sent:
     """Everything that the uplink would send."""
     found: Sent = {}
-    for delivery_class in DeliveryClass:
-        after = -1
-        while (entry := spool.next_after(delivery_class, after)) is not None:
-            after = entry.ordinal
-            message = spool.load(entry)
-            assert message is not None
-            assert len(message) == entry.bytes
-            found[(*entry.stream, entry.seq)] = message
+    for entry, message in offered(spool):
+        assert len(message) == entry.bytes
+        found[(*entry.stream, entry.seq)] = message
     return found
 
 
