@@ -13,16 +13,16 @@ from fractions import Fraction
 MASK64 = (1 << 64) - 1
 WIDTH_BITS = {0: 64, 1: 32, 2: 64, 3: 32, 4: 16, 5: 8, 6: 64, 7: 32, 8: 16, 9: 8}
 RATES = [int(65536 / (n + 1.5)) for n in range(128)]
-RESIDUAL = 419  # cells of one region: 22 * 16 rows, 4 zero runs, 3 signs, 20 and 40 mantissas
+RESIDUAL = 356  # cells of one region: 22 * 16 rows, 4 zero runs
 MODE = 4 * RESIDUAL
 NARROW, EXPONENT = MODE + 8, MODE + 12
 PREDICTOR = EXPONENT + 32
 START = PREDICTOR + 4 * 16
 FLAGS = START + 4 * 64
 BASE = FLAGS + 8
-STEP = BASE + 4 * 128
-FACTOR = STEP + 4 * 128
-GAP, COUNT, KIND, NEWER, LEVELS = FACTOR + 128, FACTOR + 256, FACTOR + 384, FACTOR + 400, FACTOR + 401
+STEP = BASE + 4 * 64
+FACTOR = STEP + 4 * 64
+GAP, COUNT, KIND, NEWER, LEVELS = FACTOR + 64, FACTOR + 128, FACTOR + 192, FACTOR + 208, FACTOR + 209
 VALUES, TIMES, ADJUST, BITS = range(4)
 
 PlainColumn = tuple[int, int, list[int], list[int] | list[bool] | list[str], list[int] | None]
@@ -45,15 +45,24 @@ class Coder:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.cells = {NEWER: (65536 - 24, 126)}
-        self.code, self.range, self.place = 0, 1, 0
-        self.renew()
+        self.code, self.range, self.place = 0, 1 << 48, 0
+        for _ in range(6):
+            self.read()
+
+    def read(self) -> None:
+        byte = self.data[self.place] if self.place < len(self.data) else 0
+        self.place += 1
+        self.code = self.code << 8 | byte
 
     def renew(self) -> None:
-        while self.range < 1 << 40:
-            byte = self.data[self.place] if self.place < len(self.data) else 0
-            self.place += 1
-            self.code = self.code << 8 | byte
-            self.range <<= 8
+        if self.range < 1 << 32:
+            self.read()
+            self.read()
+            self.range <<= 16
+
+    def length(self) -> int:
+        """Bytes of the stream, if it ends here."""
+        return self.place - 6 + (1 if self.range >= 1 << 42 else 2 if self.range >= 1 << 34 else 3)
 
     def bit(self, cell: int) -> int:
         p, seen = self.cells.get(cell, (32768, 0))
@@ -62,11 +71,11 @@ class Coder:
         if bit:
             self.code -= bound
             self.range -= bound
-            p -= p * RATES[seen] >> 16
+            p += (24 - p) * RATES[seen] >> 16
         else:
             self.range = bound
-            p += (65536 - p) * RATES[seen] >> 16
-        self.cells[cell] = (min(max(p, 24), 65512), min(seen + 1, 126))
+            p += (65512 - p) * RATES[seen] >> 16
+        self.cells[cell] = (p, min(seen + 1, 126))
         self.renew()
         return bit
 
@@ -90,7 +99,9 @@ class Coder:
         return node - (1 << width)
 
     def number(self, cell: int) -> int:
-        length = self.tree(cell, 7)
+        length = self.tree(cell, 6)
+        if length == 63:
+            return self.raw(64)
         return self.raw(length - 1) | 1 << (length - 1) if length else 0
 
     def signed(self, cell: int) -> int:
@@ -103,7 +114,7 @@ def wrap(number: int) -> int:
     return (number + (1 << 63) & MASK64) - (1 << 63)
 
 
-def residual(coder: Coder, region: int, s: int, run: int, sign: int) -> int:
+def residual(coder: Coder, region: int, s: int, run: int) -> int:
     """Section 7.4."""
     length = s.bit_length()
     e = s if s < 4 else 2 * length + (s >> length - 2 & 1) - 2
@@ -122,15 +133,9 @@ def residual(coder: Coder, region: int, s: int, run: int, sign: int) -> int:
             c = 0
     if c == 0:
         return 0
-    negative = coder.bit(region + 356 + sign)
-    size, k = 1, min(c, 19)
-    if c >= 2:
-        one = coder.bit(region + 359 + k)
-        size = 2 + one
-        if c >= 3:
-            size = 2 * size + coder.bit(region + 379 + 2 * k + one)
-            size = size << (c - 3) | coder.raw(c - 3)
-    return wrap(-size if negative else size)
+    rest = coder.raw(c)
+    size = 1 << (c - 1) | rest >> 1
+    return wrap(-size if rest & 1 else size)
 
 
 def integers(coder: Coder, part: int, n: int) -> list[int]:
@@ -139,19 +144,18 @@ def integers(coder: Coder, part: int, n: int) -> list[int]:
     if predictor in (6, 7):
         return levels(coder, part, n, predictor == 7)
     assert predictor < 6
-    base = wrap(coder.signed(BASE + 128 * part))
+    base = wrap(coder.signed(BASE + 64 * part))
     x = [] if predictor == 0 else [base]
     if len(x) == n:
         return x
     start = coder.tree(START + 64 * part, 6)
-    s, run, sign = (3 << min(start, 48)) >> 2, 0, 0
+    s, run = (3 << min(start, 48)) >> 2, 0
     while len(x) < n:
-        r = residual(coder, part * RESIDUAL, s, run, sign)
+        r = residual(coder, part * RESIDUAL, s, run)
         x.append(wrap(r + predict(x, predictor, base)))
         size = min(abs(r), 1 << 40)
         s += ((size << 4) - s) >> 3
         run = min(run + 1, 40) if r == 0 else 0
-        sign = sign if r == 0 else 1 + (r < 0)
     return x
 
 
@@ -171,10 +175,10 @@ def predict(x: list[int], predictor: int, base: int) -> int:
 
 def levels(coder: Coder, part: int, n: int, steps: bool) -> list[int]:
     count = coder.number(COUNT)
-    keys = [wrap(coder.signed(BASE + 128 * part))]
+    keys = [wrap(coder.signed(BASE + 64 * part))]
     while len(keys) < count:
-        keys.append(wrap(keys[-1] + coder.number(STEP + 128 * part)))
-    x = [wrap(coder.signed(BASE + 128 * part))] if steps else []
+        keys.append(wrap(keys[-1] + coder.number(STEP + 64 * part)))
+    x = [wrap(coder.signed(BASE + 64 * part))] if steps else []
     for cell in [cell for cell in coder.cells if cell >= LEVELS]:
         del coder.cells[cell]
     row = LEVELS
@@ -277,7 +281,7 @@ def array(coder: Coder, part: int, kind: int, n: int, width: int = -64) -> list[
         else:
             factor = coder.number(FACTOR)
     if factor == 0:
-        x = [wrap(coder.signed(BASE + 128 * part))] * n
+        x = [wrap(coder.signed(BASE + 64 * part))] * n
     else:
         rest = coder.number(COUNT) if factor != 1 else 0
         x = [wrap(v * factor + rest) for v in integers(coder, part, n)]
@@ -349,5 +353,5 @@ def decode(data: bytes) -> list[PlainColumn]:
         n = lengths[place]
         quality = arrays_of(coder, BITS, n) if mark else None
         columns.append((signal_id, code, stamps[place], values_of(coder, code, n), quality))
-    assert coder.place - 5 == len(data)
+    assert coder.length() == len(data)
     return columns

@@ -22,7 +22,7 @@ from vantel import codec
 from vantel.codec import arrays, floats
 from vantel.codec import format as fmt
 from vantel.codec import layout as at
-from vantel.codec.coder import NEW_CELL, TOP
+from vantel.codec.coder import DECISIONS_ROOM, NEW_CELL
 from vantel.codec.stream import Writer
 from vantel.columns import Column
 
@@ -364,21 +364,16 @@ def test_an_array_that_models_make_larger_never_writes_past_its_room(kind: int) 
     room = 8 * len(words) + 16
     memory = np.full(room + 20_000, 0xAB, np.uint8)
     out = memory[:room]
-    state, models = np.array([0, TOP, 0], np.int64), np.full(at.CELLS, NEW_CELL, np.int32)
-    scratch = np.empty(4 * len(words) + arrays.SCRATCH_EXTRA, np.int64)
-    arrays.encode_array(state, out, models, at.VALUES, kind, -64, 1, words, scratch, np.empty(len(words)))
-    length = arrays.finish_stream(state, out)
+    cells, begin = np.empty(2 * at.CELLS + DECISIONS_ROOM, np.int32), np.full(at.CELLS, NEW_CELL, np.int32)
+    scratch, n = np.empty(5 * len(words) + arrays.SCRATCH_EXTRA + 3, np.int64), len(words)
+    length = arrays.encode_alone(out, cells, scratch, np.empty(n), begin, -1, at.VALUES, kind, -64, 1, words)
     assert length <= room
     assert (memory[room:] == 0xAB).all()
-    decoded, state, models = (
-        np.empty_like(words),
-        np.empty(3, np.int64),
-        np.full(at.CELLS, NEW_CELL, np.int32),
-    )
-    arrays.begin_stream(state, out[:length].copy())
-    assert arrays.decode_array(
-        state, out[:length].copy(), models, at.VALUES, kind, -64, decoded, np.empty(1_000, np.int64)
-    )
+    decoded, state, models = np.empty_like(words), np.empty(5, np.int64), np.empty(at.CELLS, np.int32)
+    data = out[:length].copy()
+    assert arrays.open_stream(state, data, models, begin, False)
+    assert state[4] == n
+    assert arrays.decode_array(state, data, models, at.VALUES, kind, -64, decoded, np.empty(1_000, np.int64))
     assert np.array_equal(decoded, words)
 
 

@@ -11,8 +11,13 @@ from numba import njit, types
 from vantel.codec import layout as at
 from vantel.codec.choosing import last_cost, lg
 from vantel.codec.coder import (
+    BLOCK,
     OPTIONS,
+    TOP,
+    WINDOW_BYTES,
     bits_of,
+    byte_at,
+    end_bytes,
     finish,
     float_of,
     fold,
@@ -20,11 +25,12 @@ from vantel.codec.coder import (
     get_number,
     get_raw,
     get_tree,
+    make_room,
     put,
     put_number,
     put_raw,
     put_tree,
-    renew_get,
+    settle,
     unfold,
 )  # fmt: skip
 from vantel.codec.floats import (
@@ -37,8 +43,8 @@ from vantel.codec.floats import (
     to_words,
     wide_word,
 )
-from vantel.codec.integers import ROUND, WHOLE_MAX, gcd_of, printed
-from vantel.codec.lattice import on_lattice
+from vantel.codec.integers import POWERS, ROUND, WHOLE_MAX, gcd_of, printed
+from vantel.codec.lattice import binary_step, on_lattice
 from vantel.codec.residuals import get_integers, put_integers
 
 _I = types.int64
@@ -46,14 +52,18 @@ _WORDS = types.Array(types.int64, 1, "C")
 _READ_WORDS = types.Array(types.int64, 1, "C", readonly=True)
 _READ_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 _MODELS = types.Array(types.int32, 1, "C")
+_READ_MODELS = types.Array(types.int32, 1, "C", readonly=True)
 _OUT = types.Array(types.uint8, 1, "C")
-SCRATCH_EXTRA = 1024 + 256 + at.PARAMETERS + 256
-"""Hash table, levels, parameters and pair counts behind four arrays of the caller's length."""
+SCRATCH_EXTRA = 1024 + 256 + 256 + at.PARAMETERS
+"""Hash table, levels, pair counts and parameters behind five arrays of the caller's length."""
 
 
 @njit(**OPTIONS)
-def lattice_step(x, n, y, u, d):
-    """A step with x = x[0] + round(y * step) + u, or 0.0 where that would cost more than the differences of x."""
+def lattice_step(x, n, y, u, d, power):
+    """A step with x = x[0] + round(y * step) + u, or 0.0 where that would cost more than the differences of x.
+
+    power: 10**e where x are decimals with e places, else 1.0.
+    """
     plain = last_cost(x, n)
     if plain < 56 * n:
         return 0.0
@@ -63,6 +73,8 @@ def lattice_step(x, n, y, u, d):
     step = on_lattice(x, n, d, 2.0)
     if step == 0.0:
         step = on_lattice(x, n, d, 2.0 + np.float64(largest) * 2.0**-13)
+    if step == 0.0 and power > 1.0:
+        step = binary_step(x, n, power)
     if step == 0.0:
         return 0.0
     cost = np.int64(0)
@@ -74,54 +86,54 @@ def lattice_step(x, n, y, u, d):
 
 
 @njit(**OPTIONS)
-def put_array(low, rng, pos, out, models, part, kind, level, words, scratch, v):
-    """Code words int64[n] as whole numbers, found again where they are floats."""
+def put_array(to, count, part, kind, level, words, scratch, v):
+    """Note words int64[n] as whole numbers, found again where they are floats; the new count."""
     n = words.shape[0]
+    decisions = to[3]
     x = scratch[:n]
     y = scratch[n : 2 * n]
     u = scratch[2 * n : 3 * n]
     special = scratch[3 * n : 4 * n]
-    rest = scratch[4 * n :]
-    table = rest[:1024]
-    keys = rest[1024:1280]
-    params = rest[1280 : 1280 + at.PARAMETERS]
-    pairs = rest[1280 + at.PARAMETERS :]
+    rest = scratch[5 * n :]
+    search = (rest[:1024], rest[1024:1280], rest[1280:1536], scratch[4 * n : 5 * n])
+    params = rest[1536:]
     mode = np.int64(at.WORDS)
     narrow = False
     if kind == WHOLE:
         x[:] = words
     else:
         mode, narrow = to_whole(kind, words, n, x, y, u, v, special, params)
-        low, rng, pos = put(low, rng, pos, out, models, at.NARROW + kind, narrow)
+        count = put(decisions, count, at.NARROW + kind, narrow)
         if narrow and kind == FLOAT64:
-            low, rng, pos = put(low, rng, pos, out, models, at.NARROW + 2, params[at.P_PRINTED])
-        low, rng, pos = put_tree(low, rng, pos, out, models, at.MODE, mode, 3)
-        low, rng, pos = put_mode(low, rng, pos, out, models, mode, narrow, words, kind, special, params)
+            count = put(decisions, count, at.NARROW + 2, params[at.P_PRINTED])
+        count = put_tree(decisions, count, at.MODE, mode, 3)
+        count = put_mode(to, count, mode, narrow, words, kind, special, params)
+    count = make_room(to, count)
     g = np.int64(1)
     step = 0.0
     if n > 1:
         g = gcd_of(x, n)
         if g == 1 and level > 0 and n >= 32 and mode != at.CORRECTED and mode != at.STEPPED:
-            step = lattice_step(x, n, y, u, v)
-        low, rng, pos = put(low, rng, pos, out, models, at.FLAGS + 3, step > 0.0)
+            power = POWERS[params[at.P_POWER]] if mode == at.DECIMAL else 1.0
+            step = lattice_step(x, n, y, u, v, power)
+        count = put(decisions, count, at.FLAGS + 3, step > 0.0)
         if step > 0.0:
-            low, rng, pos = put_raw(low, rng, pos, out, bits_of(step), 64)
-            low, rng, pos = put_number(low, rng, pos, out, models, at.GAP, fold(x[0]))
+            count = put_raw(decisions, count, bits_of(step), 64)
+            count = put_number(decisions, count, at.GAP, fold(x[0]))
             x = y
         else:
-            low, rng, pos = put_number(low, rng, pos, out, models, at.FACTOR, g)
+            count = put_number(decisions, count, at.FACTOR, g)
     if g == 0:
-        low, rng, pos = put_number(low, rng, pos, out, models, at.BASE + 128 * part, fold(x[0]))
+        count = put_number(decisions, count, at.BASE + 64 * part, fold(x[0]))
     else:
         if g > 1:
-            rem = x[0] % g
-            low, rng, pos = put_number(low, rng, pos, out, models, at.COUNT, rem)
+            count = put_number(decisions, count, at.COUNT, x[0] % g)
             for i in range(n):
                 x[i] = x[i] // g
-        low, rng, pos = put_integers(low, rng, pos, out, models, part, x, n, level, table, keys, pairs)
+        count = put_integers(to, count, part, x, n, level, search)
     if step > 0.0 or (mode >= at.CORRECTED and params[at.P_CORRECTED]):
-        low, rng, pos = put_integers(low, rng, pos, out, models, at.ADJUST, u, n, level, table, keys, pairs)
-    return low, rng, pos
+        count = put_integers(to, make_room(to, count), at.ADJUST, u, n, level, search)
+    return count
 
 
 @njit(**OPTIONS)
@@ -164,7 +176,7 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
         else:
             g, code, rng, pos = get_number(code, rng, pos, data, models, at.FACTOR)
     if ok and g == 0:
-        number, code, rng, pos = get_number(code, rng, pos, data, models, at.BASE + 128 * part)
+        number, code, rng, pos = get_number(code, rng, pos, data, models, at.BASE + 64 * part)
         x[:] = unfold(number)
     elif ok:
         rem = np.int64(0)
@@ -195,83 +207,124 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
     return True, code, rng, pos
 
 
-@njit(_I(_WORDS, _OUT, _MODELS, _I, _I, _I, _I, _READ_WORDS, _WORDS, types.float64[::1]), **OPTIONS)
-def encode_array(state, out, models, part, kind, width, level, words, scratch, v):
-    """Code words int64[n], n >= 1, in region part; state [low, range, place]. Returns 0.
+@njit(**OPTIONS)
+def keep(models, kept, part):
+    """Copy the cells that an array of this region changes and does not make new; a whole copy would take longer."""
+    for region in (part, at.ADJUST):
+        first = region * at.RESIDUAL_CELLS
+        kept[first : first + at.RESIDUAL_CELLS] = models[first : first + at.RESIDUAL_CELLS]
+    kept[at.TREE : at.LEVELS] = models[at.TREE : at.LEVELS]
 
-    kind: FLOAT64 and FLOAT32 patterns (float32 sign extended), or WHOLE numbers. width: bits of a word as its type has
-    them, negative for signed integers; where the models do not get below that, the words stand as they are. scratch
-    int64[>= 4 n + SCRATCH_EXTRA], v float64[>= n]; out has room for format.BYTES_PER_VALUE_MAX a word.
-    """
+
+@njit(**OPTIONS)
+def code_array(to, kept, part, kind, width, level, words, scratch, v):
+    """Code words int64[n], n >= 1, in region part, or as they are where the models do not get below that."""
+    state, out, models, decisions = to
     n = words.shape[0]
-    kept = models.copy()
-    settled = state[2] - 1
+    keep(models, kept, part)
+    low, rng, pos = state[0], state[1], state[2]
+    settled = pos - 1
     while settled >= 0 and out[settled] == 255:
         settled -= 1
     settled_byte = out[settled] if settled >= 0 else np.uint8(0)
-    low, rng, pos = put(state[0], state[1], state[2], out, models, at.FLAGS + 4, 0)
-    low, rng, pos = put_array(low, rng, pos, out, models, part, kind, level, words, scratch, v)
-    if pos - state[2] > (n * abs(width)) // 8 + 1:
+    count = put(decisions, 0, at.FLAGS + 4, 0)
+    settle(to, put_array(to, count, part, kind, level, words, scratch, v))
+    if state[2] - pos > (n * abs(width)) // 8 + 1:
         # back to where the array began; a carry may have run through the bytes before it
-        models[:] = kept
+        keep(kept, models, part)
         if settled >= 0:
             out[settled] = settled_byte
-        for i in range(settled + 1, state[2]):
+        for i in range(settled + 1, pos):
             out[i] = 255
-        low, rng, pos = put(state[0], state[1], state[2], out, models, at.FLAGS + 4, 1)
-        for i in range(n):
-            low, rng, pos = put_raw(low, rng, pos, out, words[i], abs(width))
-    state[0], state[1], state[2] = low, rng, pos
+        state[0], state[1], state[2] = low, rng, pos
+        count = put(decisions, 0, at.FLAGS + 4, 1)
+        for block in range(0, n, BLOCK):
+            count = make_room(to, count)
+            for i in range(block, min(block + BLOCK, n)):
+                count = put_raw(decisions, count, words[i], abs(width))
+        settle(to, count)
+
+
+@njit(_I(_WORDS, _OUT, _MODELS, _MODELS, _I, _I, _I, _I, _READ_WORDS, _WORDS, types.float64[::1]), **OPTIONS)
+def encode_array(state, out, models, spare, part, kind, width, level, words, scratch, v):
+    """Code words int64[n], n >= 1, in region part; state [low, range, place]. Returns 0.
+
+    kind: FLOAT64 and FLOAT32 patterns (float32 sign extended), or WHOLE numbers. width: bits of a word as its type has
+    them, negative for signed integers; where the models do not get below that, the words stand as they are. spare
+    int32[CELLS + DECISIONS_ROOM], scratch int64[>= 5 n + SCRATCH_EXTRA], v float64[>= n]; out has room for
+    format.BYTES_PER_VALUE_MAX a word.
+    """
+    to = (state, out, models, spare[at.CELLS :])
+    code_array(to, spare[: at.CELLS], part, kind, width, level, words, scratch, v)
     return 0
 
 
-@njit(_I(_WORDS, _OUT), **OPTIONS)
-def finish_stream(state, out):
+@njit(_I(_OUT, _MODELS, _WORDS, types.float64[::1], _READ_MODELS, _I, _I, _I, _I, _I, _READ_WORDS), **OPTIONS)
+def encode_alone(out, cells, scratch, v, begin, code, part, kind, width, level, words):
+    """A whole stream of one array in one call: its type unless code is negative, its length, words. Returns bytes of out.
+
+    cells int32[>= 2 CELLS + DECISIONS_ROOM]; scratch int64[>= 5 n + SCRATCH_EXTRA + 3]; the rest as encode_array.
+    """
+    state = scratch[:3]
+    state[0], state[1], state[2] = 0, TOP, 0
+    models = cells[: at.CELLS]
+    models[: at.LEVELS] = begin[: at.LEVELS]
+    decisions = cells[2 * at.CELLS :]
+    to = (state, out, models, decisions)
+    count = put(decisions, 0, at.NEWER, 0)
+    if code >= 0:
+        count = put_tree(decisions, count, at.KIND, code, 4)
+    settle(to, put_number(decisions, count, at.COUNT, words.shape[0]))
+    if words.shape[0]:
+        code_array(to, cells[at.CELLS : 2 * at.CELLS], part, kind, width, level, words, scratch[3:], v)
+    return finish(to)
+
+
+@njit(_I(_WORDS, _OUT, _MODELS, _MODELS, _I, _I, _I), **OPTIONS)
+def encode_number(state, out, models, spare, cell, number, width):
+    """Code one number (taken as unsigned): in so many bits of the tree at cell, or of any size where width is 0. Returns 0."""
+    decisions = spare[at.CELLS :]
+    put_either = (
+        put_tree(decisions, 0, cell, number, width) if width else put_number(decisions, 0, cell, number)
+    )
+    return settle((state, out, models, decisions), put_either)
+
+
+@njit(_I(_WORDS, _OUT, _MODELS, _MODELS), **OPTIONS)
+def finish_stream(state, out, models, spare):
     """Write the last byte; returns the length of the stream."""
-    return finish(state[0], state[2], out)
+    return finish((state, out, models, spare))
 
 
-@njit(_I(_WORDS, _READ_BYTES), **OPTIONS)
-def begin_stream(state, data):
-    """Read the first window into state [code, range, place]. Returns 0."""
-    code, rng, pos = renew_get(np.int64(0), np.int64(1), np.int64(0), data)
+@njit(_I(_WORDS, _READ_BYTES, _MODELS, _READ_MODELS, _I), **OPTIONS)
+def open_stream(state, data, models, begin, typed):
+    """Begin to read into state int64[5]: code, range, place; then the first numbers: type, -1 if not typed, and count.
+
+    Returns 1, or 0 where the stream says that it has a newer format.
+    """
+    models[: at.LEVELS] = begin[: at.LEVELS]
+    code = np.int64(0)
+    for pos in range(WINDOW_BYTES):
+        code = (code << 8) | byte_at(data, pos)
+    newer, code, rng, pos = get(code, np.int64(TOP), np.int64(WINDOW_BYTES), data, models, at.NEWER)
+    state[3] = -1
+    if typed:
+        state[3], code, rng, pos = get_tree(code, rng, pos, data, models, at.KIND, 4)
+    state[4], code, rng, pos = get_number(code, rng, pos, data, models, at.COUNT)
     state[0], state[1], state[2] = code, rng, pos
-    return 0
+    return 1 - newer
 
 
-@njit(_I(_WORDS, _OUT, _MODELS, _I, _I), **OPTIONS)
-def encode_number(state, out, models, cell, number):
-    """Code one number (taken as unsigned) with the tree at cell. Returns 0."""
-    state[0], state[1], state[2] = put_number(state[0], state[1], state[2], out, models, cell, number)
-    return 0
+@njit(_I(_WORDS), **OPTIONS)
+def tail_bits(state):
+    """Bits of the window below the last byte of a stream that ends here."""
+    return 48 - 8 * end_bytes(state[1])
 
 
-@njit(_I(_WORDS, _OUT, _MODELS, _I, _I), **OPTIONS)
-def encode_bit(state, out, models, cell, bit):
-    """Code one bit with the model at cell. Returns 0."""
-    state[0], state[1], state[2] = put(state[0], state[1], state[2], out, models, cell, bit)
-    return 0
-
-
-@njit(_I(_WORDS, _OUT, _MODELS, _I), **OPTIONS)
-def encode_kind(state, out, models, number):
-    """Code a type code, 0 to 15. Returns 0."""
-    state[0], state[1], state[2] = put_tree(state[0], state[1], state[2], out, models, at.KIND, number, 4)
-    return 0
-
-
-@njit(_I(_WORDS, _READ_BYTES, _MODELS, _I), **OPTIONS)
-def decode_bit(state, data, models, cell):
-    """Inverse of encode_bit."""
-    bit, state[0], state[1], state[2] = get(state[0], state[1], state[2], data, models, cell)
-    return bit
-
-
-@njit(_I(_WORDS, _READ_BYTES, _MODELS), **OPTIONS)
-def decode_kind(state, data, models):
-    """Inverse of encode_kind."""
-    number, state[0], state[1], state[2] = get_tree(state[0], state[1], state[2], data, models, at.KIND, 4)
-    return number
+@njit(_I(_WORDS), **OPTIONS)
+def length_of(state):
+    """Bytes of a whole stream that was read up to this state."""
+    return state[2] - WINDOW_BYTES + end_bytes(state[1])
 
 
 @njit(_I(_WORDS, _READ_BYTES, _MODELS, _I), **OPTIONS)

@@ -10,10 +10,13 @@ import numpy as np
 from numba import njit
 
 from vantel.codec import layout as at
-from vantel.codec.coder import OPTIONS, bit_length, bits_of, fold
+from vantel.codec.coder import INLINED, OPTIONS, bit_length, bits_of, fold
+
+QUIET = 14
+"""An estimate of so many 1/8 bits a value is that of a signal which hardly moves: no table of levels will beat it."""
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def lg(r):
     """About 8 log2(|r| + 0.7), from the exponent and a straight line within it; an integer."""
     return (bits_of(abs(np.float64(r)) + 0.7) - 4604480259023595110) >> 49
@@ -29,31 +32,48 @@ def last_cost(x, n):
 
 
 @njit(**OPTIONS)
-def distinct(x, n, limit, step, table, keys):
-    """Distinct numbers of x[:n] (differences if step) into keys, in order of first use; limit + 1 if there are more.
+def distinct(x, n, limit, step, search):
+    """Count of distinct numbers of x[:n] (differences if step), limit + 1 if there are more or they come too fast.
 
-    table int64[1024] holds an index into keys plus one, and is cleared here.
+    search: (table int64[1024], keys int64[256], pairs int64[256], places int64[n]). keys gets them in order of first
+    use, places the index of each into keys; table holds an index into keys plus one, and is cleared here.
     """
-    table[:] = 0
+    table, keys, _pairs, places = search
+    mask = 255 if limit <= 96 else 1023
+    table[: mask + 1] = 0
     count = 0
     for i in range(1 if step else 0, n):
         number = x[i] - x[i - 1] if step else x[i]
-        slot = ((number * -7046029254386353131) >> 50) & 1023
+        slot = ((number * -7046029254386353131) >> 50) & mask
         while table[slot] and keys[table[slot] - 1] != number:
-            slot = (slot + 1) & 1023
+            slot = (slot + 1) & mask
         if not table[slot]:
-            if count == limit:
+            if count == limit or count > 32 + (i >> 1):
                 return limit + 1
             keys[count] = number
             count += 1
             table[slot] = count
+        places[i] = table[slot] - 1
     return count
 
 
 @njit(**OPTIONS)
-def level_cost(x, n, count, step, keys, pairs):
-    """Estimated cost of levels in 1/8 bits: the sorted keys, and the entropy of the index; sorts keys."""
+def sort_levels(first, n, count, search):
+    """Sort the keys that distinct found, and let places follow them."""
+    table, keys, pairs, places = search
+    pairs[:count] = keys[:count]
     keys[:count].sort()
+    for k in range(count):
+        table[k] = np.searchsorted(keys[:count], pairs[k])
+    for i in range(first, n):
+        places[i] = table[places[i]]
+
+
+@njit(**OPTIONS)
+def level_cost(first, n, count, search):
+    """Estimated cost of levels in 1/8 bits: the sorted keys, and the entropy of the index; sorts as sort_levels does."""
+    sort_levels(first, n, count, search)
+    _table, keys, pairs, places = search
     cost = 8 * bit_length(fold(keys[0])) + 56
     for k in range(1, count):
         cost += 8 * bit_length(keys[k] - keys[k - 1]) + 16
@@ -61,11 +81,10 @@ def level_cost(x, n, count, step, keys, pairs):
     size = count * count if paired else count
     pairs[:size] = 0
     before = 0
-    for i in range(1 if step else 0, n):
-        number = x[i] - x[i - 1] if step else x[i]
-        k = np.searchsorted(keys[:count], number)
-        pairs[before * count + k if paired else k] += 1
-        before = k
+    for i in range(first, n):
+        k = places[i]
+        pairs[before + k] += 1
+        before = k * count if paired else 0
     rows = count if paired else 1
     for row in range(rows):
         total = 0
@@ -81,8 +100,8 @@ def level_cost(x, n, count, step, keys, pairs):
 
 
 @njit(**OPTIONS)
-def choose(x, n, level, table, keys, pairs):
-    """Cheapest predictor of x[:n] and, for levels, how many (sorted in keys). n >= 1."""
+def choose(x, n, level, search):
+    """Cheapest predictor of x[:n] and, for levels, how many: sorted in the keys of search, with their places. n >= 1."""
     c1 = c2 = c3 = c4 = c5 = c0 = np.int64(0)
     base = mean_of(x, n)
     for i in range(n):
@@ -113,23 +132,26 @@ def choose(x, n, level, table, keys, pairs):
     if c5 < cost:
         best, cost = at.MEAN_4, c5
     cost += 15 * n  # class, sign and what adaptation loses: about 1.9 bits a value
-    if level == 0:
+    if level == 0 or cost < QUIET * n:
         return best, 0
     levels = 0
     limit = min(at.LEVELS_MAX, n // 3)
-    count = distinct(x, n, limit, False, table, keys)
+    count = distinct(x, n, limit, False, search)
     if 0 < count <= limit:
-        other = level_cost(x, n, count, False, keys, pairs)
+        other = level_cost(0, n, count, search)
         if other < cost:
             best, cost, levels = at.LEVEL, other, count
-    count = distinct(x, n, limit, True, table, keys)
+    if 0 < count <= at.LEVELS_PAIRED_MAX:  # pairs of values tell as much as differences
+        return best, levels
+    count = distinct(x, n, limit, True, search)
     if 0 < count <= limit:
-        other = level_cost(x, n, count, True, keys, pairs) + 8 * bit_length(fold(x[0])) + 56
+        other = level_cost(1, n, count, search) + 8 * bit_length(fold(x[0])) + 56
         if other < cost:
             best, cost, levels = at.LEVEL_STEP, other, count
     if best == at.LEVEL:
-        distinct(x, n, limit, False, table, keys)
-        keys[:levels].sort()
+        # the differences took its place
+        distinct(x, n, limit, False, search)
+        sort_levels(0, n, levels, search)
     return best, levels
 
 

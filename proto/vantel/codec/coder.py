@@ -1,6 +1,6 @@
 """The binary range coder and its adaptive bits (docs/format.md, section 7.2): jitted primitives, both directions.
 
-A window of 48 bits, renewed byte by byte; a stream has exactly one byte more than it had renewals, so that its end is
+A window of 48 bits, renewed two bytes at a time; the range at the end tells how many bytes end a stream, so a cut is
 known. Every number is int64 and never passes 2**50, so the bytes are the same on every processor. Coder state travels
 in the arguments, since a state in memory costs three times as much. Range coding: Martin 1979; adaptive bits with a rate
 of 1/(n + 1.5): Krichevsky and Trofimov 1981.
@@ -16,15 +16,23 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 TOP = 1 << 48
-RENEW_BELOW = 1 << 40
+WINDOW_BYTES = 6
+RENEW_BELOW = 1 << 32
 LOW_MASK = RENEW_BELOW - 1
 P_MIN, P_MAX = 24, 65536 - 24
+P_SPAN = P_MAX - P_MIN
 COUNT_MAX = 126
 RATES = np.array([int(65536 / (n + 1.5)) for n in range(COUNT_MAX + 2)], np.int64)
 """By how much of the distance a probability moves, of 65,536, after n bits."""
 NEW_CELL = (32768 << 8) | 0
 """A model cell: probability of a zero bit, of 65,536, shifted by 8, and how many bits it has seen."""
-OPTIONS: dict[str, Any] = {"nogil": True, "cache": True}
+BLOCK = 32
+DECISIONS_ROOM = 4096
+DECISIONS_FULL = DECISIONS_ROOM - BLOCK * 72
+"""How many decisions wait to be coded before a look at the room: a block of values then still fits, 72 decisions each."""
+OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+INLINED: dict[str, Any] = {**OPTIONS, "forceinline": True}
+"""For what runs in every value: a call would cost more than its work."""
 
 
 @intrinsic
@@ -81,125 +89,149 @@ def narrow_float_of(_context, _bits):
 
 
 @njit(**OPTIONS)
-def put_byte(low, pos, out):
-    """Write the highest byte of the window at pos, after the carry that it may hold; returns what is left of low.
+def carry(out, pos):
+    """Add one to the number that out[:pos] holds."""
+    at = pos - 1
+    while out[at] == 255:
+        out[at] = 0
+        at -= 1
+    out[at] += 1
 
-    Behind the end of out nothing is written: pos alone then tells that the array needs more room than it may have.
+
+@njit(**OPTIONS)
+def settle(to, count):
+    """Code the first count decisions and let the cells learn them. Returns 0.
+
+    to: (state int64[3] of low, range, place; out uint8[]; models int32[]; decisions int32[DECISIONS_ROOM]). Modelling is
+    apart from coding, so that both loops are short: together they would need more registers than there are. Where out ends
+    nothing is written behind it: place alone then tells that the array needs more room than it may have.
     """
-    if pos < out.shape[0]:
-        if low >= TOP:
-            at = pos - 1
-            while out[at] == 255:
-                out[at] = 0
-                at -= 1
-            out[at] += 1
-        out[pos] = (low >> 40) & 255
-    return low & LOW_MASK
-
-
-@njit(**OPTIONS)
-def renew_put(low, rng, pos, out):
-    """Write the bytes that are settled."""
-    while rng < RENEW_BELOW:
-        low = put_byte(low, pos, out) << 8
-        pos += 1
-        rng <<= 8
-    return low, rng, pos
-
-
-@njit(**OPTIONS)
-def put(low, rng, pos, out, models, cell, bit):
-    """Code one bit with the model of a cell, and let the cell learn it."""
-    held = models[cell]
-    p = held >> 8
-    seen = held & 255
-    bound = (rng >> 16) * p
-    if bit:
-        low += bound
-        rng -= bound
-        p -= (p * RATES[seen]) >> 16
-    else:
-        rng = bound
-        p += ((65536 - p) * RATES[seen]) >> 16
-    p = min(max(p, P_MIN), P_MAX)
-    models[cell] = (p << 8) | min(seen + 1, COUNT_MAX)
-    if rng < RENEW_BELOW:
-        return renew_put(low, rng, pos, out)
-    return low, rng, pos
-
-
-@njit(**OPTIONS)
-def put_raw(low, rng, pos, out, number, width):
-    """Code the lowest width bits (0 to 64) as they are, high bits first, 16 at a time."""
-    while width > 0:
-        step = min(width, 16)
-        width -= step
-        rng >>= step
-        low += rng * ((number >> width) & ((1 << step) - 1))
+    state, out, models, decisions = to
+    low, rng, pos = state[0], state[1], state[2]
+    for j in range(count):
+        decision = decisions[j]
+        if decision >= 0:
+            cell = decision >> 1
+            one = -np.int64(decision & 1)
+            held = np.int64(models[cell])
+            p = held >> 8
+            seen = held & 255
+            bound = (rng >> 16) * p
+            low += bound & one
+            rng = bound + ((rng - 2 * bound) & one)
+            p += ((P_MAX - p - (P_SPAN & one)) * RATES[seen]) >> 16
+            models[cell] = (p << 8) | (seen + (seen < COUNT_MAX))
+        else:
+            rng >>= np.int64(~decision >> 16)
+            low += rng * (~decision & 0xFFFF)
         if rng < RENEW_BELOW:
-            low, rng, pos = renew_put(low, rng, pos, out)
-    return low, rng, pos
+            if pos + 1 < out.shape[0]:
+                if low >= TOP:
+                    carry(out, pos)
+                out[pos] = (low >> 40) & 255
+                out[pos + 1] = (low >> 32) & 255
+            pos += 2
+            low = (low & LOW_MASK) << 16
+            rng <<= 16
+    state[0], state[1], state[2] = low, rng, pos
+    return 0
 
 
 @njit(**OPTIONS)
-def put_tree(low, rng, pos, out, models, cell, number, width):
-    """Code a number of width bits by a binary tree of 2**width cells, high bit first."""
+def make_room(to, count):
+    """Decisions that wait after this: where more than DECISIONS_FULL do, they are coded first. Too dear for every value."""
+    if count > DECISIONS_FULL:
+        return settle(to, count)
+    return count
+
+
+@njit(**INLINED)
+def put(decisions, count, cell, bit):
+    """Note one bit for the model of a cell; the new count."""
+    decisions[count] = (cell << 1) | bit
+    return count + 1
+
+
+@njit(**INLINED)
+def put_raw(decisions, count, number, width):
+    """Note the lowest width bits (0 to 64) as they are, high bits first, 16 at a time."""
+    while width > 16:
+        width -= 16
+        decisions[count] = ~((16 << 16) | ((number >> width) & 0xFFFF))
+        count += 1
+    decisions[count] = ~((width << 16) | (number & ((1 << width) - 1)))
+    return count + (width > 0)
+
+
+@njit(**OPTIONS)
+def put_tree(decisions, count, cell, number, width):
+    """Note a number of width bits for a binary tree of 2**width cells, high bit first."""
     node = 1
     for i in range(width - 1, -1, -1):
         bit = (number >> i) & 1
-        low, rng, pos = put(low, rng, pos, out, models, cell + node, bit)
+        decisions[count] = ((cell + node) << 1) | bit
+        count += 1
         node = 2 * node + bit
-    return low, rng, pos
+    return count
 
 
 @njit(**OPTIONS)
-def put_number(low, rng, pos, out, models, cell, number):
-    """Code a number taken as unsigned: its length by a tree of 128 cells, then the bits below the highest."""
-    length = bit_length(number)
-    low, rng, pos = put_tree(low, rng, pos, out, models, cell, length, 7)
-    if length > 1:
-        low, rng, pos = put_raw(low, rng, pos, out, number, length - 1)
-    return low, rng, pos
+def put_number(decisions, count, cell, number):
+    """Note a number taken as unsigned: its length, 0 to 62 or 63 for more, by a tree of 64 cells, then its bits."""
+    length = min(bit_length(number), 63)
+    count = put_tree(decisions, count, cell, length, 6)
+    return put_raw(decisions, count, number, 64 if length == 63 else length - (length > 0))
 
 
 @njit(**OPTIONS)
-def finish(low, pos, out):
-    """Write the last byte: the window's value with zeros below that lies within the range."""
-    put_byte(low + LOW_MASK, pos, out)
-    return pos + 1
+def finish(to):
+    """Write the last bytes, the window's value with zeros below that lies within the range; the length of all."""
+    state, out = to[0], to[1]
+    low, rng, pos = state[0], state[1], state[2]
+    length = end_bytes(rng)
+    low += (np.int64(1) << (48 - 8 * length)) - 1
+    if low >= TOP:
+        carry(out, pos)
+    for k in range(length):
+        out[pos + k] = (low >> (40 - 8 * k)) & 255
+    return pos + length
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
+def end_bytes(rng):
+    """How many bytes end a stream whose range is this: so many that four units of the last fit, see stream.Reader.end."""
+    return 1 if rng >= 1 << 42 else 2 if rng >= 1 << 34 else 3
+
+
+@njit(**INLINED)
+def byte_at(data, pos):
+    """data[pos], 0 behind the end."""
+    return np.int64(data[pos]) if pos < data.shape[0] else np.int64(0)
+
+
+@njit(**INLINED)
 def renew_get(code, rng, pos, data):
-    """Read on. Behind the end there are zeros; pos tells that it was passed."""
-    while rng < RENEW_BELOW:
-        byte = np.int64(data[pos]) if pos < data.shape[0] else np.int64(0)
-        pos += 1
-        code = (code << 8) | byte
-        rng <<= 8
+    """Read on where the range has become small. Behind the end there are zeros; pos tells that it was passed."""
+    if rng < RENEW_BELOW:
+        code = (code << 16) | (byte_at(data, pos) << 8) | byte_at(data, pos + 1)
+        return code, rng << 16, pos + 2
     return code, rng, pos
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def get(code, rng, pos, data, models, cell):
-    """Inverse of put: bit, code, rng, pos."""
-    held = models[cell]
+    """One bit, as the encoder coded it: bit, code, rng, pos."""
+    held = np.int64(models[cell])
     p = held >> 8
     seen = held & 255
     bound = (rng >> 16) * p
-    if code >= bound:
-        bit = 1
-        code -= bound
-        rng -= bound
-        p -= (p * RATES[seen]) >> 16
-    else:
-        bit = 0
-        rng = bound
-        p += ((65536 - p) * RATES[seen]) >> 16
-    p = min(max(p, P_MIN), P_MAX)
-    models[cell] = (p << 8) | min(seen + 1, COUNT_MAX)
-    if rng < RENEW_BELOW:
-        code, rng, pos = renew_get(code, rng, pos, data)
+    bit = np.int64(code >= bound)
+    one = -bit
+    code -= bound & one
+    rng = bound + ((rng - 2 * bound) & one)
+    p += ((P_MAX - p - (P_SPAN & one)) * RATES[seen]) >> 16
+    models[cell] = (p << 8) | (seen + (seen < COUNT_MAX))
+    code, rng, pos = renew_get(code, rng, pos, data)
     return bit, code, rng, pos
 
 
@@ -214,8 +246,7 @@ def get_raw(code, rng, pos, data, width):
         part = min(code // rng, (1 << step) - 1)
         code = min(code - part * rng, rng - 1)
         number = (number << step) | part
-        if rng < RENEW_BELOW:
-            code, rng, pos = renew_get(code, rng, pos, data)
+        code, rng, pos = renew_get(code, rng, pos, data)
     return number, code, rng, pos
 
 
@@ -231,12 +262,10 @@ def get_tree(code, rng, pos, data, models, cell, width):
 
 @njit(**OPTIONS)
 def get_number(code, rng, pos, data, models, cell):
-    """Inverse of put_number; a length above 64 counts as 64."""
-    length, code, rng, pos = get_tree(code, rng, pos, data, models, cell, 7)
-    length = min(length, 64)
-    number = np.int64(0)
-    if length > 0:
-        number, code, rng, pos = get_raw(code, rng, pos, data, length - 1)
+    """Inverse of put_number."""
+    length, code, rng, pos = get_tree(code, rng, pos, data, models, cell, 6)
+    number, code, rng, pos = get_raw(code, rng, pos, data, 64 if length == 63 else length - (length > 0))
+    if 0 < length < 63:
         number |= np.int64(1) << (length - 1)
     return number, code, rng, pos
 

@@ -21,7 +21,7 @@ from vantel.columns import Column
 def decode(data: bytes) -> list[Column]:
     """Columns in the order in which they were coded. CorruptError, TruncatedError or UnsupportedError otherwise."""
     reader = Reader(data)
-    count = reader.number("the number of columns", fmt.COLUMNS_MAX)
+    count = reader.first("the number of columns", fmt.COLUMNS_MAX)
     vector_count = reader.number("the number of time vectors", count)
     lengths = reader.bounded(at.BITS, vector_count, "a time vector's length", fmt.SAMPLES_MAX)
     if int(lengths.sum()) > fmt.SAMPLES_MAX:
@@ -50,11 +50,12 @@ def decode(data: bytes) -> list[Column]:
 
 def decode_values(data: bytes, *, count_max: int = fmt.SAMPLES_MAX) -> NDArray[Any]:
     """The array that encode_values took, of the same type. More than count_max values are refused before memory is taken."""
-    reader = Reader(data)
-    code = reader.kind()
-    if code > fmt.TYPE_BOOL:
-        raise reader.refuse(f"type {code} is not one of numbers")
-    values = _numbers(reader, code, reader.number("the number of values", min(count_max, fmt.SAMPLES_MAX)))
+    reader = Reader(data, typed=True)
+    if reader.code > fmt.TYPE_BOOL:
+        raise reader.refuse(f"type {reader.code} is not one of numbers")
+    values = _numbers(
+        reader, reader.code, reader.first("the number of values", min(count_max, fmt.SAMPLES_MAX))
+    )
     reader.end()
     return values
 
@@ -62,7 +63,7 @@ def decode_values(data: bytes, *, count_max: int = fmt.SAMPLES_MAX) -> NDArray[A
 def decode_times(data: bytes, *, count_max: int = fmt.SAMPLES_MAX) -> NDArray[np.int64]:
     """The stamps that encode_times took."""
     reader = Reader(data)
-    n = reader.number("the number of stamps", min(count_max, fmt.SAMPLES_MAX))
+    n = reader.first("the number of stamps", min(count_max, fmt.SAMPLES_MAX))
     stamps = reader.integers(at.TIMES, n)
     reader.end()
     return stamps

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vantel.codec import floats
 from vantel.codec import format as fmt
 from vantel.codec import layout as at
 from vantel.codec.errors import InvalidArgumentError
-from vantel.codec.stream import Writer
+from vantel.codec.stream import KIND_AND_WIDTH, Writer, one_array, words_of
 from vantel.columns import Column
 
 LEVEL_MAX = 1
@@ -73,16 +74,15 @@ def encode_values(values: NDArray[Any], *, level: int = LEVEL_MAX) -> bytes:
     """One array float64[n], float32[n], bool[n] or of any integer width, alone. InvalidArgumentError for other types."""
     _check_level(level)
     values = np.asarray(values)
-    code = fmt.TYPE_BOOL if values.dtype.kind == "b" else fmt.NUMBER_CODES.get(_type_name(values))
+    code = fmt.TYPE_BOOL if values.dtype.kind == "b" else fmt.NUMBER_CODES.get(values.dtype)
     if code is None or values.ndim != 1 or len(values) > fmt.SAMPLES_MAX:
         raise InvalidArgumentError(
             f"encode: {values.dtype}{list(values.shape)} is not one array of at most {fmt.SAMPLES_MAX} numbers"
         )
-    writer = Writer(len(values), level)
-    writer.kind(code)
-    writer.number(len(values))
-    _write_numbers(writer, code, values)
-    return writer.finish()
+    if code == fmt.TYPE_BOOL:
+        return one_array(values.astype(np.int64), code, at.BITS, floats.WHOLE, -64, level)
+    numbers = np.ascontiguousarray(values, fmt.NUMBER_TYPES[code])
+    return one_array(words_of(numbers), code, at.VALUES, *KIND_AND_WIDTH[numbers.dtype], level)
 
 
 def encode_times(t_ns: NDArray[np.int64], *, level: int = LEVEL_MAX) -> bytes:
@@ -91,10 +91,7 @@ def encode_times(t_ns: NDArray[np.int64], *, level: int = LEVEL_MAX) -> bytes:
     stamps = np.ascontiguousarray(t_ns, np.int64)
     if stamps.ndim != 1 or len(stamps) > fmt.SAMPLES_MAX or np.asarray(t_ns).dtype.kind != "i":
         raise InvalidArgumentError(f"encode: {np.asarray(t_ns).dtype}{list(np.shape(t_ns))} is not int64[n]")
-    writer = Writer(len(stamps), level)
-    writer.number(len(stamps))
-    writer.integers(at.TIMES, stamps)
-    return writer.finish()
+    return one_array(stamps, -1, at.TIMES, floats.WHOLE, -64, level)
 
 
 class _Part:
@@ -109,7 +106,7 @@ class _Part:
         elif values.dtype.kind == "b":
             self.code, self._values = fmt.TYPE_BOOL, values
         else:
-            code = fmt.NUMBER_CODES.get(_type_name(values))
+            code = fmt.NUMBER_CODES.get(values.dtype)
             if code is None:
                 raise _invalid(column, f"values of type {values.dtype} cannot be coded")
             self.code, self._values = code, values
@@ -154,10 +151,6 @@ def _write_numbers(writer: Writer, code: int, values: NDArray[Any]) -> None:
         writer.integers(at.BITS, values.astype(np.int64))
         return
     writer.values(np.ascontiguousarray(values, fmt.NUMBER_TYPES[code]))
-
-
-def _type_name(values: NDArray[Any]) -> str:
-    return f"{values.dtype.kind}{values.dtype.itemsize}"
 
 
 def _check_level(level: int) -> None:

@@ -16,6 +16,7 @@ from vantel.codec.coder import (
     get_number,
     get_raw,
     get_tree,
+    make_room,
     narrow_bits_of,
     narrow_float_of,
     put,
@@ -135,37 +136,38 @@ def to_whole(kind, words, n, x, y, u, v, special, params):
 
 
 @njit(**OPTIONS)
-def put_mode(low, rng, pos, out, models, mode, narrow, words, kind, special, params):
-    """Parameters of a mode, and the values that stand by themselves."""
+def put_mode(to, count, mode, narrow, words, kind, special, params):
+    """Note the parameters of a mode, and the values that stand by themselves; the new count."""
+    decisions = to[3]
     if mode == at.WORDS:
-        return low, rng, pos
+        return count
     if mode == at.STEPPED:
-        low, rng, pos = put_raw(low, rng, pos, out, params[at.P_STEP], 64)
-        low, rng, pos = put(low, rng, pos, out, models, at.FLAGS + 2, params[at.P_CORRECTED])
-        low, rng, pos = put(low, rng, pos, out, models, at.FLAGS, params[at.P_ZEROS_NEGATIVE])
-        return low, rng, pos
+        count = put_raw(decisions, count, params[at.P_STEP], 64)
+        count = put(decisions, count, at.FLAGS + 2, params[at.P_CORRECTED])
+        return put(decisions, count, at.FLAGS, params[at.P_ZEROS_NEGATIVE])
     if mode == at.DYADIC:
-        low, rng, pos = put_number(low, rng, pos, out, models, at.GAP, fold(params[at.P_POWER]))
+        count = put_number(decisions, count, at.GAP, fold(params[at.P_POWER]))
     else:
-        low, rng, pos = put_tree(low, rng, pos, out, models, at.EXPONENT, params[at.P_POWER], 5)
+        count = put_tree(decisions, count, at.EXPONENT, params[at.P_POWER], 5)
         if mode != at.DECIMAL:
-            low, rng, pos = put_number(low, rng, pos, out, models, at.COUNT, params[at.P_MULTIPLIER])
-            low, rng, pos = put_number(low, rng, pos, out, models, at.GAP, fold(params[at.P_OFFSET]))
-    low, rng, pos = put(low, rng, pos, out, models, at.FLAGS, params[at.P_ZEROS_NEGATIVE])
-    low, rng, pos = put(low, rng, pos, out, models, at.FLAGS + 1, params[at.P_SPECIALS] > 0)
+            count = put_number(decisions, count, at.COUNT, params[at.P_MULTIPLIER])
+            count = put_number(decisions, count, at.GAP, fold(params[at.P_OFFSET]))
+    count = put(decisions, count, at.FLAGS, params[at.P_ZEROS_NEGATIVE])
+    count = put(decisions, count, at.FLAGS + 1, params[at.P_SPECIALS] > 0)
     if params[at.P_SPECIALS]:
-        low, rng, pos = put_number(low, rng, pos, out, models, at.COUNT, params[at.P_SPECIALS])
+        count = put_number(decisions, count, at.COUNT, params[at.P_SPECIALS])
         before = np.int64(-1)
         for j in range(params[at.P_SPECIALS]):
+            count = make_room(to, count)
             i = special[j]
-            low, rng, pos = put_number(low, rng, pos, out, models, at.GAP, i - before - 1)
+            count = put_number(decisions, count, at.GAP, i - before - 1)
             before = i
             if kind == FLOAT32 or narrow:
                 word = words[i] if kind == FLOAT32 else narrow_word(words[i])
-                low, rng, pos = put_raw(low, rng, pos, out, word, 32)
+                count = put_raw(decisions, count, word, 32)
             else:
-                low, rng, pos = put_raw(low, rng, pos, out, words[i], 64)
-    return low, rng, pos
+                count = put_raw(decisions, count, words[i], 64)
+    return count
 
 
 @njit(**OPTIONS)

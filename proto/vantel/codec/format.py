@@ -27,7 +27,9 @@ NUMBER_TYPES: dict[int, np.dtype[np.generic]] = {
     8: np.dtype("<u2"),
     9: np.dtype("<u1"),
 }
-NUMBER_CODES: dict[str, int] = {f"{kind.kind}{kind.itemsize}": code for code, kind in NUMBER_TYPES.items()}
-"""Type code by kind and width in bytes, whatever the byte order."""
+NUMBER_CODES: dict[np.dtype[np.generic], int] = {
+    kind.newbyteorder(order): code for code, kind in NUMBER_TYPES.items() for order in "<>"
+}
+"""Type code by type, in either byte order."""
 TYPE_BOOL = 10
 TYPE_STRING = 11

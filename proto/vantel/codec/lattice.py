@@ -18,6 +18,11 @@ PROBES_MAX = 48
 MULTIPLE_MAX = 2.0**24
 NEIGHBOURS = 3
 CORRECTION_MAX = 16
+BINARY_PLACES_MAX = 24
+PRINTED = 2.0**-24
+"""Half of the last of eight digits, relative to the number, at most."""
+DISTANCE_MAX = 2**50
+"""Farther from x[0], a multiple may pass what a float64 rounds to a whole number by adding 1.5 * 2**52."""
 
 
 @njit(**OPTIONS)
@@ -116,10 +121,32 @@ def on_lattice(x, n, d, tolerance):
     """Step of whole numbers around x[0] as a float64, or 0.0. d float64[n] is scratch."""
     for i in range(n):
         difference = x[i] - x[0]
-        if (difference < 0) != (x[i] < x[0]) or abs(difference) > 2**52:
+        if (difference < 0) != (x[i] < x[0]) or abs(difference) > DISTANCE_MAX:
             return 0.0
         d[i] = np.float64(difference)
     g = real_gcd(d, n, tolerance)
     if g == 0.0:
         return 0.0
     return sharpened(d, n, g)
+
+
+@njit(**OPTIONS)
+def binary_step(x, n, power):
+    """Step of decimals, x / power, that were binary fractions before they were printed with eight digits; 0.0 if none.
+
+    Euclid's algorithm fails where the rounding of each is large against the step; here the steps to try are known.
+    """
+    for k in range(BINARY_PLACES_MAX + 1):
+        step = power / (np.int64(1) << k)
+        fits = True
+        for i in range(1, min(n, PROBES_MAX)):
+            tolerance = 1.0 + (abs(np.float64(x[i])) + abs(np.float64(x[0]))) * PRINTED
+            distance = np.float64(x[i] - x[0])
+            if step < 6.0 * tolerance or not abs(distance) < DISTANCE_MAX:
+                return 0.0
+            if abs(distance - ((distance / step + ROUND) - ROUND) * step) > tolerance:
+                fits = False
+                break
+        if fits:
+            return step
+    return 0.0

@@ -13,6 +13,8 @@ from numba import njit
 from vantel.codec import layout as at
 from vantel.codec.choosing import choose, mean_of
 from vantel.codec.coder import (
+    BLOCK,
+    INLINED,
     NEW_CELL,
     OPTIONS,
     bit_length,
@@ -21,10 +23,11 @@ from vantel.codec.coder import (
     get_number,
     get_raw,
     get_tree,
-    put,
+    make_room,
     put_number,
     put_raw,
     put_tree,
+    settle,
     unfold,
 )  # fmt: skip
 
@@ -32,7 +35,7 @@ ENERGY_SHIFT = 3
 SIZE_MAX = 1 << 40
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def energy_index(s):
     """Half octaves of an energy: 0 to 3 as they are, then two a doubling."""
     if s < 4:
@@ -41,48 +44,32 @@ def energy_index(s):
     return 2 * length + ((s >> (length - 2)) & 1) - 2
 
 
-@njit(**OPTIONS)
-def put_residual(low, rng, pos, out, models, region, r, s, run, sign):
-    """Code one residual r under energy s, after run zeros, the last residual having had this sign (0, 1, 2)."""
+@njit(**INLINED)
+def put_residual(decisions, count, region, r, s, run):
+    """Note one residual r under energy s, after a run of zeros of this class."""
     e = energy_index(s)
     t = max((e - 8) >> 1, 0)
     row = region + min(e, 20 + (e & 1)) * at.STEPS
     a = -r if r < 0 else r
     c = bit_length(a)
     first = region + at.ZERO_RUN + run if s == 0 else row
-    low, rng, pos = put(low, rng, pos, out, models, first, c > t)
-    if c > t:
-        j = 1
-        while t + j < 64:
-            low, rng, pos = put(low, rng, pos, out, models, row + min(j, 7), c > t + j)
-            if c <= t + j:
-                break
-            j += 1
-    else:
-        j = 1
-        while t - j >= 0:
-            low, rng, pos = put(low, rng, pos, out, models, row + 7 + min(j, 8), c > t - j)
-            if c > t - j:
-                break
-            j += 1
-    if c == 0:
-        return low, rng, pos
-    low, rng, pos = put(low, rng, pos, out, models, region + at.SIGN + sign, r < 0)
-    if c >= 2:
-        k = min(c, 19)
-        one = (a >> (c - 2)) & 1
-        low, rng, pos = put(low, rng, pos, out, models, region + at.MANTISSA_1 + k, one)
-        if c >= 3:
-            low, rng, pos = put(
-                low, rng, pos, out, models, region + at.MANTISSA_2 + 2 * k + one, (a >> (c - 3)) & 1
-            )
-            if c > 3:
-                low, rng, pos = put_raw(low, rng, pos, out, a, c - 3)
-    return low, rng, pos
+    up = np.int64(c > t)
+    # what is noted last is the class: most lie so close that writing four and counting fewer beats a loop
+    far = abs(c - t)
+    length = far if up else min(far + 1, t)
+    cells = row + 7 - 7 * up
+    decisions[count] = (first << 1) | up
+    decisions[count + 1] = ((cells + 1) << 1) | np.int64(far > 1 if up else far == 0)
+    decisions[count + 2] = ((cells + 2) << 1) | np.int64(far > 2 if up else far == 1)
+    decisions[count + 3] = ((cells + 3) << 1) | np.int64(far > 3 if up else far == 2)
+    for j in range(4, length + 1):
+        decisions[count + j] = ((cells + min(j, 8 - up)) << 1) | np.int64(far > j if up else far == j - 1)
+    count += 1 + length - (c == 64 and up)
+    return put_raw(decisions, count, (a << 1) | np.int64(r < 0), c)
 
 
-@njit(**OPTIONS)
-def get_residual(code, rng, pos, data, models, region, s, run, sign):
+@njit(**INLINED)
+def get_residual(code, rng, pos, data, models, region, s, run):
     """Inverse of put_residual: r, code, rng, pos."""
     e = energy_index(s)
     t = max((e - 8) >> 1, 0)
@@ -107,44 +94,59 @@ def get_residual(code, rng, pos, data, models, region, s, run, sign):
         c = max(t - j + 1, 0)
     if c == 0:
         return np.int64(0), code, rng, pos
-    negative, code, rng, pos = get(code, rng, pos, data, models, region + at.SIGN + sign)
-    a = np.int64(1)
-    if c >= 2:
-        k = min(c, 19)
-        one, code, rng, pos = get(code, rng, pos, data, models, region + at.MANTISSA_1 + k)
-        a = 2 + one
-        if c >= 3:
-            two, code, rng, pos = get(code, rng, pos, data, models, region + at.MANTISSA_2 + 2 * k + one)
-            a = 2 * a + two
-            if c > 3:
-                rest, code, rng, pos = get_raw(code, rng, pos, data, c - 3)
-                a = (a << (c - 3)) | rest
-    return (-a if negative else a), code, rng, pos
+    rest, code, rng, pos = get_raw(code, rng, pos, data, c)
+    a = (np.int64(1) << (c - 1)) | ((rest >> 1) & ((np.int64(1) << (c - 1)) - 1))
+    return (-a if rest & 1 else a), code, rng, pos
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def size_of(r):
     """|r|, at most SIZE_MAX; the lowest int64 has no positive twin and is large, too."""
     a = -r if r < 0 else r
     return min(a, np.int64(SIZE_MAX)) if a >= 0 else np.int64(SIZE_MAX)
 
 
-@njit(**OPTIONS)
-def learn(r, s, run, sign):
-    """Energy, run of zeros and sign after residual r."""
+@njit(**INLINED)
+def learn(r, s, run):
+    """Energy and run of zeros after residual r."""
     s += ((size_of(r) << 4) - s) >> ENERGY_SHIFT
-    if r == 0:
-        return s, min(run + 1, 40), sign
-    return s, 0, 2 if r < 0 else 1
+    return s, min(run + 1, 40) if r == 0 else 0
 
 
-@njit(**OPTIONS)
+@njit(**INLINED)
 def run_class(run):
     """0 to 3."""
     return (run > 9) + (run > 19) + (run > 39)
 
 
 @njit(**OPTIONS)
+def differences(x, n, predictor, base, residuals):
+    """residuals[i] = x[i] - predict(x, i, predictor, base), from 1 on unless the base predicts; a loop each, for speed."""
+    if predictor == at.MEAN:
+        for i in range(n):
+            residuals[i] = x[i] - base
+        return
+    for i in range(1, min(n, 4)):
+        residuals[i] = x[i] - predict(x, i, predictor, base)
+    if predictor == at.LAST:
+        for i in range(4, n):
+            residuals[i] = x[i] - x[i - 1]
+    elif predictor == at.LINEAR:
+        for i in range(4, n):
+            residuals[i] = x[i] - 2 * x[i - 1] + x[i - 2]
+    elif predictor == at.HALF_LINEAR:
+        for i in range(4, n):
+            residuals[i] = x[i] - x[i - 1] - ((x[i - 1] - x[i - 2]) >> 1)
+    elif predictor == at.MEAN_2:
+        for i in range(4, n):
+            residuals[i] = x[i] - x[i - 1] - ((x[i - 2] - x[i - 1]) >> 1)
+    else:
+        for i in range(4, n):
+            past = x[i - 2] + x[i - 3] + x[i - 4] - 3 * x[i - 1]
+            residuals[i] = x[i] - x[i - 1] - (past >> 2)
+
+
+@njit(**INLINED)
 def predict(x, i, predictor, base):
     """Prediction of x[i] from what stands before it; before the first stands the base."""
     if predictor == at.MEAN:
@@ -163,32 +165,41 @@ def predict(x, i, predictor, base):
 
 
 @njit(**OPTIONS)
-def put_integers(low, rng, pos, out, models, part, x, n, level, table, keys, pairs):
-    """Code x[:n], n >= 1, in region part."""
-    predictor, levels = choose(x, n, level, table, keys, pairs)
+def put_integers(to, count, part, x, n, level, search):
+    """Note x[:n], n >= 1, in region part; the new count. search: scratch of choosing.py."""
+    decisions = to[3]
+    predictor, levels = choose(x, n, level, search)
     region = part * at.RESIDUAL_CELLS
     if n > 1:
-        low, rng, pos = put_tree(low, rng, pos, out, models, at.PREDICTOR + 16 * part, predictor, 4)
+        count = put_tree(decisions, count, at.PREDICTOR + 16 * part, predictor, 4)
     if predictor in (at.LEVEL, at.LEVEL_STEP):
-        return put_levels(low, rng, pos, out, models, part, x, n, predictor, levels, keys)
+        return put_levels(to, count, part, x, n, predictor, levels, search)
     base = mean_of(x, n) if predictor == at.MEAN else x[0]
-    low, rng, pos = put_number(low, rng, pos, out, models, at.BASE + 128 * part, fold(base))
+    count = put_number(decisions, count, at.BASE + 64 * part, fold(base))
     first = 0 if predictor == at.MEAN else 1
     if first == n:
-        return low, rng, pos
+        return count
+    residuals = search[3]
     total = np.int64(0)
+    differences(x, n, predictor, base, residuals)
     for i in range(first, n):
-        total += size_of(x[i] - predict(x, i, predictor, base))
+        total += size_of(residuals[i])
     start = bit_length((16 * (total // (n - first))) + 16 * (total % (n - first)) // (n - first))
-    low, rng, pos = put_tree(low, rng, pos, out, models, at.START + 64 * part, start, 6)
+    count = put_tree(decisions, count, at.START + 64 * part, start, 6)
     s = (np.int64(3) << start) >> 2
     run = 0
-    sign = 0
-    for i in range(first, n):
-        r = x[i] - predict(x, i, predictor, base)
-        low, rng, pos = put_residual(low, rng, pos, out, models, region, r, s, run_class(run), sign)
-        s, run, sign = learn(r, s, run, sign)
-    return low, rng, pos
+    for block in range(first, n, BLOCK):
+        count = make_room(to, count)
+        for i in range(block, min(block + BLOCK, n)):
+            r = residuals[i]
+            if r | s == 0:  # a signal at rest: one decision, and nothing to learn but the run
+                decisions[count] = (region + at.ZERO_RUN + run_class(run)) << 1
+                count += 1
+                run = min(run + 1, 40)
+                continue
+            count = put_residual(decisions, count, region, r, s, run_class(run))
+            s, run = learn(r, s, run)
+    return count
 
 
 @njit(**OPTIONS)
@@ -202,7 +213,7 @@ def get_integers(code, rng, pos, data, models, part, x, n, keys):
         return get_levels(code, rng, pos, data, models, part, x, n, predictor, keys)
     if predictor > at.MEAN_4:
         return False, code, rng, pos
-    number, code, rng, pos = get_number(code, rng, pos, data, models, at.BASE + 128 * part)
+    number, code, rng, pos = get_number(code, rng, pos, data, models, at.BASE + 64 * part)
     base = unfold(number)
     first = 0 if predictor == at.MEAN else 1
     x[0] = base
@@ -211,11 +222,10 @@ def get_integers(code, rng, pos, data, models, part, x, n, keys):
     start, code, rng, pos = get_tree(code, rng, pos, data, models, at.START + 64 * part, 6)
     s = (np.int64(3) << min(start, 48)) >> 2
     run = 0
-    sign = 0
     for i in range(first, n):
-        r, code, rng, pos = get_residual(code, rng, pos, data, models, region, s, run_class(run), sign)
+        r, code, rng, pos = get_residual(code, rng, pos, data, models, region, s, run_class(run))
         x[i] = r + predict(x, i, predictor, base)
-        s, run, sign = learn(r, s, run, sign)
+        s, run = learn(r, s, run)
     return True, code, rng, pos
 
 
@@ -226,26 +236,30 @@ def level_bits(count):
 
 
 @njit(**OPTIONS)
-def put_levels(low, rng, pos, out, models, part, x, n, predictor, count, keys):
-    """Sorted levels, then the index of each number."""
-    low, rng, pos = put_number(low, rng, pos, out, models, at.COUNT, count)
-    low, rng, pos = put_number(low, rng, pos, out, models, at.BASE + 128 * part, fold(keys[0]))
-    for k in range(1, count):
-        low, rng, pos = put_number(low, rng, pos, out, models, at.STEP + 128 * part, keys[k] - keys[k - 1])
+def put_levels(to, count, part, x, n, predictor, levels, search):
+    """Note sorted levels, then the index of each number."""
+    _table, keys, _pairs, places = search
+    decisions = to[3]
+    count = put_number(decisions, count, at.COUNT, levels)
+    count = put_number(decisions, count, at.BASE + 64 * part, fold(keys[0]))
+    for k in range(1, levels):
+        count = make_room(to, count)
+        count = put_number(decisions, count, at.STEP + 64 * part, keys[k] - keys[k - 1])
     first = 0
     if predictor == at.LEVEL_STEP:
-        low, rng, pos = put_number(low, rng, pos, out, models, at.BASE + 128 * part, fold(x[0]))
+        count = put_number(decisions, count, at.BASE + 64 * part, fold(x[0]))
         first = 1
-    width = level_bits(count)
-    models[at.LEVELS : at.LEVELS + at.LEVEL_CELLS] = NEW_CELL
+    count = settle(to, count)
+    to[2][at.LEVELS : at.LEVELS + at.LEVEL_CELLS] = NEW_CELL
+    width = level_bits(levels)
     row = at.LEVELS
-    for i in range(first, n):
-        number = x[i] - x[i - 1] if predictor == at.LEVEL_STEP else x[i]
-        k = np.searchsorted(keys[:count], number)
-        low, rng, pos = put_tree(low, rng, pos, out, models, row, k, width)
-        if count <= at.LEVELS_PAIRED_MAX:
-            row = at.LEVELS + 16 * k
-    return low, rng, pos
+    for block in range(first, n, BLOCK):
+        count = make_room(to, count)
+        for i in range(block, min(block + BLOCK, n)):
+            count = put_tree(decisions, count, row, places[i], width)
+            if levels <= at.LEVELS_PAIRED_MAX:
+                row = at.LEVELS + 16 * places[i]
+    return count
 
 
 @njit(**OPTIONS)
@@ -254,14 +268,14 @@ def get_levels(code, rng, pos, data, models, part, x, n, predictor, keys):
     count, code, rng, pos = get_number(code, rng, pos, data, models, at.COUNT)
     if count < 1 or count > at.LEVELS_MAX:
         return False, code, rng, pos
-    number, code, rng, pos = get_number(code, rng, pos, data, models, at.BASE + 128 * part)
+    number, code, rng, pos = get_number(code, rng, pos, data, models, at.BASE + 64 * part)
     keys[0] = unfold(number)
     for k in range(1, count):
-        number, code, rng, pos = get_number(code, rng, pos, data, models, at.STEP + 128 * part)
+        number, code, rng, pos = get_number(code, rng, pos, data, models, at.STEP + 64 * part)
         keys[k] = keys[k - 1] + number
     first = 0
     if predictor == at.LEVEL_STEP:
-        number, code, rng, pos = get_number(code, rng, pos, data, models, at.BASE + 128 * part)
+        number, code, rng, pos = get_number(code, rng, pos, data, models, at.BASE + 64 * part)
         x[0] = unfold(number)
         first = 1
     width = level_bits(count)

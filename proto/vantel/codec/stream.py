@@ -1,11 +1,12 @@
 """A stream of the range coder as an object: numbers and arrays in, bytes out, and back. What Python calls for each array.
 
-Writer and Reader hold the state that the kernels share. Reader.end tells a stream that is cut from one that is damaged:
-a whole stream has exactly one byte more than the coder renewed (docs/format.md, section 7.2).
+Writer and Reader hold the state that the kernels share. Reader.end tells a stream that is cut from one that is damaged
+(docs/format.md, section 7.2).
 """
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,25 @@ from numpy.typing import NDArray
 from vantel.codec import arrays, floats
 from vantel.codec import format as fmt
 from vantel.codec import layout as at
-from vantel.codec.coder import COUNT_MAX, NEW_CELL, P_MAX, TOP
+from vantel.codec.coder import COUNT_MAX, DECISIONS_ROOM, NEW_CELL, P_MAX, TOP
 from vantel.codec.errors import CodecError, CorruptError, TruncatedError, UnsupportedError
 
-WINDOW_TAIL_BYTES = 5
-"""Zeros that a decoder reads behind a whole stream."""
 _NEW_MODELS = np.full(at.CELLS, NEW_CELL, np.int32)
 _NEW_MODELS[at.NEWER] = P_MAX << 8 | COUNT_MAX
+_NEW_MODELS.flags.writeable = False
+WORKSPACE_VALUES_MAX = 16_384
+"""Longer arrays bring their own memory, so that a thread keeps at most 1.3 MB."""
+
+
+def _kind_and_width(dtype: np.dtype[Any]) -> tuple[int, int]:
+    bits = 8 * dtype.itemsize
+    if dtype.kind == "f":
+        return floats.FLOAT64 if bits == 64 else floats.FLOAT32, -bits
+    return floats.WHOLE, bits if dtype.kind == "u" else -bits
+
+
+KIND_AND_WIDTH = {dtype: _kind_and_width(dtype) for dtype in fmt.NUMBER_TYPES.values()}
+"""What the array kernels want to know of a type: its kind, and the bits of a word, negative where its highest bit is a sign."""
 
 
 class Writer:
@@ -32,32 +45,37 @@ class Writer:
         self._out = np.empty(fmt.BYTES_PER_VALUE_MAX * values + 256, np.uint8)
         self._state = np.array((0, TOP, 0), np.int64)
         self._level = level
-        arrays.encode_bit(self._state, self._out, self._models, at.NEWER, 0)
+        self._spare = np.empty(at.CELLS + DECISIONS_ROOM, np.int32)
+        self._put(at.NEWER - 1, 0, 1)
 
     def number(self, number: int) -> None:
         """A count or a length, 0 to 2**63 - 1."""
-        arrays.encode_number(self._state, self._out, self._models, at.COUNT, number)
+        self._put(at.COUNT, number, 0)
 
     def kind(self, code: int) -> None:
         """A type code, 0 to 15."""
-        arrays.encode_kind(self._state, self._out, self._models, code)
+        self._put(at.KIND, code, 4)
 
     def values(self, values: NDArray[Any]) -> None:
         """Numbers of a type of format.NUMBER_TYPES, in native order and one piece."""
-        self._array(at.VALUES, kind_of(values.dtype), width_of(values.dtype), words_of(values))
+        self._array(at.VALUES, *KIND_AND_WIDTH[values.dtype], words_of(values))
 
     def integers(self, part: int, numbers: NDArray[np.int64]) -> None:
         """Whole numbers, with the models of a region of layout.py."""
         self._array(part, floats.WHOLE, -64, numbers)
 
+    def _put(self, cell: int, number: int, width: int) -> None:
+        arrays.encode_number(self._state, self._out, self._models, self._spare, cell, number, width)
+
     def _array(self, part: int, kind: int, width: int, words: NDArray[np.int64]) -> None:
         n = len(words)
         if n:
-            scratch = np.empty(4 * n + arrays.SCRATCH_EXTRA, np.int64)
+            scratch = np.empty(5 * n + arrays.SCRATCH_EXTRA, np.int64)
             arrays.encode_array(
                 self._state,
                 self._out,
                 self._models,
+                self._spare,
                 part,
                 kind,
                 width,
@@ -69,23 +87,56 @@ class Writer:
 
     def finish(self) -> bytes:
         """The stream."""
-        return self._out[: arrays.finish_stream(self._state, self._out)].tobytes()
+        return self._out[: arrays.finish_stream(self._state, self._out, self._models, self._spare)].tobytes()
+
+
+class _Workspace(threading.local):
+    """Arrays for one array alone, kept between calls: to make them anew would cost as much as a short array."""
+
+    def __init__(self) -> None:
+        self.room = 0
+        self.cells = np.empty(2 * at.CELLS + DECISIONS_ROOM, np.int32)
+
+    def grow(self, n: int) -> None:
+        """Room for n values."""
+        self.out = np.empty(fmt.BYTES_PER_VALUE_MAX * n + 256, np.uint8)
+        self.scratch = np.empty(5 * n + arrays.SCRATCH_EXTRA + 3, np.int64)
+        self.floats = np.empty(n)
+        self.room = n
+
+
+_workspace = _Workspace()
+
+
+def one_array(words: NDArray[np.int64], code: int, part: int, kind: int, width: int, level: int) -> bytes:
+    """A whole stream of one array: its type unless code is negative, its length, its words."""
+    work = _workspace
+    if len(words) > work.room:
+        if len(words) > WORKSPACE_VALUES_MAX:
+            work = _Workspace()
+        work.grow(len(words))
+    length = arrays.encode_alone(
+        work.out, work.cells, work.scratch, work.floats, _NEW_MODELS, code, part, kind, width, level, words
+    )
+    return work.out[:length].tobytes()
 
 
 class Reader:
     """Reads what a Writer wrote, from bytes of any origin."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, typed: bool = False) -> None:
+        """typed: the stream is one array and begins with its type."""
         self._data = np.frombuffer(data, np.uint8)
-        self._models = _NEW_MODELS.copy()
-        self._state = np.empty(3, np.int64)
+        self._models = np.empty(at.CELLS, np.int32)
+        self._state = np.empty(5, np.int64)
         if not data:
             raise TruncatedError("decode: there are no bytes")
-        arrays.begin_stream(self._state, self._data)
-        if arrays.decode_bit(self._state, self._data, self._models, at.NEWER):
+        if not arrays.open_stream(self._state, self._data, self._models, _NEW_MODELS, typed):
             raise UnsupportedError(
                 "decode: the data says that it has a newer format than 1; update the decoder"
             )
+        self.code = int(self._state[3])
+        """Type of the one array, where the stream has one."""
 
     def refuse(self, cause: str) -> CodecError:
         """The error for bytes that contradict the format: truncated, if the reader is past their end."""
@@ -93,20 +144,23 @@ class Reader:
             return TruncatedError(f"decode: the data ends too early ({len(self._data)} bytes)")
         return CorruptError(f"decode: {cause}")
 
+    def first(self, what: str, number_max: int) -> int:
+        """The count that a stream begins with, checked as number does."""
+        return self._checked(int(self._state[4]), what, number_max)
+
     def number(self, what: str, number_max: int) -> int:
         """A count that must not be above number_max; checked before anybody takes memory for it."""
         number = int(arrays.decode_number(self._state, self._data, self._models, at.COUNT))
+        return self._checked(number, what, number_max)
+
+    def _checked(self, number: int, what: str, number_max: int) -> int:
         if not 0 <= number <= number_max:
             raise self.refuse(f"{what} is {number}, at most {number_max} are allowed")
         return number
 
-    def kind(self) -> int:
-        """A type code."""
-        return int(arrays.decode_kind(self._state, self._data, self._models))
-
     def values(self, dtype: np.dtype[Any], n: int) -> NDArray[np.int64]:
         """Words of n numbers of a type: bit patterns of floats, sign extended, or the numbers."""
-        return self._array(at.VALUES, kind_of(dtype), width_of(dtype), n)
+        return self._array(at.VALUES, *KIND_AND_WIDTH[dtype], n)
 
     def integers(self, part: int, n: int) -> NDArray[np.int64]:
         """Whole numbers, as Writer.integers takes them."""
@@ -130,19 +184,18 @@ class Reader:
         return words
 
     def end(self) -> None:
-        """The stream must end here."""
-        missing = int(self._state[2]) - WINDOW_TAIL_BYTES - len(self._data)
-        if missing > 0:
+        """The stream must end here.
+
+        Its last bytes are the first multiple of their unit above the low end of the range, and the range holds four units.
+        So no stream is the beginning of another (Shannon, Fano, Elias), what is less than a unit above the low end is
+        whole, and zeros in the place of bytes that were cut off lie two units above it or more.
+        """
+        missing = arrays.length_of(self._state) - len(self._data)
+        unit = 1 << arrays.tail_bits(self._state)
+        if missing > 0 or int(self._state[0]) >= (unit if missing == 0 else 2 * unit):
             raise TruncatedError(f"decode: the data ends too early ({len(self._data)} bytes)")
         if missing < 0:
             raise CorruptError(f"decode: {-missing} bytes too many behind the end")
-
-
-def kind_of(dtype: np.dtype[Any]) -> int:
-    """Kind of an array kernel for a type of format.NUMBER_TYPES."""
-    if dtype.kind != "f":
-        return floats.WHOLE
-    return floats.FLOAT64 if dtype.itemsize == 8 else floats.FLOAT32
 
 
 def words_of(values: NDArray[Any]) -> NDArray[np.int64]:
@@ -150,9 +203,3 @@ def words_of(values: NDArray[Any]) -> NDArray[np.int64]:
     if values.dtype.itemsize == 8:
         return values.view(np.int64)
     return (values.view(np.int32) if values.dtype.kind == "f" else values).astype(np.int64)
-
-
-def width_of(dtype: np.dtype[Any]) -> int:
-    """Bits of a word, negative where its highest bit is a sign."""
-    bits = 8 * dtype.itemsize
-    return bits if dtype.kind == "u" else -bits
