@@ -62,7 +62,7 @@ def test_a_signature_holds_for_its_key_and_its_bytes_alone() -> None:
     for at in range(len(signed)):
         damaged = bytearray(signed)
         damaged[at] ^= 1
-        with pytest.raises(CampaignError, match="signature|malformed"):
+        with pytest.raises(CampaignError, match=r"signature|malformed"):
             verified(bytes(damaged), keys)
 
 
