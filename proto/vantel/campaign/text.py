@@ -65,7 +65,8 @@ def _value(key: str, given: Any) -> Any:
     wanted: tuple[type, ...] = (str,) if key in _TEXTS else (bool,) if key == "repeat" else (int, float)
     if key in _WHOLE:
         wanted = (int,)
-    if not isinstance(given, wanted) or (isinstance(given, bool) and key != "repeat"):
+    fits = isinstance(given, wanted)  # a name of its own: the checker would narrow the value to object
+    if not fits or (isinstance(given, bool) and key != "repeat"):
         raise CampaignError("malformed", f"{key}: {given!r} is no {wanted[0].__name__}")
     return float(given) if wanted == (int, float) else given
 
