@@ -154,12 +154,18 @@ class Space:
         self.clear()
 
     def clear(self) -> bool:
-        """Remove the files that should be gone; False while the disk keeps one of them."""
+        """Remove the files that should be gone, for good; False while the disk keeps one of them.
+
+        The folders are synced: a removal that a power cut undoes would bring the file back beside what was written in
+        its place.
+        """
         left: list[Path] = []
+        folders: dict[Path, None] = {}
         self._kept_bytes = 0
         for path in self._doomed:
             try:
                 self._disk.unlink(path)
+                folders[path.parent] = None
             except FileNotFoundError:
                 continue
             except OSError:
@@ -167,4 +173,7 @@ class Space:
                 with contextlib.suppress(OSError):
                     self._kept_bytes += self._disk.size(path)
         self._doomed = left
+        for folder in folders:
+            with contextlib.suppress(OSError):  # tried again with the next removal
+                self._disk.sync_dir(folder)
         return not left

@@ -262,3 +262,19 @@ def test_files_that_cannot_be_removed_stop_the_writing_to_disk_and_not_the_colle
     disk.faults = []
     run.spool.close()
     assert run.spool.degraded == ""
+
+
+def test_a_power_cut_does_not_bring_evicted_files_back() -> None:
+    disk = FaultyDisk()
+    section = settings(bytes_max=40_000)
+    run = Run(disk, section=section)
+    run.start()
+    for _ in range(40):
+        run.append(DeliveryClass.P2, bytes(1000))
+        run.maintain()
+    for _ in range(40):
+        run.append(DeliveryClass.P1, bytes(1000))
+        run.maintain()
+    names = disk.power_cut(random.Random(1)).names_durable
+    used = sum(len(inode.data) for path, inode in names.items() if path.suffix == ".seg")
+    assert used <= section.bytes_max + 2 * section.segment_bytes_max
