@@ -4,7 +4,7 @@ From (what the spool holds, what the broker answered, what the cloud acked, now)
 P0, then live P1 (appended within live_age_s_max), then P1 that is due again, then the backlog oldest first, P2 last.
 Where live data fills the link, the backlog still has backlog_bytes_s_min (edge.backlog_share).
 A PUBACK only frees a slot of the window; an envelope is tracked until its durable ack and sent again after
-resend_after_s * 2^n without one. A refusal (0x10 nobody subscribed, or 0x80 and above) means not delivered: its class
+resend_after_s * 2^n without one. A class whose byte budget is spent waits in the spool (edge.budget). A refusal (0x10 nobody subscribed, or 0x80 and above) means not delivered: its class
 pauses with full jitter, then one message at a time feels its way. Bounds: WAITING_MAX tracked envelopes, a few
 hundred bytes each; message bytes are never held here. Times are monotonic seconds.
 """
@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from edge.backlog_share import BacklogShare
 from edge.backoff import ceiling_s, full_jitter_s
+from edge.budget import Budget, unlimited
 from edge.outbox import Outbox
 from edge.settings import UplinkSection
 from edge.spool.index import Entry
@@ -56,8 +57,11 @@ class Choice(NamedTuple):
 class Schedule:
     """Decides what to send. Owned by the uplink thread; reads the outbox, changes only its own books."""
 
-    def __init__(self, outbox: Outbox, settings: UplinkSection, rng: Random) -> None:
+    def __init__(
+        self, outbox: Outbox, settings: UplinkSection, rng: Random, budget: Budget | None = None
+    ) -> None:
         self._outbox, self._settings, self._rng = outbox, settings, rng
+        self._budget = budget or unlimited()
         self._classes = {c: ClassBooks() for c in DeliveryClass}
         self._in_flight: dict[int, tuple[DeliveryClass, int]] = {}  # mid -> class, ordinal
         self._share = BacklogShare(settings.backlog_bytes_s_min)
@@ -118,16 +122,18 @@ class Schedule:
         if free == 1 and self._window > 1:
             return None  # the last slot is kept for P0, which then never waits for the PUBACK of bulk
         bound = WAITING_MAX - WAITING_P0_RESERVE
-        if self._open(_P1, now_s) and (choice := self._telemetry(now_s, bound)):
+        if self._open(_P1, now_s) and self._affordable(choice := self._telemetry(now_s, bound)):
             return choice
         if self._open(_P2, now_s):
-            return self._again(_P2, now_s) or self._fresh(_P2, bound)
+            choice = self._again(_P2, now_s) or self._fresh(_P2, bound)
+            return choice if self._affordable(choice) else None
         return None
 
     def sent(self, choice: Choice, mid: int) -> bool:
         """The choice was handed to the connection under this packet id. True if it had been sent before."""
         entry = choice.entry
         state = self._classes[entry.stream[1]]
+        self._budget.spent(entry.stream[1], entry.bytes)
         self._pass(choice)
         if choice.lane is Lane.FRESH and state is self._classes[_P1]:
             self._share.spent()
@@ -196,6 +202,10 @@ class Schedule:
         """Not pausing, and after a refusal only one message at a time."""
         state = self._classes[delivery_class]
         return now_s >= state.hold_until_s and not (state.refusals and state.in_flight)
+
+    def _affordable(self, choice: Choice | None) -> bool:
+        """There is something to send, and its class has bytes left for it."""
+        return choice is not None and self._budget.allows(choice.entry.stream[1], choice.entry.bytes)
 
     def _telemetry(self, now_s: float, bound: int) -> Choice | None:
         """P1: live, due again, backlog; but the backlog first when its share has come due."""
