@@ -10,10 +10,9 @@ a restart may lose so many of the budget, and never gains any.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from edge.budget_settings import DayBytes
 from vantel.identity import DeliveryClass
 
 DAY_S = 86_400.0
@@ -32,14 +31,10 @@ class Budget:
     """Owned by one thread. store must make the books durable before it returns; it must not raise."""
 
     def __init__(
-        self, any_link: DayBytes, metered_link: DayBytes, books: DayBooks, store: Callable[[DayBooks], None]
+        self, limits: Mapping[str, int | None], books: DayBooks, store: Callable[[DayBooks], None]
     ) -> None:
-        self._limits = {
-            f"{label}{kind}": limit
-            for kind, section in (("", any_link), ("_metered", metered_link))
-            for label, limit in (("p1", section.p1_bytes_max), ("p2", section.p2_bytes_max))
-            if limit is not None
-        }
+        """limits: bytes a day by book, "p1", "p2", "p1_metered", "p2_metered"; none or absent: no bound."""
+        self._limits = {book: limit for book, limit in limits.items() if limit is not None}
         self._books, self._store = books, store
         self._used = dict(books.granted)
         self._day_since_s = -math.inf
@@ -92,4 +87,4 @@ class Budget:
 
 def unlimited() -> Budget:
     """A budget that holds nothing."""
-    return Budget(DayBytes(), DayBytes(), DayBooks(), lambda _: None)
+    return Budget({}, DayBooks(), lambda _: None)

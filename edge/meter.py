@@ -33,7 +33,13 @@ class Meter:
         self._path = state_dir / BOOKS_FILE
         self._failed = False
         self._look_at_s = float("-inf")
-        self.budget = Budget(settings.day, settings.metered_day, self._read(), self._write)
+        limits = {
+            "p1": settings.p1_day_bytes_max,
+            "p2": settings.p2_day_bytes_max,
+            "p1_metered": settings.p1_metered_day_bytes_max,
+            "p2_metered": settings.p2_metered_day_bytes_max,
+        }
+        self.budget = Budget(limits, self._read(), self._write)
 
     def look(self, now_s: float) -> None:
         """Look at link and clock, once a LOOK_S. now_s: monotonic."""

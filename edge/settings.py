@@ -14,7 +14,6 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from edge.budget_settings import DayBytes
 from edge.source_settings import (
     CanSource,
     Positive,
@@ -229,14 +228,18 @@ class UplinkSection(Section):
     stalled_after_s: Positive = Field(
         300.0, description="backlog without an acked byte for so long rebuilds the client"
     )
-    day: DayBytes = Field(DayBytes(), description="bytes a UTC day on all links together")
+    p1_day_bytes_max: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="telemetry that may be sent in a UTC day, resends included; P0 is never held"
+    )
+    p2_day_bytes_max: Annotated[int, Field(ge=0)] | None = Field(None, description="the same for bulk")
     metered: Literal["never", "file", "always"] = Field(
         "file", description="file: while metered_file exists the link is metered"
     )
     metered_file: Path | None = Field(None, description="default: the file metered in van.state_dir")
-    metered_day: DayBytes = Field(
-        DayBytes(p1_bytes_max=0, p2_bytes_max=0), description="bytes a day while metered; 0: P0 only"
+    p1_metered_day_bytes_max: Annotated[int, Field(ge=0)] = Field(
+        0, description="telemetry in a day while the link is metered, which counts for the day too"
     )
+    p2_metered_day_bytes_max: Annotated[int, Field(ge=0)] = 0
 
 
 class HealthSection(Section):

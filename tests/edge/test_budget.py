@@ -13,7 +13,6 @@ from random import Random
 import pytest
 
 from edge.budget import DAY_S, RESERVE_BYTES, Budget, DayBooks
-from edge.budget_settings import DayBytes
 from edge.meter import BOOKS_FILE, METERED_FILE, Meter
 from edge.settings import UplinkSection
 from edge.uplink import Schedule
@@ -28,7 +27,7 @@ MIB = 1024 * 1024
 
 def budget(books: DayBooks | None = None, p1: int | None = 1000, metered_p1: int | None = 0) -> Budget:
     books = books or DayBooks()
-    made = Budget(DayBytes(p1_bytes_max=p1), DayBytes(p1_bytes_max=metered_p1), books, lambda _: None)
+    made = Budget({"p1": p1, "p1_metered": metered_p1}, books, lambda _: None)
     made.look(False, NOON_S, 0.0)
     return made
 
@@ -60,8 +59,7 @@ def test_a_restart_never_gains_and_loses_a_reserve_at_most() -> None:
     rng, books, spent = Random(1), DayBooks(), 0
     for _ in range(4):
         it = Budget(
-            DayBytes(p1_bytes_max=limit),
-            DayBytes(),
+            {"p1": limit},
             books,
             lambda b: stored.append(DayBooks(b.day, dict(b.granted))),
         )
@@ -102,7 +100,7 @@ def test_the_schedule_holds_the_class_and_p0_goes_on() -> None:
 
 
 def test_books_are_on_the_disk_before_the_bytes_are_spent(tmp_path: Path) -> None:
-    settings = UplinkSection(day=DayBytes(p1_bytes_max=1 * MIB))
+    settings = UplinkSection(p1_day_bytes_max=1 * MIB)
     meter = Meter(settings, tmp_path)
     meter.look(0.0)
     meter.budget.spent(P1, 600_000)
@@ -117,12 +115,12 @@ def test_books_are_on_the_disk_before_the_bytes_are_spent(tmp_path: Path) -> Non
 )
 def test_books_that_are_none_start_anew(tmp_path: Path, content: str) -> None:
     (tmp_path / BOOKS_FILE).write_text(content)
-    meter = Meter(UplinkSection(day=DayBytes(p1_bytes_max=10)), tmp_path)
+    meter = Meter(UplinkSection(p1_day_bytes_max=10), tmp_path)
     assert meter.budget.allows(P1, 10)
 
 
 def test_a_disk_that_cannot_be_written_costs_no_message(tmp_path: Path) -> None:
-    meter = Meter(UplinkSection(day=DayBytes(p1_bytes_max=10)), tmp_path / "gone")
+    meter = Meter(UplinkSection(p1_day_bytes_max=10), tmp_path / "gone")
     meter.look(0.0)
     meter.budget.spent(P1, 10)
     assert not meter.budget.allows(P1, 1) and meter.budget.allows(P0, 1)
