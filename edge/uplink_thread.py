@@ -11,6 +11,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random, SystemRandom
 
 import structlog
@@ -23,6 +24,7 @@ from edge.meter import Meter
 from edge.mqtt import Answered, Link, Received, Waker, publish_bytes
 from edge.outbox import Outbox
 from edge.progress import Progress
+from edge.sent_books import SentBooks
 from edge.settings import MqttSection, UplinkSection
 from edge.spool.index import Entry
 from edge.uplink import Choice, Schedule
@@ -88,6 +90,7 @@ class Uplink:
         self._waker = Waker()
         self._leaving = threading.Event()
         self._count = Counters()
+        self._sent = SentBooks(epoch)
         self._connected = False
         self._last_error = ""
         self._said = ""
@@ -234,6 +237,7 @@ class Uplink:
             mid = link.publish(topic, message)
             if mid is None:
                 return
+            self._sent.sent(choice.entry)
             self._count.resends += self._schedule.sent(choice, mid)
             self._count.messages_sent += 1
             self._count.bytes_sent += size
@@ -292,8 +296,14 @@ class Uplink:
             _log.warning("ack for another van ignored", van=ack.van)
             return
         self._count.acks += 1
-        newly = self._spool.ack(ack)
-        self._schedule.acked(ack.durable)
+        durable, unsent = self._sent.believable(ack.durable)
+        if unsent:
+            if not self._count.acks_unsent:
+                _log.error("durable acks for envelopes that were never sent; they free nothing", envelopes=unsent,
+                           fix="only the bridge may write to down/ack: check the broker's access list")  # fmt: skip
+            self._count.acks_unsent += unsent
+        newly = self._spool.ack(replace(ack, durable=durable))
+        self._schedule.acked(durable)
         if newly:
             self._count.acked += newly
             self._progress.acked(time.monotonic())
