@@ -20,6 +20,7 @@ from typing import NamedTuple
 from edge.backlog_share import BacklogShare
 from edge.backoff import ceiling_s, full_jitter_s
 from edge.budget import Budget, unlimited
+from edge.bulk_window import BulkWindow
 from edge.outbox import Outbox
 from edge.settings import UplinkSection
 from edge.spool.index import Entry
@@ -37,6 +38,15 @@ SESSION_LOST_RESEND_S = 5.0
 """A broker that forgot our session has likely forgotten our messages too; the durable acks on the way get this long."""
 
 _P0, _P1, _P2 = DeliveryClass.P0, DeliveryClass.P1, DeliveryClass.P2
+
+
+class Flight(NamedTuple):
+    """A message without PUBACK."""
+
+    delivery_class: DeliveryClass
+    ordinal: int
+    bytes: int
+    sent_s: float
 
 
 class Lane(enum.Enum):
@@ -63,7 +73,9 @@ class Schedule:
         self._outbox, self._settings, self._rng = outbox, settings, rng
         self._budget = budget or unlimited()
         self._classes = {c: ClassBooks() for c in DeliveryClass}
-        self._in_flight: dict[int, tuple[DeliveryClass, int]] = {}  # mid -> class, ordinal
+        self._in_flight: dict[int, Flight] = {}  # by packet id
+        self._bulk = BulkWindow()
+        self._now_s = 0.0
         self._share = BacklogShare(settings.backlog_bytes_s_min)
         self._live_after = -1
         self._rewinds = 0
@@ -99,17 +111,19 @@ class Schedule:
 
     def disconnected(self, now_s: float) -> None:
         """The connection is gone: what lacks its PUBACK is sent again first thing on the next one."""
-        for delivery_class, ordinal in self._in_flight.values():
-            state = self._classes[delivery_class]
-            if (item := state.tracked.get(ordinal)) is not None:
+        for flight in self._in_flight.values():
+            state = self._classes[flight.delivery_class]
+            if (item := state.tracked.get(flight.ordinal)) is not None:
                 state.schedule(item, now_s)
         for state in self._classes.values():
             state.in_flight = 0
         self._in_flight.clear()
+        self._bulk.reset()
         self._window = 0
 
     def choose(self, now_s: float) -> Choice | None:
-        """The next envelope to send, if the window and the pauses allow one now."""
+        """The next envelope to send, if the windows, the pauses and the budget allow one now."""
+        self._now_s = now_s
         if (rewinds := self._outbox.rewinds) != self._rewinds:
             self._rewinds, self._live_after = rewinds, -1
             for state in self._classes.values():
@@ -121,6 +135,8 @@ class Schedule:
             return choice
         if free == 1 and self._window > 1:
             return None  # the last slot is kept for P0, which then never waits for the PUBACK of bulk
+        if not self._bulk.open:
+            return None
         bound = WAITING_MAX - WAITING_P0_RESERVE
         if self._open(_P1, now_s) and self._affordable(choice := self._telemetry(now_s, bound)):
             return choice
@@ -141,12 +157,14 @@ class Schedule:
         item.sends += 1
         item.due_s = math.inf
         state.in_flight += 1
-        self._in_flight[mid] = (entry.stream[1], entry.ordinal)
+        self._in_flight[mid] = Flight(entry.stream[1], entry.ordinal, entry.bytes, self._now_s)
+        if entry.stream[1] is not _P0:
+            self._bulk.sent(entry.bytes)
         return item.sends > 1
 
     def confirmed(self, mid: int, now_s: float) -> bool:
         """PUBACK: the slot is free, the class flows; the durable ack has resend_after_s * 2^n. False: unknown mid."""
-        found = self._landed(mid)
+        found = self._landed(mid, now_s)
         if found is None:
             return False
         state, item = found
@@ -160,7 +178,7 @@ class Schedule:
 
     def refused(self, mid: int, now_s: float) -> bool:
         """PUBACK that says not delivered: the class pauses, the envelope waits by its own count. False: unknown mid."""
-        found = self._landed(mid)
+        found = self._landed(mid, now_s)
         if found is None:
             return False
         state, item = found
@@ -276,15 +294,16 @@ class Schedule:
         elif choice.lane is Lane.LIVE:
             self._live_after = ordinal
 
-    def _landed(self, mid: int) -> tuple[ClassBooks, Tracked | None] | None:
+    def _landed(self, mid: int, now_s: float) -> tuple[ClassBooks, Tracked | None] | None:
         """Free the slot of a packet id; its envelope is None when the durable ack came first."""
-        found = self._in_flight.pop(mid, None)
-        if found is None:
+        flight = self._in_flight.pop(mid, None)
+        if flight is None:
             return None
-        delivery_class, ordinal = found
-        state = self._classes[delivery_class]
+        if flight.delivery_class is not _P0:
+            self._bulk.answered(flight.bytes, flight.sent_s, now_s)
+        state = self._classes[flight.delivery_class]
         state.in_flight -= 1
-        return state, state.tracked.get(ordinal)
+        return state, state.tracked.get(flight.ordinal)
 
     def _waits(self, entry: Entry) -> bool:
         found = self._outbox.next_after(entry.stream[1], entry.ordinal - 1)
