@@ -1,8 +1,8 @@
 """The ledger's records: the cloud's account of a stream, the van's account of itself. Pure values that merge.
 
 An envelope is counted once: stored wins over rejected, whatever came first; a further delivery is a duplicate. Merging
-two records of one key in any order gives the same intervals, so a late record of a worker that lost its partition
-harms nothing. Counters of a merge are the larger of both. Sequence numbers are intervals, times Unix ns.
+two records of one key in any order gives the same intervals; what compaction would lose by a late record of a worker
+that lost its partition is watched by cloud/ledger_watch.py. Counters of a merge are the larger of both. Sequence numbers are intervals, times Unix ns.
 """
 
 from __future__ import annotations

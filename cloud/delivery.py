@@ -13,7 +13,7 @@ import contextlib
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -77,6 +77,8 @@ class Delivery:
         self.tally = Tally()
         self.alive_mono_s = time.monotonic()
         self._ledger_lock = asyncio.Lock()
+        self.published: dict[bytes, int] = {}
+        """Hash of the newest ledger record of each account that went out from here; as many as the books hold."""
         self.lettered_hashes: set[int] = set()
         self.on_late_catalog: Callable[[int], None] = lambda _: None
         """Called with the hash of a catalog that came after messages had been refused for want of it."""
@@ -199,10 +201,7 @@ class Delivery:
                 self.remember_letter(letter.catalog_hash)
 
     async def _publish_ledger(self, settled: list[Settled], digests: list[Digest]) -> None:
-        """Settle the accounts and publish those that changed, one record each.
-
-        One at a time: an older record of an account written after a newer one would be what compaction keeps.
-        """
+        """Settle the accounts and publish those that changed."""
         streams: dict[StreamKey, None] = {}
         vans: dict[str, None] = {}
         for one in settled:
@@ -216,17 +215,19 @@ class Delivery:
             if item.tombstone is not None:
                 gone = self._books.note_gone(item.incoming.van, item.tombstone)
                 streams |= {gone: None} if gone is not None else {}
-        if not streams and not vans:
-            return
+        await self.publish_accounts(streams, vans)
+
+    async def publish_accounts(self, streams: Iterable[StreamKey], vans: Iterable[str]) -> None:
+        """Accounts as they are now, one record each.
+
+        One call at a time: an older record of an account written after a newer one would be what compaction keeps.
+        """
         async with self._ledger_lock:
-            records = [
-                Outgoing(LEDGER, stream.text.encode(), self._books.clouds[stream].encode())
-                for stream in streams
-            ]
-            records += [
-                Outgoing(LEDGER, van_key(van).encode(), self._books.vans[van].encode()) for van in vans
-            ]
-            await self._publish(records)
+            accounts = [(stream.text.encode(), self._books.clouds[stream].encode()) for stream in streams]
+            accounts += [(van_key(van).encode(), self._books.vans[van].encode()) for van in vans]
+            if accounts:
+                self.published |= {key: hash(value) for key, value in accounts}
+                await self._publish([Outgoing(LEDGER, key, value) for key, value in accounts])
 
     def _letters_of(self, item: Digest, refusals: list[tuple[int, Refusal]]) -> list[DeadLetter]:
         """Dead letters of one message: itself when refused, its refused lines, its refused columns."""

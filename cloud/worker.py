@@ -30,12 +30,13 @@ from cloud.kafka import KafkaUnavailable, TopicPartition, ssl_of
 from cloud.lag import LagWatch, Progress, beat, start_watchdog
 from cloud.last_values import LastBoard
 from cloud.late_catalogs import LateCatalogs
+from cloud.ledger_watch import LedgerWatch
 from cloud.publish import Publisher, publish_last
 from cloud.settings import CloudSettings
 from cloud.sink import Sink, SinkStopped
 from cloud.steps.open import Incoming
 from cloud.steps.validate import CatalogBook
-from cloud.topics import BY_CLASS, CATALOG, LAST, LEDGER
+from cloud.topics import BY_CLASS, CATALOG, LAST
 from cloud.worker_metrics import WorkerMetrics
 
 EXIT_ERROR = 70
@@ -89,7 +90,7 @@ class Runtime:
         self.board = LastBoard(settings.worker.last_period_s)
         self.delivery.on_news = self.board.take
         self.acks = {topic: AckQueue() for topic in BY_CLASS.values()}
-        self._ledger = CompactedTopic(settings.kafka, LEDGER, self._take_ledger)
+        self._ledger = LedgerWatch(settings.kafka, self.books, self.delivery)
         self._catalog = CompactedTopic(settings.kafka, CATALOG, self._take_catalog)
         self._last = CompactedTopic(settings.kafka, LAST, self.board.absorb)
         self._assigned = 0
@@ -118,6 +119,7 @@ class Runtime:
             self._catalog.tail(self.stop),
             LagWatch(self.settings.kafka, self.progress).run(),
             beat(self.progress),
+            self._ledger.run(self.stop),
             self.late.run(self.stop),
             publish_last(self.board, self.settings.kafka, self.stop),
         ]
@@ -197,10 +199,6 @@ class Runtime:
                 except KafkaUnavailable as cause:
                     _log.warning("waiting for the ledger topic", cause=str(cause))
                     await asyncio.sleep(RETRY_S)
-
-    def _take_ledger(self, key: str, value: bytes | None) -> None:
-        if value is not None and not self.books.absorb(key, value):
-            _log.warning("passed over a ledger record that is none", key=key)
 
     def _take_catalog(self, key: str, value: bytes | None) -> None:
         if value is not None and not self.delivery.learn(value):

@@ -24,6 +24,7 @@ from edge.commands import Commands
 from edge.fault_file import FaultFile
 from edge.faults import FaultError
 from edge.gauges import gauges_of
+from edge.meter import Meter
 from edge.model import SampleBlock, Source, TextTable
 from edge.notify import Notifier
 from edge.pipeline import Pipeline
@@ -81,6 +82,7 @@ class Agent:
             settings.van.id, self._spool.epoch, settings.mqtt, settings.uplink, self._spool,
             on_rebirth=lambda hashes: self._sealing.rebirth(hashes),  # noqa: PLW0108 - made below
             on_command=self._commands.put,
+            meter=Meter(settings.uplink, settings.van.state_dir),
         )  # fmt: skip
         self._shed: dict[str, int] = {}
         self._shed_total: dict[str, int] = {}

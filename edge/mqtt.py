@@ -117,6 +117,7 @@ class Link:
         self.receive_max = RECEIVE_MAX_DEFAULT
         self.packet_bytes_max: int | None = None
         self.session_present = False
+        self.keepalive_s = mqtt.keepalive_s
         self.refused_topics: list[str] = []
         client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=van, protocol=paho.MQTTv5, reconnect_on_failure=False
@@ -247,7 +248,7 @@ class Link:
         link = self._client.socket()
         if link is not None:
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._mqtt.keepalive_s * 1500)
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.keepalive_s * 1500)
 
     def _fail(self, why: str) -> None:
         self._end = self._end or why
@@ -266,6 +267,12 @@ class Link:
         self.receive_max = int(getattr(got, "ReceiveMaximum", RECEIVE_MAX_DEFAULT))
         self.packet_bytes_max = getattr(got, "MaximumPacketSize", None)
         self.session_present = flags.session_present
+        told_s = getattr(got, "ServerKeepAlive", None)
+        if (
+            told_s is not None
+        ):  # the client must use it instead of its own (MQTT 5.0, 3.2.2.3.14); paho pings by it
+            self.keepalive_s = int(told_s)
+            self._tune()
         if getattr(got, "MaximumQoS", 1) < 1:
             self._fail("refused: the broker takes QoS 0 only; allow QoS 1 there")
             return

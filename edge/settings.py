@@ -229,6 +229,18 @@ class UplinkSection(Section):
     stalled_after_s: Positive = Field(
         300.0, description="backlog without an acked byte for so long rebuilds the client"
     )
+    p1_day_bytes_max: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="telemetry that may be sent in a UTC day, resends included; P0 is never held"
+    )
+    p2_day_bytes_max: Annotated[int, Field(ge=0)] | None = Field(None, description="the same for bulk")
+    metered: Literal["never", "file", "always"] = Field(
+        "file", description="file: while metered_file exists the link is metered"
+    )
+    metered_file: Path | None = Field(None, description="default: the file metered in van.state_dir")
+    p1_metered_day_bytes_max: Annotated[int, Field(ge=0)] = Field(
+        0, description="telemetry in a day while the link is metered, which counts for the day too"
+    )
+    p2_metered_day_bytes_max: Annotated[int, Field(ge=0)] = 0
 
 
 class HealthSection(Section):

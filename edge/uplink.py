@@ -4,7 +4,7 @@ From (what the spool holds, what the broker answered, what the cloud acked, now)
 P0, then live P1 (appended within live_age_s_max), then P1 that is due again, then the backlog oldest first, P2 last.
 Where live data fills the link, the backlog still has backlog_bytes_s_min (edge.backlog_share).
 A PUBACK only frees a slot of the window; an envelope is tracked until its durable ack and sent again after
-resend_after_s * 2^n without one. A refusal (0x10 nobody subscribed, or 0x80 and above) means not delivered: its class
+resend_after_s * 2^n without one. A class whose byte budget is spent waits in the spool (edge.budget). A refusal (0x10 nobody subscribed, or 0x80 and above) means not delivered: its class
 pauses with full jitter, then one message at a time feels its way. Bounds: WAITING_MAX tracked envelopes, a few
 hundred bytes each; message bytes are never held here. Times are monotonic seconds.
 """
@@ -19,6 +19,8 @@ from typing import NamedTuple
 
 from edge.backlog_share import BacklogShare
 from edge.backoff import ceiling_s, full_jitter_s
+from edge.budget import Budget, unlimited
+from edge.bulk_window import BulkWindow
 from edge.outbox import Outbox
 from edge.settings import UplinkSection
 from edge.spool.index import Entry
@@ -36,6 +38,15 @@ SESSION_LOST_RESEND_S = 5.0
 """A broker that forgot our session has likely forgotten our messages too; the durable acks on the way get this long."""
 
 _P0, _P1, _P2 = DeliveryClass.P0, DeliveryClass.P1, DeliveryClass.P2
+
+
+class Flight(NamedTuple):
+    """A message without PUBACK."""
+
+    delivery_class: DeliveryClass
+    ordinal: int
+    bytes: int
+    sent_s: float
 
 
 class Lane(enum.Enum):
@@ -56,10 +67,15 @@ class Choice(NamedTuple):
 class Schedule:
     """Decides what to send. Owned by the uplink thread; reads the outbox, changes only its own books."""
 
-    def __init__(self, outbox: Outbox, settings: UplinkSection, rng: Random) -> None:
+    def __init__(
+        self, outbox: Outbox, settings: UplinkSection, rng: Random, budget: Budget | None = None
+    ) -> None:
         self._outbox, self._settings, self._rng = outbox, settings, rng
+        self._budget = budget or unlimited()
         self._classes = {c: ClassBooks() for c in DeliveryClass}
-        self._in_flight: dict[int, tuple[DeliveryClass, int]] = {}  # mid -> class, ordinal
+        self._in_flight: dict[int, Flight] = {}  # by packet id
+        self._bulk = BulkWindow()
+        self._now_s = 0.0
         self._share = BacklogShare(settings.backlog_bytes_s_min)
         self._live_after = -1
         self._rewinds = 0
@@ -95,17 +111,19 @@ class Schedule:
 
     def disconnected(self, now_s: float) -> None:
         """The connection is gone: what lacks its PUBACK is sent again first thing on the next one."""
-        for delivery_class, ordinal in self._in_flight.values():
-            state = self._classes[delivery_class]
-            if (item := state.tracked.get(ordinal)) is not None:
+        for flight in self._in_flight.values():
+            state = self._classes[flight.delivery_class]
+            if (item := state.tracked.get(flight.ordinal)) is not None:
                 state.schedule(item, now_s)
         for state in self._classes.values():
             state.in_flight = 0
         self._in_flight.clear()
+        self._bulk.reset()
         self._window = 0
 
     def choose(self, now_s: float) -> Choice | None:
-        """The next envelope to send, if the window and the pauses allow one now."""
+        """The next envelope to send, if the windows, the pauses and the budget allow one now."""
+        self._now_s = now_s
         if (rewinds := self._outbox.rewinds) != self._rewinds:
             self._rewinds, self._live_after = rewinds, -1
             for state in self._classes.values():
@@ -117,17 +135,21 @@ class Schedule:
             return choice
         if free == 1 and self._window > 1:
             return None  # the last slot is kept for P0, which then never waits for the PUBACK of bulk
+        if not self._bulk.open:
+            return None
         bound = WAITING_MAX - WAITING_P0_RESERVE
-        if self._open(_P1, now_s) and (choice := self._telemetry(now_s, bound)):
+        if self._open(_P1, now_s) and self._affordable(choice := self._telemetry(now_s, bound)):
             return choice
         if self._open(_P2, now_s):
-            return self._again(_P2, now_s) or self._fresh(_P2, bound)
+            choice = self._again(_P2, now_s) or self._fresh(_P2, bound)
+            return choice if self._affordable(choice) else None
         return None
 
     def sent(self, choice: Choice, mid: int) -> bool:
         """The choice was handed to the connection under this packet id. True if it had been sent before."""
         entry = choice.entry
         state = self._classes[entry.stream[1]]
+        self._budget.spent(entry.stream[1], entry.bytes)
         self._pass(choice)
         if choice.lane is Lane.FRESH and state is self._classes[_P1]:
             self._share.spent()
@@ -135,12 +157,14 @@ class Schedule:
         item.sends += 1
         item.due_s = math.inf
         state.in_flight += 1
-        self._in_flight[mid] = (entry.stream[1], entry.ordinal)
+        self._in_flight[mid] = Flight(entry.stream[1], entry.ordinal, entry.bytes, self._now_s)
+        if entry.stream[1] is not _P0:
+            self._bulk.sent(entry.bytes)
         return item.sends > 1
 
     def confirmed(self, mid: int, now_s: float) -> bool:
         """PUBACK: the slot is free, the class flows; the durable ack has resend_after_s * 2^n. False: unknown mid."""
-        found = self._landed(mid)
+        found = self._landed(mid, now_s)
         if found is None:
             return False
         state, item = found
@@ -154,7 +178,7 @@ class Schedule:
 
     def refused(self, mid: int, now_s: float) -> bool:
         """PUBACK that says not delivered: the class pauses, the envelope waits by its own count. False: unknown mid."""
-        found = self._landed(mid)
+        found = self._landed(mid, now_s)
         if found is None:
             return False
         state, item = found
@@ -196,6 +220,10 @@ class Schedule:
         """Not pausing, and after a refusal only one message at a time."""
         state = self._classes[delivery_class]
         return now_s >= state.hold_until_s and not (state.refusals and state.in_flight)
+
+    def _affordable(self, choice: Choice | None) -> bool:
+        """There is something to send, and its class has bytes left for it."""
+        return choice is not None and self._budget.allows(choice.entry.stream[1], choice.entry.bytes)
 
     def _telemetry(self, now_s: float, bound: int) -> Choice | None:
         """P1: live, due again, backlog; but the backlog first when its share has come due."""
@@ -266,15 +294,16 @@ class Schedule:
         elif choice.lane is Lane.LIVE:
             self._live_after = ordinal
 
-    def _landed(self, mid: int) -> tuple[ClassBooks, Tracked | None] | None:
+    def _landed(self, mid: int, now_s: float) -> tuple[ClassBooks, Tracked | None] | None:
         """Free the slot of a packet id; its envelope is None when the durable ack came first."""
-        found = self._in_flight.pop(mid, None)
-        if found is None:
+        flight = self._in_flight.pop(mid, None)
+        if flight is None:
             return None
-        delivery_class, ordinal = found
-        state = self._classes[delivery_class]
+        if flight.delivery_class is not _P0:
+            self._bulk.answered(flight.bytes, flight.sent_s, now_s)
+        state = self._classes[flight.delivery_class]
         state.in_flight -= 1
-        return state, state.tracked.get(ordinal)
+        return state, state.tracked.get(flight.ordinal)
 
     def _waits(self, entry: Entry) -> bool:
         found = self._outbox.next_after(entry.stream[1], entry.ordinal - 1)

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 class Counters:
     """bytes_sent: whole PUBLISH packets (fixed header, topic, payload), without TCP and TLS.
 
-    refused: PUBACKs that said not delivered. acked: envelopes freed by durable acks; acks: durable acks that came.
+    refused: PUBACKs that said not delivered. acked: envelopes freed by durable acks; acks: durable acks that came;
+    acks_unsent: envelopes they named that had never been sent.
     """
 
     bytes_sent: int = 0
@@ -24,6 +25,7 @@ class Counters:
     acks: int = 0
     acks_foreign: int = 0
     acks_bad: int = 0
+    acks_unsent: int = 0
     rebirths: int = 0
     commands: int = 0
     campaigns: int = 0

@@ -11,16 +11,20 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random, SystemRandom
 
 import structlog
 
 from edge.backoff import Backoff
+from edge.budget import unlimited
 from edge.connection import password, tls_context
 from edge.link_errors import LinkError
+from edge.meter import Meter
 from edge.mqtt import Answered, Link, Received, Waker, publish_bytes
 from edge.outbox import Outbox
 from edge.progress import Progress
+from edge.sent_books import SentBooks
 from edge.settings import MqttSection, UplinkSection
 from edge.spool.index import Entry
 from edge.uplink import Choice, Schedule
@@ -65,11 +69,12 @@ class Uplink:
         *,
         on_campaign: Callable[[bytes], None] | None = None,
         on_oversize: Callable[[Entry], None] | None = None,
+        meter: Meter | None = None,
         rng: Random | None = None,
     ) -> None:
         """Callbacks run in the uplink thread and must return soon; what they raise is logged and counted.
 
-        on_oversize: the broker takes no packet as large as this envelope needs.
+        on_oversize: the broker takes no packet as large as this envelope needs. meter: byte budgets; without, none.
         """
         tls_context(mqtt)  # a wrong setting stops the start, not the tenth connection
         password(mqtt)
@@ -77,13 +82,15 @@ class Uplink:
         self._on_rebirth, self._on_command = on_rebirth, on_command
         self._on_campaign, self._on_oversize = on_campaign, on_oversize
         rng = rng or SystemRandom()
-        self._schedule = Schedule(spool, settings, rng)
+        self._meter, self._budget = meter, meter.budget if meter else unlimited()
+        self._schedule = Schedule(spool, settings, rng, self._budget)
         self._backoff = Backoff(settings.backoff_s_min, settings.backoff_s_max, settings.stable_after_s, rng)
         self._progress = Progress(settings.stalled_after_s, BEAT_S_MAX + mqtt.keepalive_s, rng)
         self._topics = {c: topics.up(van, c) for c in DeliveryClass}
         self._waker = Waker()
         self._leaving = threading.Event()
         self._count = Counters()
+        self._sent = SentBooks(epoch)
         self._connected = False
         self._last_error = ""
         self._said = ""
@@ -119,11 +126,14 @@ class Uplink:
         self._waker.wake()
 
     def counters(self) -> dict[str, float]:
-        """Counters since the start, and three gauges: connected (0 or 1), in_flight, waiting (for the durable ack)."""
+        """Counters since the start, and gauges: connected (0 or 1), in_flight, waiting (for the durable ack),
+        metered (0 or 1), held_classes (whose byte budget is spent)."""
         values = self._count.as_floats()
         values["connected"] = float(self._connected)
         values["in_flight"] = float(self._schedule.in_flight)
         values["waiting"] = float(self._schedule.tracked)
+        values["metered"] = float(self._budget.metered)
+        values["held_classes"] = float(len(self._budget.held))
         return values
 
     def run(self, stop: threading.Event) -> None:
@@ -195,10 +205,15 @@ class Uplink:
 
     def turn(self, link: Link) -> bool:
         """Send what may go, wait for the network, take what came; False: this connection gets nothing through."""
+        if self._meter is not None:
+            self._meter.look(time.monotonic())
         self._fill(link)
         link.step(STEP_S_MAX)
         self._take(link)
-        waiting = any(self._spool.next_after(c, -1) is not None for c in DeliveryClass)
+        free = [
+            c for c in DeliveryClass if c not in self._budget.held
+        ]  # what is held back on purpose is no stall
+        waiting = any(self._spool.next_after(c, -1) is not None for c in free)
         if not self._progress.must_rebuild(time.monotonic(), waiting, self._schedule.in_flight):
             return True
         self._count.rebuilds += 1
@@ -222,6 +237,7 @@ class Uplink:
             mid = link.publish(topic, message)
             if mid is None:
                 return
+            self._sent.sent(choice.entry)
             self._count.resends += self._schedule.sent(choice, mid)
             self._count.messages_sent += 1
             self._count.bytes_sent += size
@@ -280,8 +296,14 @@ class Uplink:
             _log.warning("ack for another van ignored", van=ack.van)
             return
         self._count.acks += 1
-        newly = self._spool.ack(ack)
-        self._schedule.acked(ack.durable)
+        durable, unsent = self._sent.believable(ack.durable)
+        if unsent:
+            if not self._count.acks_unsent:
+                _log.error("durable acks for envelopes that were never sent; they free nothing", envelopes=unsent,
+                           fix="only the bridge may write to down/ack: check the broker's access list")  # fmt: skip
+            self._count.acks_unsent += unsent
+        newly = self._spool.ack(replace(ack, durable=durable))
+        self._schedule.acked(durable)
         if newly:
             self._count.acked += newly
             self._progress.acked(time.monotonic())

@@ -6,6 +6,7 @@ Method: a wheel built from the tree; an environment of its own for each extra, e
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import venv
@@ -45,7 +46,7 @@ def test_wheel_holds_generated_code_and_catalog(wheel: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "package", "absent"), [("edge", "edge", "faust"), ("cloud", "cloud", "cantools")]
 )
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1100)
 def test_one_extra_is_enough_for_its_side(
     wheel: Path, tmp_path: Path, extra: str, package: str, absent: str
 ) -> None:
@@ -64,4 +65,6 @@ def test_one_extra_is_enough_for_its_side(
         "    importlib.import_module(module.name)\n"
         f"assert importlib.util.find_spec('{absent}') is None\n"
     )
-    subprocess.run([str(python), "-c", script], check=True, timeout=300, cwd=tmp_path)
+    # imports are what is asked here; to compile every kernel in a fresh environment takes minutes on a busy machine
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    subprocess.run([str(python), "-c", script], check=True, timeout=500, cwd=tmp_path, env=environment)

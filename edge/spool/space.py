@@ -6,6 +6,8 @@ again. Called by the spool thread only.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import threading
 from pathlib import Path
 
@@ -41,20 +43,34 @@ class Space:
     """Bytes and files of the spool. doomed: files that recovery found empty."""
 
     def __init__(
-        self, disk: Disk, directory: Path, lock: threading.RLock, index: Index, books: Books, limits: Limits,
+        self, disk: Disk, directory: Path, lock: threading.RLock, index: Index, books: Books, settings: SpoolSection,
         doomed: list[Path],
     ) -> None:  # fmt: skip
         self._disk, self._directory, self._lock = disk, directory, lock
-        self._index, self._books, self._limits = index, books, limits
+        self._index, self._books, self._limits = index, books, limits_of(settings)
+        self._kept_bytes_max = 2 * settings.segment_bytes_max
         self._doomed = doomed
+        self._kept_bytes = 0  # of files that the disk would not remove at the last try
 
     def over_quota(self) -> bool:
         """True when the bytes are above the quota, whatever the disk has left."""
         with self._lock:
             return sum(self._used()[0]) > self._limits.bytes.max
 
-    def retain(self) -> None:
-        """Bring the spool within its limits."""
+    def admit(self, delivery_class: DeliveryClass, coming_bytes: int) -> None:
+        """Before coming_bytes go to a new file: make room, so that the quota holds with them too.
+
+        OSError while the disk keeps more than two segments in files that it would not remove: writing on would pass
+        the quota, and evicting more would lose data without freeing a byte.
+        """
+        self.retain(delivery_class, coming_bytes)
+        if self._kept_bytes > self._kept_bytes_max:
+            raise OSError(
+                errno.EIO, f"{self._kept_bytes} bytes of files that should be gone cannot be removed"
+            )
+
+    def retain(self, delivery_class: DeliveryClass = DeliveryClass.P2, coming_bytes: int = 0) -> None:
+        """Bring the spool within its limits, coming_bytes of a class counted as if they were there."""
         try:
             free_bytes = self._disk.free_bytes(self._directory)
             free_files = self._disk.free_files(self._directory)
@@ -62,9 +78,10 @@ class Space:
             free_bytes, free_files = UNBOUNDED, UNBOUNDED  # unknown: the quota still holds
         with self._lock:
             (p0_bytes, other_bytes), (p0_files, other_files) = self._used()
+            p0_coming = coming_bytes if delivery_class is DeliveryClass.P0 else 0
             releases = plan(
                 self._candidates(),
-                Use(p0_bytes, other_bytes, free_bytes),
+                Use(p0_bytes + p0_coming, other_bytes + coming_bytes - p0_coming, free_bytes - coming_bytes),
                 Use(p0_files, other_files, free_files),
                 self._limits,
             )
@@ -137,14 +154,26 @@ class Space:
         self.clear()
 
     def clear(self) -> bool:
-        """Remove the files that should be gone; False while the disk keeps one of them."""
+        """Remove the files that should be gone, for good; False while the disk keeps one of them.
+
+        The folders are synced: a removal that a power cut undoes would bring the file back beside what was written in
+        its place.
+        """
         left: list[Path] = []
+        folders: dict[Path, None] = {}
+        self._kept_bytes = 0
         for path in self._doomed:
             try:
                 self._disk.unlink(path)
+                folders[path.parent] = None
             except FileNotFoundError:
                 continue
             except OSError:
                 left.append(path)
+                with contextlib.suppress(OSError):
+                    self._kept_bytes += self._disk.size(path)
         self._doomed = left
+        for folder in folders:
+            with contextlib.suppress(OSError):  # tried again with the next removal
+                self._disk.sync_dir(folder)
         return not left

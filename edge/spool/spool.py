@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import threading
 import time
 from pathlib import Path
@@ -26,7 +27,7 @@ from edge.spool.inspection import inspect
 from edge.spool.recovery import recover
 from edge.spool.resend import Resent, account_for
 from edge.spool.segment import Place
-from edge.spool.space import Space, limits_of
+from edge.spool.space import Space
 from edge.spool.stamping import Stamping
 from edge.spool.writer import Surroundings, Writer
 from vantel.acks import Ack
@@ -68,9 +69,7 @@ class Spool:
         self.recovery = found.recovery
         self._index = Index(found.segments)
         self._books = Books(disk, directory, self._lock, found, self._index.epochs)
-        self._space = Space(
-            disk, directory, self._lock, self._index, self._books, limits_of(settings), found.leftovers
-        )
+        self._space = Space(disk, directory, self._lock, self._index, self._books, settings, found.leftovers)
         for items in found.segments.values():
             # What a killed process left in the page cache must not depend on the power any longer.
             if items and items[-1].path is not None:
@@ -87,8 +86,8 @@ class Spool:
         self.epoch = self._books.begin_epoch(van, boot, settings.group_bytes_max, settings.group_s_max)
         around = Surroundings(
             disk, directory, crc32c(van.encode()), self._lock, self._index, settings.segment_bytes_max,
-            settings.group_bytes_max, self._next_number, self._make_room, self._space.give_up, self._space.discard,
-            self._made_durable,
+            settings.group_bytes_max, self._next_number, self._space.admit, self._make_room, self._space.give_up,
+            self._space.discard, self._made_durable,
         )  # fmt: skip
         self._stamping = Stamping(
             disk,
@@ -198,7 +197,7 @@ class Spool:
         """Sync everything, write the cursor, give the lock back."""
         now_s = time.monotonic()
         for writer in self._writers.values():
-            writer.retry(now_s)
+            writer.retry(math.inf)  # the last chance of what is in memory waits for no time
             writer.close_segment(now_s)
         self._books.state.clean = not self.degraded
         self._books.store()

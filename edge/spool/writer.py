@@ -31,8 +31,9 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a writer needs of the spool. make_room frees space for a class; give_up evicts a memory segment;
-    discard removes a file that holds nothing; made_durable hears the replay positions that were synced.
+    """What a writer needs of the spool. admit makes room in the quota before so many bytes of a class go to a new file,
+    OSError if it cannot; make_room frees space for a class on a full disk; give_up evicts a memory segment; discard
+    removes a file that holds nothing; made_durable hears the replay positions that were synced.
     """
 
     disk: Disk
@@ -43,6 +44,7 @@ class Surroundings:
     segment_bytes_max: int
     group_bytes_max: int
     next_number: Callable[[], int]
+    admit: Callable[[DeliveryClass, int], None]
     make_room: Callable[[DeliveryClass, int], None]
     give_up: Callable[[Segment, str], None]
     discard: Callable[[Path], None]
@@ -115,14 +117,24 @@ class Writer:
                 self._segment.is_open = False
         self._file, self._segment = None, None
 
-    def _open_file(self, first_seq: int, number: int, provisional: bool) -> SegmentFile:
+    def _open_file(
+        self, first_seq: int, number: int, provisional: bool, coming_bytes: int = 0
+    ) -> SegmentFile:
+        """A new file, the quota kept with what is about to come. OSError leaves none behind."""
         self._around.disk.make_dir(self._folder)
         with self._around.lock:
             settled_upto = self._account.settled_upto
         header = SegmentHeader(
             number, self._around.van_hash, self._account.epoch, self._class, first_seq, settled_upto, provisional
         )  # fmt: skip
-        return SegmentFile(self._around.disk, self._folder, header)
+        file = SegmentFile(self._around.disk, self._folder, header)
+        try:
+            self._around.admit(self._class, coming_bytes)  # behind the creation: a dead disk evicts nothing
+        except OSError:
+            file.abandon()
+            self._around.discard(file.path)
+            raise
+        return file
 
     def _write(self, record: Record, now_s: float) -> bool:
         """True when the record is in the index (of a file, or of memory after a failed sync)."""
@@ -242,7 +254,8 @@ class Writer:
         around = self._around
         with around.lock:
             last = self._memory[-1] if self._memory else None
-            full = last is None or sum(last.lengths) + len(record.message) > MEMORY_SEGMENT_BYTES
+            segment_bytes_max = min(MEMORY_SEGMENT_BYTES, around.segment_bytes_max)  # one file, once flushed
+            full = last is None or sum(last.lengths) + len(record.message) > segment_bytes_max
             if last is None or full or last.provisional != self.provisional:
                 ordinal = around.index.next_ordinal(self._class)
                 last = Segment(
@@ -265,7 +278,7 @@ class Writer:
             number = around.next_number()
             file: SegmentFile | None = None
             try:
-                file = self._open_file(segment.seqs[0], number, segment.provisional)
+                file = self._open_file(segment.seqs[0], number, segment.provisional, sum(segment.lengths))
                 places = [file.append(record) for record in segment.records]
                 file.sync()
             except OSError as cause:

@@ -34,6 +34,18 @@ def test_every_promise_holds_on_every_seed(first: int) -> None:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(397, id="quota passed when a failed disk was well again"),
+        pytest.param(164, id="evicted files came back with a power cut"),
+        pytest.param(16, id="late ledger record of a worker that lost its partition"),
+    ],
+)
+def test_seeds_that_once_broke_a_promise(seed: int) -> None:
+    assert simulate(Plan(seed, hours=0.1)).violations == []
+
+
 def test_a_larger_world() -> None:
     outcome = simulate(Plan(5000, hours=0.5, vans=10, period_s=60.0))
     assert outcome.violations == [], json.dumps(as_json(outcome), indent=1)

@@ -7,11 +7,22 @@ Installed as a pytest plugin with the extra [rig], so a rig's tests in any folde
         van.inject("Vehicle.Robovan.TestBench.Probe", "spike", 50.0, at_s=5.0, mark="my-fault")
         vantel_events.expect(van, signal="Vehicle.Robovan.TestBench.Probe", channel="robust_z", timeout_s=30)
 
+A bad link between two network namespaces (needs root, else the test is skipped with the reason):
+
+    def test_over_a_bad_link(vantel_link):
+        link = vantel_link(rate_bit_s=64_000, delay_s=1.0, loss=0.3, seed=7)
+        with link.cloud():
+            ...  # servers started here listen in the cloud's namespace, at link.cloud_address
+        with link.van():
+            ...  # what is started here (threads, processes, sockets) reaches them over the link only
+        link.cut(); link.heal(); link.rebind()
+
 Servers start once a session, on free loopback ports, and are stopped at its end.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +32,7 @@ import pytest
 if TYPE_CHECKING:
     from vantel_rig.cloud_side import CloudSide
     from vantel_rig.events import Events
+    from vantel_rig.link.namespaces import BadLink
     from vantel_rig.stack import Stack
     from vantel_rig.van import Van
 
@@ -90,3 +102,15 @@ def vantel_events(vantel_cloud: CloudSide) -> Events:
     from vantel_rig.events import Events
 
     return Events(vantel_cloud.settings.influx)
+
+
+@pytest.fixture
+def vantel_link() -> Iterator[Callable[..., BadLink]]:
+    """Factory of bad links: vantel_link(seed=1, **profile), the profile as in vantel_rig.link.impairment.LinkProfile."""
+    from vantel_rig.link.impairment import LinkProfile
+    from vantel_rig.link.namespaces import BadLink, missing
+
+    if why := missing():
+        pytest.skip(why)
+    with contextlib.ExitStack() as stack:
+        yield lambda seed=1, **profile: stack.enter_context(BadLink(LinkProfile(**profile), seed))

@@ -55,7 +55,7 @@ def _one_line(name: str, value: Any) -> str:
 
 def _kind_of(field: FieldInfo) -> str:
     text = str(field.annotation)
-    return ' ""' if "str" in text or "Path" in text else " 0.0"
+    return ' ""' if "str" in text or "Path" in text else " 0" if "int" in text else " 0.0"
 
 
 def edge_template() -> str:

@@ -211,3 +211,70 @@ def test_recovery_twice_gives_the_same() -> None:
     disk = run.disk.power_cut(rng)
     first, second = Spool.inspect(ROOT, disk), Spool.inspect(ROOT, disk)
     assert (first.accounts, first.spooled) == (second.accounts, second.spooled)
+
+
+class FullestDisk(FaultyDisk):
+    """Remembers how full its segment files were."""
+
+    peak_bytes = 0
+
+    def write(self, fd: int, data: bytes | memoryview, offset: int) -> int:
+        taken = super().write(fd, data, offset)
+        used = sum(len(inode.data) for path, inode in self.names_now.items() if path.suffix == ".seg")
+        self.peak_bytes = max(self.peak_bytes, used)
+        return taken
+
+
+def test_what_waited_in_memory_stays_within_the_quota_when_the_disk_is_well_again() -> None:
+    disk = FullestDisk()
+    section = settings(bytes_max=40_000)
+    run = Run(disk, section=section)
+    run.start()
+    for _ in range(60):
+        run.append(DeliveryClass.P1, bytes(1000))
+    run.maintain()
+    disk.faults = [Fault(disk.calls, errno.EIO, sticky=True, calls=("create", "write"))]
+    for _ in range(60):
+        for delivery_class in DeliveryClass:
+            run.append(delivery_class, bytes(1000))
+    assert run.spool.degraded
+    disk.faults = []
+    run.spool.close()
+    assert disk.peak_bytes <= section.bytes_max + 2 * section.segment_bytes_max
+    run.note_tombstones()
+    after = Run(disk.killed(), section=section, promised=run.promised)
+    after.start()
+    after.check()
+
+
+def test_files_that_cannot_be_removed_stop_the_writing_to_disk_and_not_the_collection() -> None:
+    disk = FullestDisk()
+    section = settings(bytes_max=40_000)
+    run = Run(disk, section=section)
+    run.start()
+    disk.faults = [Fault(0, errno.EACCES, sticky=True, calls=("unlink",))]
+    for _ in range(300):
+        run.append(DeliveryClass.P1, bytes(1000))
+        run.maintain()
+    assert "cannot be removed" in run.spool.degraded
+    assert disk.peak_bytes <= section.bytes_max + 4 * section.segment_bytes_max
+    assert run.spool.backlog()[DeliveryClass.P1][0] > 200, "memory and disk hold what they can"
+    disk.faults = []
+    run.spool.close()
+    assert run.spool.degraded == ""
+
+
+def test_a_power_cut_does_not_bring_evicted_files_back() -> None:
+    disk = FaultyDisk()
+    section = settings(bytes_max=40_000)
+    run = Run(disk, section=section)
+    run.start()
+    for _ in range(40):
+        run.append(DeliveryClass.P2, bytes(1000))
+        run.maintain()
+    for _ in range(40):
+        run.append(DeliveryClass.P1, bytes(1000))
+        run.maintain()
+    names = disk.power_cut(random.Random(1)).names_durable
+    used = sum(len(inode.data) for path, inode in names.items() if path.suffix == ".seg")
+    assert used <= section.bytes_max + 2 * section.segment_bytes_max

@@ -50,12 +50,18 @@ def missing() -> str:
 class BadLink:
     """A link with its two ends; a context manager."""
 
+    van_address, cloud_address = VAN_ADDRESS, CLOUD_ADDRESS
+
     def __init__(self, profile: LinkProfile, seed: int) -> None:
         self.up, self.down = Impairment(profile, seed), Impairment(profile, seed + 1)
         name = f"vantel-{secrets.token_hex(4)}"
         self._names = (f"{name}-v", f"{name}-c")
         self._tuns: list[int] = []
         self._stop, self._cut = threading.Event(), threading.Event()
+        self._flows: set[tuple[int, int, int]] = (
+            set()
+        )  # of the van, since the last rebind; as many as it opens
+        self._forgotten: set[tuple[int, int, int]] = set()
         self._thread = threading.Thread(target=self._carry, name="bad-link", daemon=True)
 
     def __enter__(self) -> BadLink:
@@ -96,6 +102,21 @@ class BadLink:
         """The end of a cut."""
         self._cut.clear()
 
+    def rebind(self) -> None:
+        """A NAT on the way forgets its flows: packets of those that stand vanish both ways, new ones pass."""
+        self._forgotten |= self._flows
+
+    def _passes(self, packet: bytes, from_van: bool) -> bool:
+        """Whether cut and NAT let a packet through; remembers the flow of the van that it belongs to."""
+        if packet[0] >> 4 != 4 or self._cut.is_set():
+            return False
+        at = (packet[0] & 15) * 4
+        near, far = struct.unpack_from("!HH", packet, at)
+        flow = (packet[9], near, far) if from_van else (packet[9], far, near)
+        if from_van and flow not in self._forgotten:
+            self._flows.add(flow)
+        return flow not in self._forgotten
+
     def _carry(self) -> None:
         began_s, order = time.monotonic(), itertools.count()
         waiting: list[
@@ -110,7 +131,7 @@ class BadLink:
             for tun in ready:
                 way, other = ways[tun]
                 packet = os.read(tun, 65_536)
-                if packet[0] >> 4 != 4 or self._cut.is_set():
+                if not self._passes(packet, tun == self._tuns[0]):
                     continue
                 for out_s in way.departures_s(now_s, len(packet)):
                     heapq.heappush(waiting, (out_s, next(order), other, packet))

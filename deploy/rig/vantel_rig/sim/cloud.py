@@ -20,11 +20,12 @@ from cloud.compacted import CompactedTopic
 from cloud.delivery import Delivery, Record
 from cloud.kafka import KafkaUnavailable
 from cloud.late_catalogs import LateCatalogs
+from cloud.ledger_watch import LedgerWatch
 from cloud.publish import Publisher
 from cloud.settings import CloudSettings
 from cloud.sink import Sink
 from cloud.steps.validate import CatalogBook
-from cloud.topics import BY_CLASS, CATALOG, LEDGER
+from cloud.topics import BY_CLASS, CATALOG
 from vantel_rig.sim.broker import Broker
 from vantel_rig.sim.influx import Influx
 from vantel_rig.sim.kafka import Kafka
@@ -140,9 +141,7 @@ class Worker:
             CatalogBook(settings.worker.catalog_wait_s_max),
         )  # fmt: skip
         self._late = LateCatalogs(settings.kafka, self._publisher, self._delivery, books)
-        self._ledger = CompactedTopic(
-            settings.kafka, LEDGER, lambda key, value: books.absorb(key, value or b"") and None
-        )
+        self._ledger = LedgerWatch(settings.kafka, books, self._delivery)
         self._catalog = CompactedTopic(
             settings.kafka, CATALOG, lambda _, value: self._delivery.learn(value or b"") and None
         )
@@ -160,7 +159,7 @@ class Worker:
                 await asyncio.sleep(RESTART_S)
         stop = asyncio.Event()
         work = [self._agent(topic) for topic in BY_CLASS.values()]
-        work += [self._commit(), self._catalog.tail(stop), self._late.run(stop)]
+        work += [self._commit(), self._catalog.tail(stop), self._ledger.run(stop), self._late.run(stop)]
         done, _ = await asyncio.wait(
             [asyncio.create_task(item) for item in work], return_when=asyncio.FIRST_COMPLETED
         )
