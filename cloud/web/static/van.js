@@ -22,10 +22,10 @@ export function vanPage(main, id) {
   const note = el("p", { class: "legend" });
   main.append(el("div", { class: "head-line" }, back, title, live), tiles, el("div", { class: "van" }, el("div", { class: "side" }, filter, signals),
     el("div", { class: "stack" }, ranges, plots, note, el("section", { class: "card" }, el("div", { class: "top" }, el("h2", {}, "Events")), table.node), ledger, el("div", { class: "three" }, map.node, board, agent))));
-  let info = null, values = {}, news = null, mode = { span: 0, from: 0, to: 0 }, open = new Map(), source = null, closed = false, track = [], asking = false, again = false;
+  let info = null, values = {}, news = null, mode = { span: 0, from: 0, to: 0 }, open = new Map(), source = null, closed = false, track = [], asking = false, again = false, awaited = false;
 
   async function start() {
-    try { info = await ask(`api/van/${encodeURIComponent(id)}`); } catch (cause) { main.replaceChildren(el("div", { class: "head-line" }, back, title), el("div", { class: "card" }, emptyState(cause.message, "It appears here with its first message.", el("div", {}, el("a", { href: "#/" }, "Back to the fleet"))))); return; }
+    try { info = await ask(`api/van/${encodeURIComponent(id)}`); } catch (cause) { main.replaceChildren(el("div", { class: "head-line" }, back, title), el("div", { class: "card" }, emptyState(cause.message, "It appears here with its first message.", el("div", {}, el("a", { href: "#/" }, "Back to the fleet"))))); awaited = true; return; }
     if (closed) return;
     values = info.values; news = info;
     for (const event of info.events) if (!fleet.events.has(event.id)) fleet.events.set(event.id, event);
@@ -149,7 +149,10 @@ export function vanPage(main, id) {
   }
   function events() { table.set([...fleet.events.values()].filter((e) => e.van === id).sort((a, b) => b.received - a.received).slice(0, 100), emptyState("No event", "Nothing on this van has fired a detector lately.")); }
   filter.addEventListener("input", listSignals);
-  const unwatch = watch((change) => { if (change.events?.some?.((e) => e.van === id) || change.acked) events(); });
+  const unwatch = watch((change) => {
+    if (awaited && change.rows?.some((row) => row[0] === id)) { window.dispatchEvent(new HashChangeEvent("hashchange")); return; } // its first message has come
+    if (change.events?.some?.((e) => e.van === id) || change.acked) events();
+  });
   const timers = [setInterval(() => { if (mode.span === 0) poll(); }, POLL_MS), setInterval(() => { if (mode.span > 0) poll(); }, 10000), setInterval(refresh, 1000)];
   const redraw = () => { map.draw(); for (const { plot } of open.values()) plot.set({}); };
   window.addEventListener("resize", redraw);
