@@ -18,7 +18,7 @@ from typing import Any
 from cloud.bridge.happenings import Connected, Disconnected, Happening, Published, Subscribed
 from cloud.connection import ConnectionRefused, tls_problem
 from cloud.influx import InfluxWriter
-from cloud.kafka import KafkaUnavailable, answered, end_quietly, hosts_of, open_admin, ssl_of
+from cloud.kafka import KafkaUnavailable, answered, end_quietly, hosts_of, login_problem, open_admin, ssl_of
 from cloud.mqtt import MqttLink
 from cloud.provision import partitions_wanted
 from cloud.query import InfluxQuery, QueryError
@@ -124,7 +124,14 @@ async def _kafka(trial: Trial, settings: CloudSettings) -> None:
     try:
         admin = await open_admin(settings.kafka)
     except KafkaUnavailable as cause:
-        trial.problems.append(await _bootstrap_problem(settings.kafka) or str(cause))
+        problem = await _bootstrap_problem(settings.kafka)
+        if (
+            not problem
+            and settings.kafka.security == "sasl_ssl"
+            and (refused := await login_problem(settings.kafka))
+        ):
+            problem = f"log in to Kafka at {refused}"
+        trial.problems.append(problem or str(cause))
         return
     trial.good.append("connected")
     try:
@@ -194,9 +201,8 @@ def _may_write(trial: Trial, influx: InfluxSection) -> None:
     if answer.status in {401, 403, 404}:
         trial.problems.append(stop_text(influx, answer))
     elif answer.status == 0:
-        trial.problems.append(
-            f"connect InfluxDB at {influx.url}: {answer.text or answer.kind}; is it up, are influx.url and influx.ca_file right?"
-        )
+        fix = "" if answer.kind == "tls" else "; is it up, are influx.url and influx.ca_file right?"
+        trial.problems.append(f"connect InfluxDB at {influx.url}: {answer.text or answer.kind}{fix}")
     elif answer.good or answer.status in {
         400,
         422,

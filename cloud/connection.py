@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from cloud.settings import Plaintext, TlsFiles
 
 SECRET_BYTES_MAX = 64 * 1024
+X509_NOT_YET_VALID, X509_EXPIRED, X509_OTHER_NAME, X509_OTHER_ADDRESS = 9, 10, 62, 64
+"""Codes of OpenSSL's verification (x509_vfy.h)."""
 
 
 class ConnectionRefused(Exception):  # noqa: N818 - reads as what happened
@@ -121,8 +123,19 @@ def check_url(section: str, url: str, plaintext: Plaintext) -> bool:
 def tls_problem(cause: ssl.SSLError, section: str) -> str:
     """Why a handshake failed, with what to look at in a section of the settings."""
     if isinstance(cause, ssl.SSLCertVerificationError):
-        host = {"mqtt": "mqtt.host", "kafka": "the name in kafka.bootstrap"}[section]
-        return (
-            f"{cause.verify_message}; check {section}.ca_file and that {host} is in the server's certificate"
+        host = {
+            "mqtt": "mqtt.host",
+            "kafka": "the name in kafka.bootstrap",
+            "influx": "the host in influx.url",
+        }[section]
+        fix = {
+            X509_NOT_YET_VALID: "check the clocks of this machine and of the server",
+            X509_EXPIRED: "renew the certificate on the server (or mend this machine's clock)",
+            X509_OTHER_NAME: f"give {host} as it stands in the server's certificate",
+            X509_OTHER_ADDRESS: f"give {host} as it stands in the server's certificate",
+        }.get(
+            cause.verify_code,
+            f"check {section}.ca_file: it must hold the CA that signed the server's certificate",
         )
+        return f"certificate refused: {cause.verify_message.rstrip('.')}; {fix}"
     return f"TLS: {cause.reason or cause}; does the server speak TLS on this port and take {section}.certificate_file?"

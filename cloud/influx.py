@@ -7,9 +7,10 @@ drops data after its retries.
 
 from __future__ import annotations
 
+import ssl
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any
+from typing import Any, TypeVar
 
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -17,11 +18,12 @@ from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 
-from cloud.connection import check_url, read_secret, tls_context
+from cloud.connection import check_url, read_secret, tls_context, tls_problem
 from cloud.settings import InfluxSection
 from cloud.sink import Answer
 
 TEXT_CHARS_MAX = 1000
+_Cause = TypeVar("_Cause", bound=BaseException)
 
 
 class InfluxWriter:
@@ -55,13 +57,18 @@ class InfluxWriter:
         except ApiException as cause:
             text = str(cause.body or cause.reason or "")[:TEXT_CHARS_MAX]
             if not cause.status:
-                return Answer(0, text, kind="connection")
+                refused = _found(cause, ssl.SSLError)
+                return (
+                    Answer(0, tls_problem(refused, "influx"), kind="tls")
+                    if refused
+                    else Answer(0, text, kind="connection")
+                )
             return Answer(int(cause.status), text, retry_after_s(cause.headers))
         except (urllib3.exceptions.TimeoutError, TimeoutError) as cause:
             return Answer(0, str(cause)[:TEXT_CHARS_MAX], kind="timeout")
         except (urllib3.exceptions.HTTPError, OSError) as cause:
-            kind = "reset" if _was_reset(cause) else "connection"
-            return Answer(0, str(cause)[:TEXT_CHARS_MAX], kind=kind)
+            reset = _found(cause, ConnectionResetError) or _found(cause, BrokenPipeError)
+            return Answer(0, str(cause)[:TEXT_CHARS_MAX], kind="reset" if reset else "connection")
         return Answer(204)
 
     def close(self) -> None:
@@ -84,13 +91,17 @@ def retry_after_s(headers: Any) -> float | None:
         return None
 
 
-def _was_reset(cause: BaseException) -> bool:
-    """Whether the connection was there and was cut; urllib3 hides the first cause in its arguments."""
+def _found(cause: BaseException, kind: type[_Cause]) -> _Cause | None:
+    """The cause of a kind, such as a connection that was there and was cut; urllib3 hides the first one in its arguments."""
     seen: list[object] = [cause]
     while seen:
         item = seen.pop()
-        if isinstance(item, ConnectionResetError | BrokenPipeError):
-            return True
+        if isinstance(item, kind):
+            return item
         if isinstance(item, BaseException):
-            seen += [part for part in item.args if isinstance(part, BaseException)]
-    return False
+            seen += [
+                part
+                for part in (*item.args, getattr(item, "reason", None), item.__context__)
+                if isinstance(part, BaseException)
+            ]
+    return None

@@ -19,7 +19,15 @@ from aiokafka import (  # type: ignore[import-untyped]
     TopicPartition,
 )
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
-from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code  # type: ignore[import-untyped]
+from aiokafka.conn import create_conn  # type: ignore[import-untyped]
+from aiokafka.errors import (  # type: ignore[import-untyped]
+    KafkaError,
+    KafkaTimeoutError,
+    SaslAuthenticationFailed,
+    TopicAlreadyExistsError,
+    UnsupportedSaslMechanismError,
+    for_code,
+)
 
 from cloud.connection import ConnectionRefused, password_of, refuse_plaintext, tls_of_files
 from cloud.settings import KafkaSection
@@ -42,6 +50,7 @@ __all__ = [
     "end_offsets",
     "end_quietly",
     "error_of_code",
+    "login_problem",
     "open_admin",
     "open_consumer",
     "open_group_consumer",
@@ -123,6 +132,31 @@ async def _started(client: Any, kafka: KafkaSection, close: str) -> None:
     except BaseException:
         await end_quietly(getattr(client, close)())
         raise
+
+
+async def login_problem(kafka: KafkaSection) -> str:
+    """Why the first bootstrap server that takes a TLS connection refuses name and password; "" when it takes them.
+
+    Clients that start only say that no server could be reached.
+    """
+    arguments = client_arguments(kafka)
+    del arguments["bootstrap_servers"]
+    for part in kafka.bootstrap.split(","):
+        host, _, port = part.strip().rpartition(":")
+        try:
+            link = await asyncio.wait_for(create_conn(host.strip("[]"), int(port), **arguments), START_S_MAX)
+        except UnsupportedSaslMechanismError as cause:
+            return f"{part.strip()}: {cause}; set kafka.sasl_mechanism to one that it takes"
+        except SaslAuthenticationFailed as cause:
+            return (
+                f"{part.strip()}: {kafka.username} refused for {kafka.sasl_mechanism} ({cause}); check kafka.username, the "
+                "password in kafka.password_file, and that the user exists for this mechanism"
+            )
+        except (KafkaError, OSError, asyncio.TimeoutError):
+            continue
+        link.close()
+        return ""
+    return ""
 
 
 async def end_quietly(closing: Awaitable[Any]) -> None:

@@ -34,7 +34,7 @@ RETRY_AFTER_S_MAX = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one request. status 0: no answer; then kind is connection, reset or timeout."""
+    """What came of one request. status 0: no answer; then kind is connection, tls, reset or timeout."""
 
     status: int
     text: str = ""

@@ -17,11 +17,12 @@ from cloud.ledger import VanReport, evicted_of, join_stream
 from cloud.outcome import Reject
 from cloud.steps.open import open_bundle, open_incoming
 from cloud.steps.validate import CatalogBook
+from cloud.timeline import SILENT, STORED, UNHEARD, WAITING, sentence, timeline
 from cloud.web.events import EventBook, event_of
 from vantel.catalog import Catalog, CatalogError, Signal
 from vantel.commands import CommandResult
 from vantel.envelope import Envelope, EnvelopeError
-from vantel.identity import PayloadKind, StreamKey
+from vantel.identity import DeliveryClass, PayloadKind, StreamKey
 from vantel.intervals import IntervalSet
 from vantel.payloads import Death
 
@@ -32,6 +33,9 @@ SHORT = {"lat": LATITUDE, "lon": LONGITUDE, "speed": SPEED}
 SEGMENTS_MAX = 400
 RESULTS_MAX = 1000
 STREAMS_SHOWN_MAX = 12
+GAPS_MAX = 400
+_KINDS = {WAITING: "waiting", SILENT: "silence", UNHEARD: "silence"}
+"""What a gap is to people; every other state is loss."""
 _log = structlog.get_logger("fleet")
 
 
@@ -244,6 +248,18 @@ class Fleet:
                 }
             )  # fmt: skip
         return rows
+
+    def gaps(self, van: str, from_ms: int, to_ms: int) -> list[dict[str, Any]]:
+        """Where samples of a van are not stored, and why: silence, waiting or loss. The newest GAPS_MAX, oldest first."""
+        spans = timeline(van, from_ms // 1000, to_ms // 1000, self.books)
+        return [
+            {
+                "from": span.first_unix_s * 1000, "to": (span.last_unix_s + 1) * 1000,
+                "kind": _KINDS.get(span.state, "loss"), "text": sentence(span),
+            }
+            for span in spans
+            if span.state != STORED and span.delivery_class == DeliveryClass.P1.label
+        ][-GAPS_MAX:]  # fmt: skip
 
 
 def _signal(signal: Signal) -> dict[str, Any]:

@@ -226,7 +226,7 @@ class Site:
         except (QueryError, OSError) as cause:
             _log.warning("history not read", van=van, cause=str(cause)[:500])
             return web.json_response({"error": "the database does not answer this"}, status=502)
-        return web.json_response(answer)
+        return web.json_response({**answer, "gaps": self.fleet.gaps(van, from_ms, to_ms)})
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Changes of the whole fleet: everything first, then at most two messages a second."""

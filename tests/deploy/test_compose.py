@@ -8,11 +8,17 @@ as ordinary processes on the local stack, with addresses and folders put in. No 
 
 from __future__ import annotations
 
+import base64
+import getpass
 import json
+import os
 import re
+import ssl
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +30,15 @@ from edge.settings import load as load_edge
 from edge.status import StatusError, read_status
 from tests.deploy.production_broker import Certificates, ProductionBroker
 from vantel_rig.drives import DATA, drive
+from vantel_rig.ports import HeldPort
 from vantel_rig.process import Process
+from vantel_rig.programs import find_server
 from vantel_rig.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 VANS = ("van-1", "van-2", "van-3")
-OURS = ("prepare", "provision", "bridge", "worker", *VANS)
+OURS = ("prepare", "provision", "bridge", "worker", "page", *VANS)
 
 
 def read_plain_yaml(text: str) -> dict[str, Any]:
@@ -64,7 +72,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
 def test_all_that_belongs_is_there() -> None:
-    assert set(SERVICES) == {*OURS, "mosquitto", "kafka", "influxdb", "prometheus", "grafana"}
+    assert set(SERVICES) == {*OURS, "proxy", "mosquitto", "kafka", "influxdb", "prometheus", "grafana"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -109,9 +117,13 @@ def test_what_a_service_names_exists(name: str) -> None:
         assert service["network_mode"].removeprefix("service:") in SERVICES
 
 
-def test_only_the_broker_is_open_to_the_network() -> None:
+def test_only_the_broker_is_open_to_others() -> None:
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert ports == {"mosquitto": ["8883:8883"], "grafana": ["127.0.0.1:3000:3000"]}
+    assert ports == {
+        "mosquitto": ["8883:8883"],
+        "grafana": ["127.0.0.1:3000:3000"],
+        "bridge": ["127.0.0.1:8443:8443"],
+    }
 
 
 @pytest.mark.parametrize("side", ["cloud", "edge"])
@@ -165,6 +177,8 @@ class Desk:
         self.secrets = folder / "secrets"
         self.prepare()
         self.port = 0
+        held_page, held_proxy = HeldPort(), HeldPort()
+        self.page_port, self.proxy_port = held_page.release(), held_proxy.release()
         self.processes: list[Process] = []
 
     def prepare(self) -> None:
@@ -183,7 +197,7 @@ class Desk:
         ):  # fmt: skip
             text = text.replace(theirs, ours)
         if name == "cloud.toml":
-            text += "\n[http]\nbridge_port = 0\nworker_port = 0\n"
+            text += f"\n[http]\nbridge_port = 0\nworker_port = 0\n[web]\nport = {self.page_port}\n"
         path = self.folder / name
         path.write_text(text, encoding="utf-8")
         return path
@@ -196,12 +210,52 @@ class Desk:
         words = [
             str(config) if word.startswith("/etc/vantel/") else word for word in SERVICES[service]["command"]
         ]
+        env = {key: self.put_in(value) for key, value in SERVICES[service].get("environment", {}).items()}
         process = Process(
-            service, [sys.executable, "-m", program, *words], log_path=self.folder / f"{service}.log"
+            service,
+            [sys.executable, "-m", program, *words],
+            {**os.environ, **env},
+            self.folder / f"{service}.log",
         )
         process.start()
         self.processes.append(process)
         return process
+
+    def put_in(self, text: str) -> str:
+        """Folders and ports of this machine in a value of the proxy and the page."""
+        for theirs, ours in (
+            ("/run/vantel", str(self.secrets)), ("8443", str(self.proxy_port)), ("127.0.0.1:8080", f"127.0.0.1:{self.page_port}"),
+            ("/tmp/nginx", str(self.folder / "nginx")),
+        ):  # fmt: skip
+            text = text.replace(theirs, ours)
+        return text
+
+    def run_proxy(self) -> Process:
+        """nginx with the settings of the proxy."""
+        config = self.folder / "nginx.conf"
+        text = (DEPLOY / "compose" / "nginx.conf").read_text(encoding="utf-8")
+        user = f"user {getpass.getuser()};\n" if os.geteuid() == 0 else ""
+        config.write_text(user + self.put_in(text), encoding="utf-8")
+        program = find_server("nginx")
+        process = Process("proxy", [program.path, "-c", config], program.env, self.folder / "proxy.log")
+        process.start()
+        self.processes.append(process)
+        return process
+
+    def ask_page(self, path: str, password: str | None) -> tuple[int, str]:
+        """Status and body of the page through the proxy, the certificate checked by the CA that prepare.sh made."""
+        request = urllib.request.Request(f"https://localhost:{self.proxy_port}{path}")
+        if password is not None:
+            login = base64.b64encode(f"vantel:{password}".encode()).decode()
+            request.add_header("Authorization", f"Basic {login}")
+        context = ssl.create_default_context(cafile=str(self.secrets / "ca.pem"))
+        try:
+            with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as answer:
+            return answer.code, ""
+        except OSError:
+            return 0, ""
 
     def acked(self, van: str) -> float:
         """Envelopes of a van that the cloud has."""
@@ -226,7 +280,7 @@ def test_the_same_commands_and_settings_without_containers(tmp_path_factory: pyt
             query.ensure_database()
             try:
                 assert desk.run("provision").wait(60) == 0
-                for service in ("bridge", "worker", *VANS):
+                for service in ("bridge", "worker", "page", *VANS):
                     desk.run(service)
                 give_up_s = time.monotonic() + 90
                 while not (
@@ -234,9 +288,19 @@ def test_the_same_commands_and_settings_without_containers(tmp_path_factory: pyt
                 ):
                     running = [process.name for process in desk.processes if process.running]
                     tails = "\n".join(process.log_tail(5) for process in desk.processes)
-                    assert len(running) == 5, f"only {running} run:\n{tails}"
+                    assert len(running) == 6, f"only {running} run:\n{tails}"
                     assert time.monotonic() < give_up_s, tails
                     time.sleep(0.3)
+                desk.run_proxy()
+                password = (desk.secrets / "page.password").read_text().strip()
+                while desk.ask_page("/healthz", None)[0] != 200:
+                    assert time.monotonic() < give_up_s + 60, "\n".join(p.log_tail(5) for p in desk.processes)
+                    time.sleep(0.3)
+                status, body = desk.ask_page("/api/fleet", password)
+                assert status == 200
+                assert {row[0] for row in json.loads(body)["rows"]} == set(VANS)
+                assert desk.ask_page("/", None)[0] == 401, "nobody without the login"
+                assert desk.ask_page("/", "wrong")[0] == 401
             finally:
                 for process in desk.processes:
                     process.stop()

@@ -1,4 +1,5 @@
 // The frame: which page is shown, theme, keys, state of the connection. A hidden tab closes its streams, and so its live view.
+import { SEVERITY, plural } from "./dom.js";
 import { eventsPage } from "./events.js";
 import { fleetPage } from "./fleet.js";
 import { ask, connect, disconnect, fleet, watch } from "./state.js";
@@ -22,10 +23,10 @@ dark.addEventListener("change", () => { if (!localStorage.getItem("theme")) setT
 document.getElementById("theme").addEventListener("click", () => { const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark"; localStorage.setItem("theme", next); setTheme(next); });
 
 watch((change) => {
-  link.textContent = fleet.up ? "connected" : "no connection to the page's server; what is shown is old";
+  link.textContent = fleet.up ? "connected" : "no connection to the page's server: what is shown is old";
   link.classList.toggle("down", !fleet.up);
   if (change.problems) { problems.hidden = !change.problems.length; problems.textContent = change.problems.join("; "); }
-  if (change.rows) { let open = 0; for (const item of fleet.vans.values()) open += item.open; badge.hidden = !open; badge.textContent = String(open); }
+  if (change.rows) { let open = 0, worst = 0; for (const item of fleet.vans.values()) { open += item.open; worst = Math.max(worst, item.worst); } badge.hidden = !open; badge.textContent = open > 999 ? "999+" : String(open); badge.className = `badge ${SEVERITY[worst]}`; badge.title = `${plural(open, "event")} that nobody acknowledged`; }
 });
 window.addEventListener("hashchange", show);
 document.addEventListener("visibilitychange", () => { if (document.hidden) { disconnect(); page?.pause?.(); } else { connect(); page?.resume?.(); } });

@@ -30,6 +30,19 @@ export function number(value) {
   if (size !== 0 && (size >= 1e7 || size < 1e-4)) return value.toExponential(3);
   return String(Number(value.toPrecision(6)));
 }
+// A measured value for reading: five digits at most; the whole number stays where it is needed, in a title.
+export const short = (value) => (typeof value === "number" && Math.abs(value) < 1e7 && (value === 0 || Math.abs(value) >= 1e-4) ? String(Number(value.toPrecision(Math.abs(value) >= 1e4 ? 7 : 5))) : number(value));
+const UNITS = { degrees: "°", celsius: "°C", percent: "%", "degrees/s": "°/s" };
+export const unitOf = (unit) => UNITS[unit.toLowerCase()] ?? unit.replace("^2", "²").replace("^3", "³");
+export function measured(value, unit) {
+  if (typeof value === "number" && unit === "bytes") return [bytes(value)];
+  if (typeof value === "number" && unit === "Hz" && value >= 1e6) [value, unit] = [value / 1e6, "MHz"];
+  return [short(value), typeof value === "number" && unit ? el("span", { class: "unit" }, ` ${unitOf(unit)}`) : null].filter((part) => part !== null);
+}
+export const emptyState = (title, ...more) => el("div", { class: "empty" }, el("b", {}, title), more);
+export const plural = (count, one, many = one + "s") => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+export const WORDS = { live: "live", stale: "stale", lost: "connection lost", left: "signed off", unknown: "never heard" };
+export const SEVERITY = ["none", "info", "warning", "critical"];
 export const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour12: false });
 export const stamp = (ms) => new Date(ms).toLocaleString([], { hour12: false });
 export const unknown = (text = "unknown") => el("span", { class: "unknown" }, text);

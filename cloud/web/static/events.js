@@ -1,12 +1,12 @@
 // Events as a table with the numbers that made them fire, and the button that acknowledges one.
-import { age, el, number, stamp } from "./dom.js";
+import { age, clock, el, emptyState, measured, number, short, stamp } from "./dom.js";
 import { acknowledge, fleet, now, watch } from "./state.js";
 
 const SHOWN_MAX = 300;
 const memory = { open: true, text: "" };
 
 export function eventRow(event, withVan, fail) {
-  const value = (v) => (v === null ? "no number" : `${number(v)} ${event.unit}`);
+  const value = (v) => (v === null ? "no number" : measured(v, event.unit));
   const button = el("button", { type: "button", "data-ack": event.id, onclick: async () => { button.disabled = true; try { await acknowledge(event.id); } catch (cause) { button.disabled = false; fail(`not acknowledged: ${cause.message}`); } } }, "Acknowledge");
   const done = event.acked !== null;
   return el("tr", { class: done ? "acked" : now() - event.received < 5000 ? "fresh" : "", "data-event": event.id },
@@ -15,24 +15,36 @@ export function eventRow(event, withVan, fail) {
     el("td", {}, el("span", { class: `sev ${event.severity}` }, event.severity)),
     el("td", { class: "wide" }, event.signal, event.injected ? el("span", { class: "tag", title: "made by a fault injector" }, `injected: ${event.injected}`) : null),
     el("td", { class: "hide-phone" }, event.channel),
-    el("td", {}, value(event.value)),
-    el("td", { class: "hide-phone" }, value(event.expected)),
-    el("td", { class: "hide-phone", title: `detector ${event.detector || "unknown"}` }, `${number(event.score)} over ${number(event.threshold)}`),
-    el("td", {}, done ? `${stamp(event.acked)}` : button));
+    el("td", { class: "n value", title: number(event.value) }, value(event.value)),
+    el("td", { class: "n wants", title: number(event.expected) }, value(event.expected)),
+    el("td", { class: "n hide-phone", title: `score ${number(event.score)}, threshold ${number(event.threshold)}, detector ${event.detector || "unknown"}` }, `${short(event.score)} > ${short(event.threshold)}`),
+    el("td", { class: "ack" }, done ? el("span", { title: stamp(event.acked) }, `✓ ${clock(event.acked)}`) : button));
 }
 export function eventTable(withVan) {
   const body = el("tbody", {}), said = el("p", { role: "alert", class: "dim" });
-  const head = ["When", withVan ? "Van" : null, "Severity", "Signal", "Channel", "Value", "Expected", "Score over threshold", "Acknowledged"].filter(Boolean);
-  const thin = new Set(["Channel", "Expected", "Score over threshold"]);
-  const node = el("div", {}, said, el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, head.map((text) => el("th", { class: thin.has(text) ? "hide-phone" : "" }, text)))), body)));
-  return { node, set(events) { body.replaceChildren(...events.map((event) => eventRow(event, withVan, (text) => { said.textContent = text; }))); if (!events.length) body.append(el("tr", {}, el("td", { colSpan: head.length, class: "unknown" }, "no event"))); } };
+  const head = ["When", withVan ? "Van" : null, "Severity", "Signal", "Channel", "Value", "Expected", "Score > threshold", "Acknowledged"].filter(Boolean);
+  const numbers = new Set(["Value", "Expected", "Score > threshold"]), none = el("div", {});
+  const table = el("table", { class: "events" }, el("thead", {}, el("tr", {}, head.map((text) => el("th", { scope: "col", class: numbers.has(text) ? "n" : "" }, text)))), body);
+  const node = el("div", {}, said, el("div", { class: "scroll" }, table), none);
+  said.hidden = true;
+  return {
+    node,
+    // Rows are made anew, but a button that has the focus keeps it: or the next one gets it, for who acknowledges by keyboard.
+    set(events, empty) {
+      const had = document.activeElement?.closest?.("[data-event]"), at = had && body.contains(had) ? [...body.children].indexOf(had) : -1;
+      body.replaceChildren(...events.map((event) => eventRow(event, withVan, (text) => { said.textContent = text; said.hidden = false; })));
+      if (at >= 0) (body.querySelector(`[data-ack="${had.dataset.event}"]`) ?? body.children[Math.min(at, body.children.length - 1)]?.querySelector("button"))?.focus();
+      table.hidden = !events.length;
+      none.replaceChildren(...(events.length ? [] : [empty]));
+    },
+  };
 }
 export function eventsPage(main) {
   const table = eventTable(true), note = el("span", { class: "dim", role: "status" });
   const open = el("input", { type: "checkbox", id: "only-open" }), search = el("input", { type: "search", placeholder: "Van, signal or channel  ( / )", "aria-label": "Find an event", id: "search" });
   open.checked = memory.open; search.value = memory.text;
-  const all = el("button", { type: "button", id: "ack-all", onclick: async () => { all.disabled = true; for (const event of chosen().filter((e) => e.acked === null)) { try { await acknowledge(event.id); } catch { break; } } all.disabled = false; } }, "Acknowledge all shown");
-  main.append(el("h1", {}, "Events"), el("div", { class: "bar" }, search, el("label", {}, open, " only what nobody acknowledged"), all, note), el("div", { class: "card" }, table.node));
+  const all = el("button", { type: "button", id: "ack-all", onclick: async () => { all.disabled = true; for (const event of chosen().filter((e) => e.acked === null)) { try { await acknowledge(event.id); } catch { break; } } refresh(); } }, "Acknowledge all shown");
+  main.append(el("div", { class: "head-line" }, el("h1", {}, "Events"), note), el("div", { class: "bar" }, search, el("label", {}, open, " only what nobody acknowledged"), el("span", { class: "end" }, all)), el("div", { class: "card" }, table.node));
   function chosen() {
     const text = memory.text.toLowerCase(), out = [];
     for (const event of [...fleet.events.values()].sort((a, b) => b.received - a.received)) {
@@ -43,7 +55,12 @@ export function eventsPage(main) {
     }
     return out;
   }
-  function refresh() { const list = chosen(); table.set(list); note.textContent = `${list.length} shown of the newest ${fleet.events.size}`; }
+  function nothing() {
+    if (!fleet.events.size) return emptyState("No event", "An event appears here within a second or two of a detector on a van firing.");
+    if (memory.text) return emptyState("No event matches", `No ${memory.open ? "open " : ""}event has “${memory.text}” in its van, signal or channel.`);
+    return emptyState("Nothing open", "Every event has been acknowledged. Untick the box to see them.");
+  }
+  function refresh() { const list = chosen(); table.set(list, nothing()); all.disabled = !list.some((event) => event.acked === null); note.textContent = `${list.length} shown of the newest ${fleet.events.size}`; }
   open.addEventListener("change", () => { memory.open = open.checked; refresh(); });
   search.addEventListener("input", () => { memory.text = search.value; refresh(); });
   const unwatch = watch((change) => { if (change.events?.length || change.acked || change.first) refresh(); });

@@ -1,17 +1,15 @@
 // The fleet as a list and on a map. Only the rows in sight are elements; the rest is an array that is filtered and sorted.
-import { age, bytes, el, number, unknown } from "./dom.js";
+import { SEVERITY, WORDS, age, bytes, el, emptyState, measured, plural, unknown } from "./dom.js";
 import { makeMap } from "./map.js";
 import { fleet, now, stateOf, watch } from "./state.js";
 
-const ROW_PX = 36, MARGIN = 8;
-const WORDS = { live: "live", stale: "stale", lost: "connection lost", left: "signed off", unknown: "never heard" };
-const SEVERITY = ["none", "info", "warning", "critical"];
+const ROW_PX = 38, MARGIN = 8;
 const BAD_FIRST = { lost: 0, stale: 1, unknown: 2, live: 3, left: 4 };
 const COLUMNS = [
   ["id", "Van", (a, b) => (a.key < b.key ? -1 : 1)],
   ["state", "State", (a, b) => BAD_FIRST[a.state] - BAD_FIRST[b.state]],
-  ["heard", "Age of data", (a, b) => (b.heard ?? 0) - (a.heard ?? 0)],
-  ["worst", "Worst health", (a, b) => b.worst - a.worst || b.open - a.open],
+  ["heard", "Age", (a, b) => (b.heard ?? 0) - (a.heard ?? 0)],
+  ["worst", "Health", (a, b) => b.worst - a.worst || b.open - a.open],
   ["speed", "Speed", (a, b) => (b.speed ?? -1) - (a.speed ?? -1)],
   ["place", "Place", (a, b) => (a.lat === null) - (b.lat === null) || a.lat - b.lat],
   ["bytes", "Today", (a, b) => b.bytes - a.bytes],
@@ -21,21 +19,35 @@ const memory = { text: "", state: "", sort: "worst", down: false, picked: 0 };
 export function fleetPage(main, go) {
   const search = el("input", { type: "search", placeholder: "Find a van  ( / )", "aria-label": "Find a van", id: "search" });
   search.value = memory.text;
-  const states = el("select", { "aria-label": "State" }, el("option", { value: "" }, "every state"), ...Object.entries(WORDS).map(([key, word]) => el("option", { value: key }, word)), el("option", { value: "open" }, "with open events"));
-  states.value = memory.state;
-  const count = el("span", { class: "dim", role: "status", id: "count" });
+  const chips = el("div", { class: "chips", role: "group", "aria-label": "Show only" });
+  const count = el("span", { class: "dim num", role: "status", id: "count" }), none = el("div", { hidden: true });
   const heads = COLUMNS.map(([key, title]) => el("span", {}, el("button", { type: "button", "data-sort": key, onclick: () => { memory.down = memory.sort === key && !memory.down; memory.sort = key; refresh(); } }, title)));
   const rows = el("div", { class: "rows" });
-  const list = el("div", { class: "card list grow", tabindex: "0", role: "grid", "aria-label": "Vans. Up and down choose, Enter opens." }, el("div", { class: "row head" }, heads), rows);
+  const list = el("div", { class: "card list grow", tabindex: "0", role: "grid", "aria-label": "Vans. Up and down choose, Enter opens." }, el("div", { class: "row head" }, heads), rows, none);
   const map = makeMap({ tileUrl: fleet.config.tile_url, onPick: (id) => go(`#/van/${encodeURIComponent(id)}`) });
-  main.append(el("h1", {}, "Fleet"), el("div", { class: "bar" }, search, states, count), el("div", { class: "split" }, list, map.node));
-  let shown = [], drawn = 0;
+  main.append(el("div", { class: "head-line" }, el("h1", {}, "Fleet"), count), el("div", { class: "bar" }, search, chips), el("div", { class: "split" }, list, map.node));
+  let shown = [], drawn = 0, told = "";
+
+  function drawChips(tally) {
+    const text = JSON.stringify([tally, memory.state]);
+    if (text === told) return;
+    told = text;
+    const had = document.activeElement?.dataset?.state;
+    const chip = (key, word, dot) => el("button", { type: "button", class: `chip${memory.state === key ? " on" : ""}${tally[key] ? "" : " none"}`, "data-state": key, "aria-pressed": String(memory.state === key), onclick: () => { memory.state = memory.state === key ? "" : key; list.scrollTop = 0; refresh(); } }, dot ? el("i", { class: `dot s-${key}` }) : null, word, el("b", {}, tally[key].toLocaleString("en")));
+    chips.replaceChildren(...Object.entries(WORDS).filter(([key]) => tally[key] || memory.state === key || key === "live").map(([key, word]) => chip(key, word, true)), chip("open", "with open events", false));
+    if (had !== undefined) chips.querySelector(`[data-state="${had}"]`)?.focus();
+  }
 
   function refresh() {
     const begun = performance.now(), at = now(), text = memory.text.trim().toLowerCase();
     shown = [];
+    const tally = { live: 0, stale: 0, lost: 0, left: 0, unknown: 0, open: 0 };
+    let received = 0;
     for (const item of fleet.vans.values()) {
       item.state = stateOf(item, at);
+      tally[item.state]++;
+      received += item.bytes;
+      if (item.open) tally.open++;
       if (text && !item.key.includes(text)) continue;
       if (memory.state && (memory.state === "open" ? !item.open : item.state !== memory.state)) continue;
       shown.push(item);
@@ -44,7 +56,9 @@ export function fleetPage(main, go) {
     shown.sort((a, b) => sign * order(a, b) || (a.key < b.key ? -1 : 1));
     memory.picked = Math.max(0, Math.min(memory.picked, shown.length - 1));
     rows.style.height = `${shown.length * ROW_PX}px`;
-    count.textContent = `${shown.length} of ${fleet.vans.size} vans`;
+    count.textContent = `${shown.length.toLocaleString("en")} of ${plural(fleet.vans.size, "van")} shown; ${bytes(received)} received today (UTC)`;
+    drawChips(tally);
+    drawNone();
     for (const head of heads) head.firstChild.textContent = COLUMNS.find((c) => c[0] === head.firstChild.dataset.sort)[1] + (head.firstChild.dataset.sort === memory.sort ? (memory.down ? " ↑" : " ↓") : "");
     paint();
     const placed = shown.filter((item) => item.lat !== null && item.lon !== null), few = placed.length <= 500;
@@ -52,25 +66,32 @@ export function fleetPage(main, go) {
     drawn = performance.now();
     list.dataset.ms = (drawn - begun).toFixed(1);
   }
+  function drawNone() {
+    none.hidden = shown.length > 0;
+    if (shown.length) return;
+    const clear = () => { memory.text = memory.state = search.value = ""; refresh(); search.focus(); };
+    if (fleet.vans.size) none.replaceChildren(emptyState("No van matches", "Nothing fits this search and choice of state. ", el("div", {}, el("button", { type: "button", onclick: clear }, "Show every van"))));
+    else if (!fleet.first) none.replaceChildren(emptyState("Reading the fleet", "The page's server has not told its vans yet."));
+    else none.replaceChildren(emptyState("No van has been heard of yet", "A van appears here with its first message. If one should be running: ", el("code", {}, "vantel-edge status"), " on the van and ", el("code", {}, "vantel-cloud check"), " here say what is missing."));
+  }
   function paint() {
     const at = now(), first = Math.max(0, Math.floor(list.scrollTop / ROW_PX) - MARGIN), last = Math.min(shown.length, first + Math.ceil(list.clientHeight / ROW_PX) + 2 * MARGIN);
     rows.replaceChildren(...shown.slice(first, last).map((item, i) => row(item, first + i, at)));
   }
   function row(item, index, at) {
     const node = el("a", { class: `row item${index === memory.picked ? " picked" : ""}`, href: `#/van/${encodeURIComponent(item.id)}`, "data-van": item.id, tabindex: "-1" },
-      el("span", {}, item.id, item.flags.includes("s") ? el("span", { class: "tag", title: "made by a model, not by a vehicle" }, "sim") : null, item.flags.includes("r") ? el("span", { class: "tag", title: "replayed recording" }, "rec") : null),
+      el("span", {}, item.id, item.flags.includes("s") ? el("span", { class: "tag", title: "made by a model, not by a vehicle" }, "simulated") : null, item.flags.includes("r") ? el("span", { class: "tag", title: "a replayed recording" }, "replay") : null),
       el("span", {}, el("i", { class: `dot s-${item.state}` }), WORDS[item.state]),
       item.heard ? el("span", { class: "num" }, age(at - item.heard)) : unknown(),
-      el("span", {}, el("span", { class: `sev ${SEVERITY[item.worst]}` }, item.worst ? SEVERITY[item.worst] : "no open event"), item.open ? ` ${item.open}` : ""),
-      item.speed === null ? unknown() : el("span", { class: "num" }, `${number(Math.round(item.speed * 10) / 10)} km/h`),
-      item.lat === null || item.lon === null ? unknown() : el("span", { class: "num" }, `${item.lat.toFixed(5)}, ${item.lon.toFixed(5)}`),
+      el("span", {}, el("span", { class: `sev ${SEVERITY[item.worst]}` }, item.worst ? SEVERITY[item.worst] : "good"), item.open ? el("span", { class: "num dim" }, ` ${item.open}`, el("span", { class: "hide-phone" }, " open")) : ""),
+      item.speed === null ? unknown() : el("span", { class: "num" }, measured(Math.round(item.speed), "km/h")),
+      item.lat === null || item.lon === null ? unknown() : el("span", { class: "num" }, `${item.lat.toFixed(4)}, ${item.lon.toFixed(4)}`),
       el("span", { class: "num" }, bytes(item.bytes)));
     node.style.top = `${index * ROW_PX}px`;
     return node;
   }
   search.addEventListener("input", () => { memory.text = search.value; memory.picked = 0; list.scrollTop = 0; refresh(); });
   search.addEventListener("keydown", (e) => { if (e.key === "Enter" && shown[0]) go(`#/van/${encodeURIComponent(shown[0].id)}`); if (e.key === "ArrowDown") list.focus(); });
-  states.addEventListener("change", () => { memory.state = states.value; refresh(); });
   list.addEventListener("scroll", paint, { passive: true });
   list.addEventListener("keydown", (e) => {
     const page = Math.floor(list.clientHeight / ROW_PX) - 1;

@@ -1,7 +1,7 @@
 // A map in Web Mercator: a blank grid with a scale, tracks and vans; tiles only when the settings name a server.
 import { colour, el, sized } from "./dom.js";
 
-const R = 6378137, LAT_MAX = 85.05;
+const CLUSTER_PX = 22, LABELLED_MAX = 60, R = 6378137, LAT_MAX = 85.05;
 export const project = (lat, lon) => [lon / 360 + 0.5, 0.5 - Math.log(Math.tan(Math.PI / 4 + (Math.min(Math.max(lat, -LAT_MAX), LAT_MAX) * Math.PI) / 360)) / (2 * Math.PI)];
 const latitude = (y) => (Math.atan(Math.sinh((0.5 - y) * 2 * Math.PI)) * 180) / Math.PI;
 
@@ -52,6 +52,23 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
       }
     }
   }
+  // Vans that stand so close that their names would cover one another are one mark with their number; closer, they part.
+  function labelled(c, w, seen, tints) {
+    const ink = colour("--ink"), card = colour("--card"), groups = [];
+    for (const one of seen) {
+      const near = groups.find((g) => Math.hypot(g.x - one.x, g.y - one.y) < CLUSTER_PX);
+      if (near) near.all.push(one.p); else groups.push({ ...one, all: [one.p] });
+    }
+    for (const { x, y, all } of groups) {
+      const worst = ["lost", "stale", "live", "left", "unknown"].find((state) => all.some((p) => p.state === state)), radius = all.length > 1 ? 9 : 6;
+      c.fillStyle = tints[worst]; c.strokeStyle = card; c.lineWidth = 2;
+      c.beginPath(); c.arc(x, y, radius, 0, 7); c.fill(); c.stroke();
+      if (all.length > 1) { c.fillStyle = card; c.textAlign = "center"; c.font = "bold 10px system-ui, sans-serif"; c.fillText(String(all.length), x, y + 3.5); c.font = "12px system-ui, sans-serif"; }
+      const text = all.length > 3 ? `${all.length} vans` : all.map((p) => p.id).join(", "), right = x + radius + 6 + c.measureText(text).width > w;
+      c.textAlign = right ? "right" : "left"; c.lineWidth = 3; c.strokeStyle = card;
+      c.strokeText(text, right ? x - radius - 4 : x + radius + 4, y + 4); c.fillStyle = ink; c.fillText(text, right ? x - radius - 4 : x + radius + 4, y + 4);
+    }
+  }
   const place = (lat, lon, w, h) => { const [x, y] = project(lat, lon); return [(x - view.x) * view.scale + w / 2, (y - view.y) * view.scale + h / 2]; };
   function paint() {
     asked = 0;
@@ -66,19 +83,15 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
       c.stroke();
     }
     c.globalAlpha = 1;
-    const few = data.points.length <= 60;
     c.font = "12px system-ui, sans-serif";
-    const ink = colour("--ink"), card = colour("--card"), tints = { live: colour("--good"), stale: colour("--warn"), lost: colour("--bad"), left: colour("--soft"), unknown: colour("--soft") };
+    const tints = { live: colour("--good"), stale: colour("--warn"), lost: colour("--bad"), left: colour("--soft"), unknown: colour("--soft") };
+    const seen = [];
     for (const p of data.points) {
       const [x, y] = place(p.lat, p.lon, w, h);
-      if (x < -20 || y < -20 || x > w + 20 || y > h + 20) continue;
-      c.fillStyle = tints[p.state];
-      if (!few) { c.fillRect(x - 2, y - 2, 4, 4); continue; }
-      c.beginPath(); c.arc(x, y, 6, 0, 7); c.fill();
-      c.strokeStyle = card; c.lineWidth = 2; c.stroke();
-      const right = x + 12 + c.measureText(p.id).width > w;
-      c.textAlign = right ? "right" : "left"; c.fillStyle = ink; c.fillText(p.id, right ? x - 9 : x + 9, y + 4);
+      if (x > -20 && y > -20 && x < w + 20 && y < h + 20) seen.push({ p, x, y });
     }
+    if (seen.length > LABELLED_MAX) for (const { p, x, y } of seen) { c.fillStyle = tints[p.state]; c.fillRect(x - 2, y - 2, 4, 4); }
+    else labelled(c, w, seen, tints);
     note.textContent = data.points.length ? `grid ${step}${tileUrl ? "" : ", no map tiles"}${data.note ? "; " + data.note : ""}` : "no van has told its place" + (data.note ? "; " + data.note : "");
   }
   function draw() { if (!asked) asked = requestAnimationFrame(paint); }

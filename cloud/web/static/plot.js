@@ -1,6 +1,7 @@
 // One plot on a canvas: numbers as a line with its band of minimum and maximum, states as steps with their texts.
-// Gaps are hatched, never bridged. points: [t_ms, value] or [t_ms, value, low, high], ascending.
-import { clock, colour, el, number, sized } from "./dom.js";
+// Gaps are never bridged: they have the colour of what the ledger says of them (silence, waiting, loss), or a dashed frame
+// where the van's samples are stored and only this signal is silent. Loss also marks the foot of the plot where it is short. points: [t_ms, value] or [t_ms, value, low, high], ascending.
+import { clock, colour, el, measured, number, short, sized, unitOf } from "./dom.js";
 
 const LEFT = 52, BOTTOM = 18, TOP = 6, RIGHT = 6;
 
@@ -24,24 +25,32 @@ export function gapsOf(points, from, to, least) {
   if (to - points[points.length - 1][0] > limit) out.push([points[points.length - 1][0], to]);
   return out;
 }
-export function makePlot({ title, unit, numeric, onClose, onZoom }) {
+export function makePlot({ title, unit, numeric, onClose, onZoom, onWider }) {
   const canvas = el("canvas", { role: "img", "aria-label": `Plot of ${title}` });
-  const value = el("span", { class: "num", "data-value": title });
+  const cut = title.lastIndexOf("."), path = cut > 0 ? title.slice(0, cut) : "", last = title.slice(cut + 1);
+  const value = el("span", { class: "num now", "data-value": title });
   const node = el("section", { class: "card plot", "data-plot": title },
-    el("header", {}, el("h3", { title }, title), value, el("button", { type: "button", title: `Close the plot of ${title}`, onclick: onClose }, "×")), canvas);
-  let data = { points: [], from: 0, to: 1, least: 3000, lossy: false }, hover = null, drag = null, asked = 0;
+    el("header", {}, el("div", { title }, el("span", { class: "path" }, path || "\u00a0"), el("h3", {}, last)), value, el("button", { type: "button", title: `Close the plot of ${title}`, onclick: onClose }, "×")), canvas);
+  let data = { points: [], from: 0, to: 1, least: 3000, gaps: [] }, hover = null, drag = null, asked = 0;
 
   function paint() {
     asked = 0;
-    const { points, from, to, least, lossy } = data;
+    const { points, from, to, least } = data;
     const [c, w, h] = sized(canvas);
     const x = (t) => LEFT + ((t - from) / (to - from || 1)) * (w - LEFT - RIGHT);
     const soft = colour("--soft"), line = colour("--line");
     c.font = "11px system-ui, sans-serif"; c.lineWidth = 1;
-    for (const [a, b] of gapsOf(points, from, to, least)) {
-      c.fillStyle = lossy ? colour("--warn") : colour("--hatch"); c.globalAlpha = lossy ? 0.25 : 0.45;
-      c.fillRect(x(a), TOP, Math.max(x(b) - x(a), 1), h - TOP - BOTTOM);
+    const holes = gapsOf(points, from, to, least), tints = { silence: colour("--hatch"), waiting: colour("--wait"), loss: colour("--bad") };
+    for (const [a, b] of holes) {
+      c.strokeStyle = tints.silence; c.setLineDash([3, 3]); c.strokeRect(x(a) + 0.5, TOP + 0.5, Math.max(x(b) - x(a) - 1, 1), h - TOP - BOTTOM - 1); c.setLineDash([]);
+      for (const gap of data.gaps) {
+        const begin = Math.max(a, gap.from), end = Math.min(b, gap.to);
+        if (end <= begin) continue;
+        c.fillStyle = tints[gap.kind]; c.globalAlpha = 0.22; c.fillRect(x(begin), TOP, Math.max(x(end) - x(begin), 1), h - TOP - BOTTOM); c.globalAlpha = 1;
+      }
     }
+    c.fillStyle = tints.loss;
+    for (const gap of data.gaps) if (gap.kind === "loss") c.fillRect(x(Math.max(gap.from, from)), h - BOTTOM - 3, Math.max(x(Math.min(gap.to, to)) - x(Math.max(gap.from, from)), 2), 3);
     c.globalAlpha = 1;
     c.fillStyle = soft; c.textAlign = "center";
     const span = to - from, days = span > 86400000;
@@ -52,11 +61,17 @@ export function makePlot({ title, unit, numeric, onClose, onZoom }) {
       c.fillText(days ? new Date(t).toLocaleDateString() : clock(t), x(t), h - 4);
     }
     if (numeric) lines(c, w, h, x, points, line, soft); else states(c, h, x, points, to);
-    if (hover !== null && points.length) {
+    const hole = hover === null ? null : holes.find(([a, b]) => x(a) < hover && hover < x(b));
+    if (hole) {
+      const t = time(hover), gap = data.gaps.find((one) => one.from <= t && t <= one.to);
+      c.textAlign = hover > w / 2 ? "right" : "left"; c.fillStyle = colour("--ink");
+      c.fillText(`${clock(t)}  ${gap ? gap.kind : "this signal is silent"}`, hover, TOP + 12);
+      canvas.title = gap ? gap.text : "";
+    } else if (hover !== null && points.length) {
       let best = points[0];
       for (const p of points) if (Math.abs(x(p[0]) - hover) < Math.abs(x(best[0]) - hover)) best = p;
       c.strokeStyle = soft; c.beginPath(); c.moveTo(x(best[0]), TOP); c.lineTo(x(best[0]), h - BOTTOM); c.stroke();
-      const text = `${clock(best[0])}  ${number(best[1])} ${unit}`;
+      const text = `${clock(best[0])}  ${number(best[1])} ${unitOf(unit)}`;
       c.textAlign = hover > w / 2 ? "right" : "left"; c.fillStyle = colour("--ink");
       c.fillText(text, hover > w / 2 ? x(best[0]) - 5 : x(best[0]) + 5, TOP + 10);
     }
@@ -105,13 +120,15 @@ export function makePlot({ title, unit, numeric, onClose, onZoom }) {
   canvas.addEventListener("pointerdown", (e) => { drag = [at(e), at(e)]; canvas.setPointerCapture(e.pointerId); });
   canvas.addEventListener("pointermove", (e) => { hover = at(e); if (drag) drag[1] = at(e); draw(); });
   canvas.addEventListener("pointerup", () => { if (drag && Math.abs(drag[1] - drag[0]) > 8) onZoom(time(Math.min(...drag)), time(Math.max(...drag))); drag = null; draw(); });
+  canvas.addEventListener("dblclick", onWider);
   canvas.addEventListener("pointerleave", () => { hover = null; draw(); });
   return {
     node,
     set(next) {
       data = { ...data, ...next };
       const last = data.points[data.points.length - 1];
-      value.textContent = last ? `${number(last[1])} ${unit}` : "no data here";
+      value.replaceChildren(...(last ? measured(last[1], unit) : [el("span", { class: "unknown" }, "nothing here")]));
+      value.title = last ? `${number(last[1])} ${unit}, ${clock(last[0])}` : "";
       node.dataset.points = data.points.length;
       draw();
     },

@@ -1,5 +1,5 @@
 // What the page knows of the fleet, fed by one stream of changes. Times of the server (Unix ms); its clock counts, not ours.
-export const fleet = { vans: new Map(), events: new Map(), tracks: new Map(), config: { stale_after_s: 30, tile_url: null, title: "Vantel" }, offset: 0, up: false };
+export const fleet = { vans: new Map(), events: new Map(), tracks: new Map(), config: { stale_after_s: 30, tile_url: null, title: "Vantel" }, offset: 0, up: false, first: false };
 const EVENTS_MAX = 2000, TRACK_MAX = 300, TRACKED_MAX = 500;
 const watchers = new Set();
 let source = null;
@@ -19,7 +19,7 @@ export function stateOf(item, at = now()) {
 }
 function take(news) {
   fleet.offset = news.now - Date.now();
-  if (news.first) { fleet.vans.clear(); fleet.events.clear(); }
+  if (news.first) { fleet.first = true; fleet.vans.clear(); fleet.events.clear(); }
   for (const row of news.rows || []) {
     const item = van(row);
     item.key = item.id.toLowerCase();

@@ -13,6 +13,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud.accounts import CloudAccount, Settled, VanAccount, van_key
 from cloud.last_values import Last, LastBoard, LastValues, News
 from cloud.steps.open import Incoming, pack
 from cloud.web.events import EventBook, ack_record
@@ -21,8 +22,10 @@ from cloud.web.live_views import LiveViews
 from vantel.catalog import Signal, assemble, builtin
 from vantel.commands import Command, CommandResult, CommandStatus
 from vantel.envelope import ClockStamp, Envelope, compose_message, seal
-from vantel.identity import DeliveryClass, Epoch, PayloadKind
-from vantel.payloads import Death, Event
+from vantel.identity import DeliveryClass, Epoch, PayloadKind, StreamKey
+from vantel.intervals import IntervalSet
+from vantel.payloads import ClassAccount, Death, Event
+from vantel.window import Window
 
 CATALOG = assemble(
     [builtin().by_name(name) for name in (LATITUDE, LONGITUDE, SPEED)] + [Signal("a.B.C", group="a")]
@@ -200,3 +203,33 @@ def test_a_live_view_is_asked_for_renewed_and_ended() -> None:
     views.leave("van-1")
     views.renew(99.0)
     assert len(sent) == 3
+
+
+def test_a_gap_of_the_history_is_silence_waiting_or_loss() -> None:
+    known, t_s = fleet(), 1_800_000_000
+    stream = StreamKey("van-1", EPOCH, DeliveryClass.P1)
+    account = CloudAccount(stream)
+    fates = [
+        "",
+        "codec",
+        "",
+        "waiting",
+        "",
+    ]  # of envelopes of 10 s each: stored, refused, stored, still on the van, stored
+    for seq, fate in enumerate(fates):
+        window = Window((t_s + seq * 10) * 10**9, (t_s + seq * 10 + 10) * 10**9 - 1, True)
+        if fate != "waiting":
+            account.settle(Settled(stream, seq, rejected=fate, points=1, window=window))
+    known.take_ledger(stream.text, account.encode())
+    produced = ClassAccount(EPOCH, DeliveryClass.P1, len(fates), IntervalSet([(0, 2), (4, 4)]))
+    report = VanAccount("van-1", (t_s + 90) * 10**9, {(EPOCH, DeliveryClass.P1): produced})
+    known.take_ledger(van_key("van-1"), report.encode())
+    gaps = known.gaps("van-1", (t_s - 10) * 1000, (t_s + 99) * 1000)
+    told = [(gap["from"] // 1000 - t_s, gap["to"] // 1000 - t_s, gap["kind"]) for gap in gaps]
+    assert (10, 20, "loss") in told
+    assert any(first <= 30 and last >= 40 and kind == "waiting" for first, last, kind in told)
+    assert told[0] == (-10, 0, "silence"), "before the van's first word"
+    stored = [at_s for at_s in (5, 25, 45) if any(first <= at_s < last for first, last, _ in told)]
+    assert stored == [], "what is stored is no gap"
+    assert "codec" in next(gap["text"] for gap in gaps if gap["kind"] == "loss")
+    assert known.gaps("van-2", 0, 1000)[0]["kind"] == "silence", "of a van that the ledger does not know"

@@ -15,15 +15,17 @@ from typing import Any
 import aiohttp
 import pytest
 
+from cloud.influx import InfluxWriter
 from cloud.last_values import Last, LastValues, News
-from cloud.query import Series
-from cloud.settings import WebSection
+from cloud.query import InfluxQuery, Series
+from cloud.settings import InfluxSection, WebSection
 from cloud.web.events import EventBook, FleetEvent
 from cloud.web.fleet import SPEED, Fleet
 from cloud.web.history import BadRange, History, ask_of, query_text, rows_of
 from cloud.web.live_views import LiveViews
 from cloud.web.server import Site
 from vantel.catalog import Signal, SignalType, assemble, builtin
+from vantel_rig.stack import Stack
 
 CATALOG = assemble([builtin().by_name(SPEED), Signal("can0.Doors.Open", group="can0", type=SignalType.BOOL)])
 EVENT = FleetEvent(
@@ -220,3 +222,31 @@ def test_viewers_are_bounded() -> None:
             assert (reply.status, second.status) == (200, 503)
 
     ask(body, viewers_max=1)
+
+
+@pytest.mark.servers
+def test_more_samples_than_the_database_answers_at_once_come_as_steps_with_their_peaks(
+    vantel_stack: Stack,
+) -> None:
+    influx = InfluxSection(url=vantel_stack.influx_url, bucket="many")
+    query, writer = InfluxQuery(influx), InfluxWriter(influx)
+    query.ensure_database()
+    begin_ms, count = 1_800_000_000_000, 12_000
+    lines = [
+        f"telemetry,van=van-1,group=v {SPEED}={99 if n == 7_777 else n % 10} {(begin_ms + 5 * n) * 10**6}"
+        for n in range(count)
+    ]
+    assert writer.write("\n".join(lines).encode()).good
+    writer.close()
+    ask = ask_of("van-1", [CATALOG.by_name(SPEED)], begin_ms, begin_ms + 5 * count, 600)
+    answer = asyncio.run(History(query.query).ask(ask))
+    assert answer["step_ms"] > 0
+    assert not answer["cut"]
+    points = answer["series"][SPEED]
+    assert points[0][0] < begin_ms + 1000
+    assert points[-1][0] > begin_ms + 5 * count - 1000, "the whole range"
+    assert max(point[3] for point in points) == 99, "the peak"
+    few = asyncio.run(
+        History(query.query).ask(ask_of("van-1", ask.signals, begin_ms, begin_ms + 5 * 900, 600))
+    )
+    assert (few["step_ms"], len(few["series"][SPEED])) == (0, 901)

@@ -8,6 +8,7 @@ Source: the commented default configuration that `influxd config` prints.
 from __future__ import annotations
 
 import http.client
+import ssl
 from pathlib import Path
 
 from vantel_rig.ports import HeldPort
@@ -85,9 +86,13 @@ class InfluxDB:
         return "address already in use" in log
 
 
-def answers(port: int, path: str, status: int) -> bool:
-    """Whether a GET on loopback gets this status within a second."""
-    link = http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
+def answers(port: int, path: str, status: int, secure: bool = False) -> bool:
+    """Whether a GET on loopback gets this status within a second. secure: over TLS, whatever certificate it shows."""
+    link = (
+        http.client.HTTPSConnection("127.0.0.1", port, timeout=1.0, context=ssl._create_unverified_context())  # noqa: S323
+        if secure
+        else http.client.HTTPConnection("127.0.0.1", port, timeout=1.0)
+    )
     try:
         link.request("GET", path)
         return link.getresponse().status == status

@@ -14,11 +14,13 @@ import shutil
 import socket
 import struct
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from vantel_rig.ports import HeldPort
 from vantel_rig.process import Process, ProcessError
 from vantel_rig.programs import find_java, kafka_libraries, local_dir
+from vantel_rig.servers.kafka_listeners import Listeners, SecureListener
 
 CLUSTER_ID = "dmFudGVsLWxvY2FsLXJpZw"  # 16 bytes in base64, as Kafka wants it
 HEAP_MIB_MAX = 512
@@ -29,10 +31,10 @@ _CONFIG = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{addresses}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{addresses}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={folder}/data
 auto.create.topics.enable=false
 num.partitions=1
@@ -56,7 +58,7 @@ num.io.threads=4
 num.recovery.threads.per.data.dir=2
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
-"""
+{more}"""
 
 _LOGGING = """\
 status=error
@@ -75,27 +77,43 @@ class Kafka:
     name = "kafka"
     ready_s_max = 60.0
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, secure: Sequence[SecureListener] = ()) -> None:
+        """secure: listeners with TLS and passwords beside the plain one; `ports` has theirs by name."""
         self.folder = folder
         self.port = 0
+        self._secure = Listeners(secure)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Ports of the secure listeners."""
+        return self._secure.ports
 
     def configure(self) -> Process:
         """Chooses the ports, formats the folder when it is new and returns the process to start."""
         self.folder.mkdir(parents=True, exist_ok=True)
         held, held_controller = HeldPort(), HeldPort()
+        held_secure = self._secure.hold()
         self.port = held.port
         text = _CONFIG.format(
             folder=self.folder,
             port=self.port,
             controller_port=held_controller.port,
             message_bytes_max=MESSAGE_BYTES_MAX,
+            addresses=self._secure.addresses(),
+            protocols=self._secure.protocols(),
+            more=self._secure.lines(self.folder),
         )
         (self.folder / "server.properties").write_text(text)
         (self.folder / "log4j2.properties").write_text(_LOGGING)
         if not (self.folder / "data" / "meta.properties").exists():
-            shutil.copytree(_formatted(), self.folder / "data", dirs_exist_ok=True)
-        held.release()
-        held_controller.release()
+            if self._secure.all:
+                _format(
+                    self.folder / "server.properties", self.folder / "log4j2.properties", self._secure.scram()
+                )
+            else:
+                shutil.copytree(_formatted(), self.folder / "data", dirs_exist_ok=True)
+        for one in (held, held_controller, *held_secure):
+            one.release()
         argv = [
             *_java(self.folder / "log4j2.properties"),
             f"-Xmx{HEAP_MIB_MAX}m",
@@ -138,18 +156,38 @@ def _formatted() -> Path:
         new.mkdir()
         config, log_config = new / "format.properties", new / "log4j2.properties"
         config.write_text(
-            _CONFIG.format(folder=new, port=9092, controller_port=9093, message_bytes_max=MESSAGE_BYTES_MAX)
+            _CONFIG.format(
+                folder=new,
+                port=9092,
+                controller_port=9093,
+                message_bytes_max=MESSAGE_BYTES_MAX,
+                addresses="",
+                protocols="",
+                more="",
+            )
         )
         log_config.write_text(_LOGGING)
-        argv = [*_java(log_config), "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(config)]
-        ran = subprocess.run(argv, capture_output=True, text=True, timeout=FORMAT_S_MAX, check=False)
-        if ran.returncode != 0:
-            raise ProcessError(
-                f"format the Kafka folder {new}: status {ran.returncode}:\n{ran.stdout}{ran.stderr}"
-            )
+        _format(config, log_config, [])
         (new / "data").rename(done)
         shutil.rmtree(new)
     return done
+
+
+def _format(config: Path, log_config: Path, scram: list[str]) -> None:
+    """Format the folder that a settings file names; ProcessError with the tool's words when it fails."""
+    argv = [
+        *_java(log_config),
+        "kafka.tools.StorageTool",
+        "format",
+        "-t",
+        CLUSTER_ID,
+        "-c",
+        str(config),
+        *scram,
+    ]
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=FORMAT_S_MAX, check=False)
+    if ran.returncode != 0:
+        raise ProcessError(f"format Kafka by {config}: status {ran.returncode}:\n{ran.stdout}{ran.stderr}")
 
 
 def _brokers(link: socket.socket) -> int:

@@ -53,7 +53,7 @@ http {{
   }}
 
   server {{
-    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port}{tls};
     location / {{
       proxy_http_version 1.1;
       proxy_set_header Connection "";
@@ -79,7 +79,9 @@ class Nginx:
     name = "nginx"
     ready_s_max = 30.0  # ready means that InfluxDB behind it answers too
 
-    def __init__(self, folder: Path, influx_port: int) -> None:
+    def __init__(self, folder: Path, influx_port: int, tls: tuple[Path, Path] | None = None) -> None:
+        """tls: certificate and key, PEM; None: plaintext."""
+        self._tls = tls
         self.folder = folder
         self.influx_port = influx_port
         self.port = 0
@@ -92,9 +94,16 @@ class Nginx:
         self.port = held.port
         # As root the worker would change to an account that cannot write its bodies into our folder.
         user = f"user {getpass.getuser()} {grp.getgrgid(os.getgid()).gr_name};" if os.geteuid() == 0 else ""
+        tls = (
+            f" ssl;\n    ssl_certificate {self._tls[0]};\n    ssl_certificate_key {self._tls[1]}"
+            if self._tls
+            else ""
+        )
         config = self.folder / "nginx.conf"
         config.write_text(
-            _CONFIG.format(folder=self.folder, port=self.port, influx_port=self.influx_port, user=user)
+            _CONFIG.format(
+                folder=self.folder, port=self.port, influx_port=self.influx_port, user=user, tls=tls
+            )
         )
         held.release()
         return Process(
@@ -103,7 +112,7 @@ class Nginx:
 
     def ready(self) -> bool:
         """Whether /ping is answered by InfluxDB through us."""
-        return answers(self.port, "/ping", 204)
+        return answers(self.port, "/ping", 204, secure=self._tls is not None)
 
     def clashed(self, log: str) -> bool:
         """Whether the log says that another process has our port."""
