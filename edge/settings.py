@@ -16,6 +16,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from edge.source_settings import (
     CanSource,
+    PollRequest,
+    PollSection,
     Positive,
     ProbeSource,
     RecordingSection,
@@ -35,6 +37,8 @@ else:
 
 __all__ = [
     "CanSource",
+    "PollRequest",
+    "PollSection",
     "EdgeSettings",
     "ProbeSource",
     "RecordingSection",

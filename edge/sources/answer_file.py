@@ -14,12 +14,13 @@ from cantools.database.can import Message, Signal
 from pydantic import Field, ValidationError, model_validator
 
 from edge.settings import tomllib
-from edge.source_settings import Section
+from edge.source_settings import Byte, Id, Section
 from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.errors import RecordingError
+from edge.sources.isotp import channel_of
 
 FIRST_BYTES_MAX = 1785
-Id = Annotated[int, Field(ge=0, le=0x1FFF_FFFF)]
+ADDRESS_HELP = "first byte of each frame, where the bus uses extended or mixed addressing"
 _TABLE = re.compile(r"^\s*\[\[\s*answers\s*(?:\.\s*(signals)\s*)?\]\]")
 
 
@@ -56,6 +57,7 @@ class Answer(Section):
     name: str
     response: Id | list[Id]
     extended: bool = False
+    address: Byte | None = Field(None, description=ADDRESS_HELP)
     did: Annotated[int, Field(ge=0, le=0xFFFF)] | None = None
     pid: Annotated[int, Field(ge=0, le=0xFF)] | None = None
     length: Annotated[int, Field(ge=1, le=FIRST_BYTES_MAX)] | None = Field(
@@ -78,8 +80,8 @@ class Answer(Section):
         return bytes((0x41, self.pid or 0))
 
     def responses(self) -> list[int]:
-        """Ids of the frames, with EXTENDED."""
-        return responses(self.response, self.extended)
+        """Channels of the frames, as edge.sources.isotp has them."""
+        return responses(self.response, self.extended, self.address)
 
     def message(self, number: int) -> Message:
         """The answer after its head as a message of cantools with this id."""
@@ -94,10 +96,11 @@ class TroubleCodeAnswers(Section):
     name: str = "DTC"
     response: Id | list[Id]
     extended: bool = False
+    address: Byte | None = Field(None, description=ADDRESS_HELP)
 
     def responses(self) -> list[int]:
-        """Ids of the frames, with EXTENDED."""
-        return responses(self.response, self.extended)
+        """Channels of the frames, as edge.sources.isotp has them."""
+        return responses(self.response, self.extended, self.address)
 
 
 class AnswerFile(Section):
@@ -107,10 +110,10 @@ class AnswerFile(Section):
     trouble_codes: TroubleCodeAnswers | None = None
 
 
-def responses(given: int | list[int], extended: bool) -> list[int]:
-    """Ids as frames carry them."""
+def responses(given: int | list[int], extended: bool, address: int | None) -> list[int]:
+    """Ids as frames carry them, with the address of extended or mixed addressing."""
     ids = given if isinstance(given, list) else [given]
-    return [key | EXTENDED if extended or key > 0x7FF else key for key in ids]
+    return [channel_of(key | EXTENDED if extended or key > 0x7FF else key, address) for key in ids]
 
 
 def load_answers(path: Path) -> AnswerFile:
@@ -135,16 +138,27 @@ def load_answers(path: Path) -> AnswerFile:
         raise RecordingError(
             path, f"{key}: {message}", "correct this entry", _line_of(text, error["loc"])
         ) from cause
+    _refuse_twins(path, text, file)
+    return file
+
+
+def _refuse_twins(path: Path, text: str, file: AnswerFile) -> None:
+    """An answer that is described twice, and an id both with and without an address in front of its data."""
     seen: dict[tuple[int, bytes], int] = {}
+    plain = {key for answer in file.answers for key in answer.responses() if answer.address is None}
     for at, answer in enumerate(file.answers):
         for key in answer.responses():
             if (key, answer.head) in seen:
                 raise RecordingError(
-                    path, f"{answer.name}: the answer of 0x{key & ~EXTENDED:X} is described twice", "remove one of them",
+                    path, f"{answer.name}: the answer of 0x{key & ~EXTENDED & 0xFFFF_FFFF:X} is described twice", "remove one of them",
                     _line_of(text, ("answers", at)),
                 )  # fmt: skip
             seen[key, answer.head] = at
-    return file
+            if answer.address is not None and key & 0xFFFF_FFFF in plain:
+                raise RecordingError(
+                    path, f"{answer.name}: 0x{key & ~EXTENDED & 0xFFFF_FFFF:X} answers with and without an address",
+                    "give address = to all its answers, or to none", _line_of(text, ("answers", at)),
+                )  # fmt: skip
 
 
 def _line_of(text: str, place: tuple[int | str, ...]) -> int | None:

@@ -1,12 +1,14 @@
 """A live CAN bus as a source: frames of the kernel to blocks of samples on the van's monotonic clock.
 
 One [[sources]] of kind can. Frames that arrive within gather_s make one block. A lost interface is looked for again
-every REOPEN_S for ever, and told as signals (`<name>.Bus.*`) together with error frames and drops. Never sends.
+every REOPEN_S for ever, and told as signals (`<name>.Bus.*`) together with error frames and drops. Sends nothing,
+except the requests of the settings' poll section and the flow control of their answers.
 Raises RecordingError when built: a DBC, an overlay or a map that cannot be used.
 """
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections import Counter
@@ -28,11 +30,13 @@ from edge.sources.can_interface import FrameReader, open_reader
 from edge.sources.can_socket import ERROR_FRAME, FRAMES_MAX, REMOTE_FRAME, Received
 from edge.sources.chunks import SlotTable, legal_name
 from edge.sources.dbc_file import doubts, load_database
+from edge.sources.polling import Frame, Poller
 from edge.sources.receive_stamps import ReceiveStamps
 from vantel.catalog import Signal
 
 REOPEN_S = 1.0
 POLL_S = 0.1
+POLL_STEP_S = 0.002
 INTERFACES = Path("/sys/class/net")
 _log = structlog.get_logger("can")
 
@@ -72,6 +76,7 @@ class CanBus:
         )  # fmt: skip
         self._channel.declare()
         self._slots.check_map(self._channel.names())
+        self._poller = None if section.poll is None else Poller(section.poll, time.monotonic())
         self._state = BusState(prefix, len(self._slots.signals))
         self._stamps = ReceiveStamps()
         self._frames = self._malformed = self._dropped = self._errors = self._remote = 0
@@ -90,6 +95,8 @@ class CanBus:
             stamps_replaced=self._stamps.replaced,
             samples_emitted=self._samples,
         )
+        if self._poller is not None:
+            counts += self._poller.counts
         return dict(counts + self._channel.counts)
 
     def signals(self) -> Sequence[Signal]:
@@ -129,7 +136,11 @@ class CanBus:
         while not stop.is_set():
             # A slow bus is read frame by frame. On a dense one, whose next frame comes before gather_s is over, frames
             # are left to gather, and there is nothing to wait for.
-            if not dense and not reader.wait(POLL_S):
+            wait_s = POLL_S
+            if self._poller is not None:
+                self._ask(reader, self._poller.tick(time.monotonic()))
+                wait_s = min(POLL_S, self._poller.wait_s(time.monotonic()) + POLL_STEP_S)
+            if not dense and not reader.wait(wait_s):
                 self._tell_state(emit)
                 continue
             pause_s = last_s + gather_s - time.monotonic()
@@ -139,11 +150,23 @@ class CanBus:
             received = reader.read()
             dense = received is not None and pause_s > 0
             while received is not None:
-                self._take(received, emit)
+                self._take(reader, received, emit)
                 received = reader.read() if len(received.ids) == FRAMES_MAX else None
             self._tell_state(emit)
 
-    def _take(self, received: Received, emit: Emit) -> None:
+    def _ask(self, reader: FrameReader, frames: Sequence[Frame]) -> None:
+        """Send what the settings ask for; a frame that the controller does not take is counted, and asked for again."""
+        for frame in frames:
+            if reader.send is None or self._poller is None:
+                return
+            try:
+                reader.send(frame.key, frame.data)
+            except OSError as cause:
+                if cause.errno not in (errno.ENOBUFS, errno.EAGAIN):
+                    raise
+                self._poller.unsent()
+
+    def _take(self, reader: FrameReader, received: Received, emit: Emit) -> None:
         """Decode what was read and emit it."""
         ids, lengths, payload = received.ids, received.lengths, received.payload
         stamps = self._stamps.monotonic(
@@ -154,6 +177,8 @@ class CanBus:
         self._dropped += received.dropped
         if received.special:
             ids, lengths, payload, stamps = self._data_frames(received, stamps)
+        if self._poller is not None:
+            self._ask(reader, self._poller.hear(time.monotonic(), ids, lengths, payload))
         found = self._channel.decode(ids, lengths, payload, stamps)
         if not len(found.slot):
             return
