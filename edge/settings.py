@@ -37,9 +37,9 @@ else:
 
 __all__ = [
     "CanSource",
+    "EdgeSettings",
     "PollRequest",
     "PollSection",
-    "EdgeSettings",
     "ProbeSource",
     "RecordingSection",
     "ReplaySource",
