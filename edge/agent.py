@@ -24,6 +24,7 @@ from edge.commands import Commands
 from edge.fault_file import FaultFile
 from edge.faults import FaultError
 from edge.gauges import gauges_of
+from edge.merging import merged
 from edge.model import SampleBlock, Source, TextTable
 from edge.notify import Notifier
 from edge.pipeline import Pipeline
@@ -251,12 +252,12 @@ class Agent:
         closed = False
         while True:
             self._pipeline_beats += 1
-            block = self._blocks.get(0.1)
+            blocks = self._blocks.get_waiting(0.1)
             if self._fault_file is not None:
                 self._add_faults(self._fault_file)
             self._obey()
             self._follow_clock()
-            if block is not None:
+            for block in merged(blocks):
                 closed = False
                 with self._shed_lock:
                     shed, self._shed = self._shed, {}
@@ -264,6 +265,7 @@ class Agent:
                 self._tail.offer(self._pipeline.rings)
                 for reason, samples in shed.items():
                     self._carry_shed(reason, samples)
+            if blocks:
                 continue
             if self._stop_pipeline.is_set() and not len(self._blocks):
                 self._forward([] if closed else self._pipeline.close())

@@ -5,13 +5,16 @@ TOML -> AnswerFile. Every mistake is a RecordingError with file, line and fix. E
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cantools.database import conversion
 from cantools.database.can import Message, Signal
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from edge.settings import tomllib
 from edge.source_settings import Byte, Id, Section
@@ -70,6 +73,13 @@ class Answer(Section):
     def _one_kind(self) -> Answer:
         if (self.did is None) == (self.pid is None):
             raise ValueError("give did = (UDS) or pid = (OBD-II), one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Answer:
+        names = [_name(one, at) for one in self.signals for at in range(one.count)]
+        if twins := {name for name, times in Counter(names).items() if times > 1}:
+            raise ValueError(f"two signals are called {min(twins)}; rename one of them")
         return self
 
     @property
@@ -133,13 +143,22 @@ def load_answers(path: Path) -> AnswerFile:
         file = AnswerFile.model_validate(tree)
     except ValidationError as cause:
         error = cause.errors()[0]
-        key = ".".join(str(part) for part in error["loc"])
-        message = error["msg"].removeprefix("Value error, ")
-        raise RecordingError(
-            path, f"{key}: {message}", "correct this entry", _line_of(text, error["loc"])
-        ) from cause
+        line = _line_of(text, error["loc"])
+        raise RecordingError(path, _told(error), "correct this entry", line) from cause
     _refuse_twins(path, text, file)
     return file
+
+
+def _told(error: ErrorDetails) -> str:
+    """A mistake in words; for a key that is not known the one that was meant."""
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+    known = {
+        name for part in (AnswerFile, Answer, AnswerSignal, TroubleCodeAnswers) for name in part.model_fields
+    }
+    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+    return f"{key}: unknown key" + (f", did you mean {near[0]}?" if near else "")
 
 
 def _refuse_twins(path: Path, text: str, file: AnswerFile) -> None:
@@ -175,12 +194,16 @@ def _line_of(text: str, place: tuple[int | str, ...]) -> int | None:
     return None
 
 
+def _name(one: AnswerSignal, at: int) -> str:
+    return one.name if one.count == 1 else f"{one.name}{at + 1}"
+
+
 def _signal(one: AnswerSignal, at: int) -> Signal:
     first = 8 * (one.byte + at * one.bytes)
     length = 8 * one.bytes if one.bits is None else one.bits
     small = one.bits is not None or one.byte_order == "little"
     return Signal(
-        one.name if one.count == 1 else f"{one.name}{at + 1}",
+        _name(one, at),
         first + one.bit if small else first + 7,
         length,
         "little_endian" if small else "big_endian",

@@ -25,12 +25,12 @@ from edge.settings import CanSource as CanSection
 from edge.sources.answer_file import load_answers
 from edge.sources.answers import Answers
 from edge.sources.can_bus_state import BusState
-from edge.sources.can_channel import CanChannel, wanted_by
+from edge.sources.can_channel import CanChannel, unused, wanted_by
 from edge.sources.can_interface import FrameReader, open_reader
 from edge.sources.can_socket import ERROR_FRAME, FRAMES_MAX, REMOTE_FRAME, Received
 from edge.sources.chunks import SlotTable, legal_name
 from edge.sources.dbc_file import doubts, load_database
-from edge.sources.polling import Frame, Poller
+from edge.sources.polling import Frame, Poller, unread
 from edge.sources.receive_stamps import ReceiveStamps
 from vantel.catalog import Signal
 
@@ -68,12 +68,19 @@ class CanBus:
             )
         prefix = legal_name(section.name)
         self._slots = SlotTable(Path(section.channel), section.map, section.overlay)
-        answers = section.answers
+        answers = None
+        if section.answers is not None:
+            file = load_answers(section.answers)
+            answers = Answers(file, section.answers, texts.code)
+            if not answers.signals:
+                self.notes.append(f"{section.answers}: it describes no answer; begin one with [[answers]]")
+            self.notes += [] if section.poll is None else unread(section.poll, file)
         self._channel = CanChannel(
             prefix, (section.channel,), databases, self._slots, j1939=section.j1939,
-            answers=None if answers is None else Answers(load_answers(answers), answers, texts.code),
+            answers=answers,
             code_of=texts.code, wanted=wanted_by(section.signals),
         )  # fmt: skip
+        self.notes += unused(section.signals, [(s.message, s.name) for s in self._channel.signals])
         self._channel.declare()
         self._slots.check_map(self._channel.names())
         self._poller = None if section.poll is None else Poller(section.poll, time.monotonic())
@@ -132,10 +139,8 @@ class CanBus:
     def _pump(self, reader: FrameReader, emit: Emit, stop: threading.Event) -> None:
         """Blocks until stop; OSError when the interface goes."""
         gather_s = self._section.gather_s
-        dense, last_s = False, 0.0
+        dense = False
         while not stop.is_set():
-            # A slow bus is read frame by frame. On a dense one, whose next frame comes before gather_s is over, frames
-            # are left to gather, and there is nothing to wait for.
             wait_s = POLL_S
             if self._poller is not None:
                 self._ask(reader, self._poller.tick(time.monotonic()))
@@ -143,12 +148,12 @@ class CanBus:
             if not dense and not reader.wait(wait_s):
                 self._tell_state(emit)
                 continue
-            pause_s = last_s + gather_s - time.monotonic()
-            if pause_s > 0:
-                time.sleep(pause_s)
-            last_s = time.monotonic()
+            # All buses read at the same ticks, so that what they read goes through the pipeline in one step. While every
+            # tick finds frames there is nothing to wait for.
+            if gather_s:
+                time.sleep(gather_s - time.monotonic() % gather_s)
             received = reader.read()
-            dense = received is not None and pause_s > 0
+            dense = received is not None and gather_s > 0
             while received is not None:
                 self._take(reader, received, emit)
                 received = reader.read() if len(received.ids) == FRAMES_MAX else None

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.settings import PollRequest, PollSection
+from edge.sources.answer_file import AnswerFile
 from edge.sources.dbc_kernel import EXTENDED
 
 FUNCTIONAL, FUNCTIONAL_WIDE = 0x7DF, 0x18DB33F1
@@ -164,6 +165,20 @@ class Poller:
     def _asleep(self, now_s: float) -> bool:
         quiet_s_max = self._section.quiet_s_max
         return quiet_s_max is not None and now_s - self._heard_s > quiet_s_max
+
+
+def unread(section: PollSection, file: AnswerFile) -> list[str]:
+    """A sentence for each request whose answer the file does not describe."""
+    heads = {answer.head for answer in file.answers}
+    told = []
+    for at, request in enumerate(section.requests, start=1):
+        known = file.trouble_codes is not None if request.trouble_codes else request.answer_head() in heads
+        if not known:
+            asked = request.asked().hex(" ")
+            told.append(
+                f"poll: the answers file does not describe what request {at} ({asked}) is answered; add it"
+            )
+    return told
 
 
 def responders(request: PollRequest) -> dict[int, int]:
