@@ -51,7 +51,9 @@ _RELATIVE = re.compile(r"\s*base\s+\w+\s+timestamps\s+relative", re.IGNORECASE)
 _ASC_TIME = re.compile(r"\s*(\d+\.\d+)\s+")
 HEADER_LINES_MAX = 20
 
-READ_ERRORS = (ValueError, IndexError, KeyError, struct.error, zlib.error, EOFError, OSError, BLFParseError)
+READ_ERRORS = (
+    ValueError, IndexError, KeyError, OverflowError, struct.error, zlib.error, EOFError, OSError, BLFParseError,
+)  # fmt: skip
 _log = structlog.get_logger("replay")
 
 
@@ -279,12 +281,17 @@ def _by_python_can(
             channel = message.channel
             name = channel if isinstance(channel, str) else f"can{0 if channel is None else channel}"
             key = message.arbitration_id | (EXTENDED if message.is_extended_id else 0)
+            t_ns = round(message.timestamp * 1e6) * 1000
+            if not (0 <= message.arbitration_id <= _ID_MASK and abs(t_ns) <= NS_MAX):
+                raise ValueError(
+                    f"id {message.arbitration_id:X} or time {message.timestamp:g} s is out of range"
+                )
             counts["frames"] += 1
             yield (
                 name,
                 key,
                 message.data[:PAYLOAD_BYTES].hex().encode(),
-                round(message.timestamp * 1e6) * 1000,
+                t_ns,
             )
     except RecordingError:
         raise
