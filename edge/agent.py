@@ -24,7 +24,6 @@ from edge.commands import Commands
 from edge.fault_file import FaultFile
 from edge.faults import FaultError
 from edge.gauges import gauges_of
-from edge.merging import merged
 from edge.model import SampleBlock, Source, TextTable
 from edge.notify import Notifier
 from edge.pipeline import Pipeline
@@ -35,6 +34,7 @@ from edge.spool_thread import SpoolThread
 from edge.status import write_status
 from edge.tail import Tail
 from edge.uplink_thread import Uplink
+from edge.waiting import merged
 from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Health
 

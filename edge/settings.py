@@ -16,8 +16,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from edge.source_settings import (
     CanSource,
-    PollRequest,
-    PollSection,
     Positive,
     ProbeSource,
     RecordingSection,
@@ -38,8 +36,6 @@ else:
 __all__ = [
     "CanSource",
     "EdgeSettings",
-    "PollRequest",
-    "PollSection",
     "ProbeSource",
     "RecordingSection",
     "ReplaySource",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import re
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +12,20 @@ from cloud.letters import DeadLetter
 from cloud.redrive import way_back
 from cloud.steps.open import Incoming, open_bundle, open_incoming, pack
 from edge.gnss_time import sentence_time_ns
-from edge.settings import PollRequest, PollSection
-from edge.sources.can_channel import CanChannel
-from edge.sources.chunks import SlotTable
-from edge.sources.dbc_file import load_database
 from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.isotp import IsoTp
 from edge.sources.j1939 import Transport, TroubleCodes
-from edge.sources.polling import Poller
 from edge.sources.tegrastats import parse_line
 from edge.spool import cursor
 from edge.spool.framing import HEADER_BYTES, Record, SegmentHeader, frame, salt_of, scan, unframe
+from tests.fuzz.buses import buses, frames_of
 from tests.fuzz.campaign import Decoder
 from tests.fuzz.campaigns import campaigns
 from tests.fuzz.line_protocol import round_trip
-from tests.fuzz.recordings import DBC, recordings
+from tests.fuzz.recordings import recordings
 from vantel.acks import Ack
 from vantel.catalog import Catalog, CatalogError, Signal, assemble
-from vantel.codec import CodecError, decode, decode_times, decode_values, encode, encode_times, encode_values
+from vantel.codec import CodecError, decode, encode
 from vantel.columns import Column
 from vantel.commands import Command, CommandResult, CommandStatus, LiveView, Rebirth, Resend
 from vantel.crc32c import crc32c, masked
@@ -49,7 +43,16 @@ SALT = salt_of(7, EPOCH, DeliveryClass.P1)
 
 def decoders() -> list[Decoder]:
     """Each decoder once."""
-    return [*_contract(), *_payloads(), *_cloud(), *_spool(), *_sources(), *recordings(), *campaigns()]
+    return [
+        *_contract(),
+        *_payloads(),
+        *_cloud(),
+        *_spool(),
+        *_sources(),
+        *buses(),
+        *recordings(),
+        *campaigns(),
+    ]
 
 
 def _golden(name: str) -> bytes:
@@ -66,8 +69,6 @@ def _contract() -> list[Decoder]:
     signals = assemble([Signal("Vehicle.Speed"), Signal("Van.Door", unit=""), Signal("Van.Temperature")])
     return [
         Decoder("columns", _columns(), _decode_columns, (CodecError,)),
-        Decoder("values", [encode_values(v) for v in _arrays()], lambda d: len(decode_values(d)), (CodecError,)),
-        Decoder("times", [encode_times(t) for t in _stamps()], lambda d: len(decode_times(d)), (CodecError,)),
         Decoder("envelope", [seal(open_message(message)[0])], open_envelope, (EnvelopeError,), _resealed),
         Decoder("message", [message], open_message, (EnvelopeError,), _resealed),
         Decoder("catalog", [signals.encode()], Catalog.decode, (CatalogError,)),
@@ -75,18 +76,6 @@ def _contract() -> list[Decoder]:
         Decoder("command", _commands(), Command.decode, (EnvelopeError,)),
         Decoder("topic", [up("van-1", DeliveryClass.P1).encode()], lambda d: parse_up(d.decode("latin-1")), (ValueError,)),
     ]  # fmt: skip
-
-
-def _arrays() -> list[np.ndarray]:
-    rng = np.random.default_rng(2)
-    walk = np.round(np.cumsum(rng.normal(size=300)), 2)
-    return [walk, walk.astype(np.float32), (walk * 100).astype(np.int16), rng.random(40), walk > 0, walk[:0]]
-
-
-def _stamps() -> list[np.ndarray]:
-    rng = np.random.default_rng(3)
-    even = 10**12 + np.arange(300, dtype=np.int64) * 10**7
-    return [even, even + rng.integers(0, 10**5, 300), rng.integers(-(2**62), 2**62, 20), even[:0]]
 
 
 def _columns() -> list[bytes]:
@@ -195,8 +184,6 @@ def _sources() -> list[Decoder]:
         Decoder("tegrastats_line", lines, lambda d: parse_line(d.decode("utf-8", "replace"))),
         Decoder("isotp", [frames], _isotp),
         Decoder("j1939", [frames], _j1939),
-        Decoder("polling", [frames], _polling),
-        Decoder("can_frames", [frames], _can_frames),
     ]  # fmt: skip
 
 
@@ -208,52 +195,15 @@ def _resealed_nmea(data: bytes) -> bytes:
     return b"$%b*%02X" % (body, check)
 
 
-def _frames(data: bytes, ids: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ten bytes a frame: which id, length, payload of eight."""
-    rows = np.frombuffer(data[: len(data) // 10 * 10], np.uint8).reshape(-1, 10)
-    payload = np.zeros((len(rows), 64), np.uint8)
-    payload[:, :8] = rows[:, 2:]
-    return np.array(ids, np.uint32)[rows[:, 0] % len(ids)], (rows[:, 1] % 9).astype(np.int64), payload
-
-
 def _isotp(data: bytes) -> None:
-    ids, lengths, payload = _frames(data, (0x7E8, 0x7E9))
+    ids, lengths, payload = frames_of(data, (0x7E8, 0x7E9))
     reader = IsoTp([0x7E8, 0x7E9])
     for _row, _key, answer in reader.feed(reader.rows(ids), ids, lengths, payload):
         assert 0 < len(answer) <= 4095
 
 
-def _polling(data: bytes) -> None:
-    """Frames of answers while a request is open: eight bytes out each time, never for a stranger."""
-    poller = Poller(PollSection(requests=[PollRequest(pid=0), PollRequest(did=0x1400, request=0x7E0)]), 0.0)
-    ids, lengths, payload = _frames(data, (0x7E8, 0x7E9, 0x123))
-    for row in range(min(len(ids), 200)):
-        sent = poller.tick(row / 10)
-        sent += poller.hear(row / 10, ids[row : row + 1], lengths[row : row + 1], payload[row : row + 1])
-        assert all(len(frame.data) == 8 and frame.key in (0x7DF, 0x7E0, 0x7E1) for frame in sent)
-
-
-def _can_frames(data: bytes) -> None:
-    """Any frames on a bus with a DBC, J1939 and all."""
-    ids, lengths, payload = _frames(
-        data, (37, 38, EXTENDED | 0x18ECFF01, EXTENDED | 0x18EBFF01, EXTENDED | 37)
-    )
-    found = _channel().decode(ids, lengths, payload)
-    assert (np.diff(found.label) >= 0).all()
-    assert len(found.slot) == len(found.value)
-
-
-@functools.cache
-def _channel() -> CanChannel:
-    with tempfile.NamedTemporaryFile(suffix=".dbc") as file:
-        file.write(DBC)
-        file.flush()
-        path = Path(file.name)
-        return CanChannel("fuzz", (), [(path, load_database(path))], SlotTable(path, {}), j1939=True)
-
-
 def _j1939(data: bytes) -> None:
-    ids, lengths, payload = _frames(
+    ids, lengths, payload = frames_of(
         data, (EXTENDED | 0x18ECFF01, EXTENDED | 0x18EBFF01, EXTENDED | 0x18FECA01)
     )
     codes = TroubleCodes(len)

@@ -22,12 +22,11 @@ from edge.settings import (
     CanSource,
     EdgeSettings,
     FaultSection,
-    PollRequest,
-    PollSection,
     ReplaySource,
     SamplerRule,
     SourceSection,
 )
+from edge.source_settings import PollRequest, PollSection
 
 EDGE_HEAD = """\
 # Settings of vantel-edge. Every key is here; what is commented out is the default.

@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.merging import merged
 from edge.model import SampleBlock
+from edge.waiting import merged
 
 Rows = list[list[tuple[int, int, float]]]
 
