@@ -65,7 +65,7 @@ def _polling(data: bytes) -> None:
 
 def _can_frames(data: bytes) -> None:
     """Any frames on a bus with a DBC, J1939 and all."""
-    ids, lengths, payload = _frames(
+    ids, lengths, payload = frames_of(
         data, (37, 38, EXTENDED | 0x18ECFF01, EXTENDED | 0x18EBFF01, EXTENDED | 37)
     )
     found = _channel().decode(ids, lengths, payload)
