@@ -283,9 +283,6 @@ def _by_python_can(
             if message.is_error_frame or message.is_remote_frame:
                 counts["frames_error" if message.is_error_frame else "frames_remote"] += 1
                 continue
-            if message.dlc != len(message.data):
-                counts["frames_cut"] += 1  # the last digits of what is there may be missing too
-                continue
             channel = message.channel
             name = channel if isinstance(channel, str) else f"can{0 if channel is None else channel}"
             key = message.arbitration_id | (EXTENDED if message.is_extended_id else 0)
