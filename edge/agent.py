@@ -35,6 +35,7 @@ from edge.spool_thread import SpoolThread
 from edge.status import write_status
 from edge.tail import Tail
 from edge.uplink_thread import Uplink
+from edge.waiting import merged
 from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Health
 
@@ -253,12 +254,12 @@ class Agent:
         closed = False
         while True:
             self._pipeline_beats += 1
-            block = self._blocks.get(0.1)
+            blocks = self._blocks.get_waiting(0.1)
             if self._fault_file is not None:
                 self._add_faults(self._fault_file)
             self._obey()
             self._follow_clock()
-            if block is not None:
+            for block in merged(blocks):
                 closed = False
                 with self._shed_lock:
                     shed, self._shed = self._shed, {}
@@ -266,6 +267,7 @@ class Agent:
                 self._tail.offer(self._pipeline.rings)
                 for reason, samples in shed.items():
                     self._carry_shed(reason, samples)
+            if blocks:
                 continue
             if self._stop_pipeline.is_set() and not len(self._blocks):
                 self._forward([] if closed else self._pipeline.close())

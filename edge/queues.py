@@ -16,6 +16,7 @@ from vantel.identity import DeliveryClass, PayloadKind
 
 Item = TypeVar("Item")
 
+ITEMS_MAX = 64
 _BLOCK_OVERHEAD_BYTES = 512
 _OUTGOING_OVERHEAD_BYTES = 256
 
@@ -92,6 +93,22 @@ class BoundedQueue(Generic[Item]):
             if self._waiting:
                 self._room.notify_all()
         return item
+
+    def get_waiting(self, timeout_s: float) -> list[Item]:
+        """The oldest item and what waits behind it, ITEMS_MAX at most; empty after timeout_s."""
+        first = self.get(timeout_s)
+        if first is None:
+            return []
+        items = [first]
+        with self._lock:
+            while self._count and len(items) < ITEMS_MAX:
+                item, item_bytes = self._items.get_nowait()
+                self._bytes -= item_bytes
+                self._count -= 1
+                items.append(item)
+            if self._waiting:
+                self._room.notify_all()
+        return items
 
     def __len__(self) -> int:
         return self._count

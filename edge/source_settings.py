@@ -22,6 +22,63 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Id = Annotated[int, Field(ge=0, le=0x1FFF_FFFF)]
+Byte = Annotated[int, Field(ge=0, le=0xFF)]
+
+
+class PollRequest(Section):
+    """A question that is put on a bus again and again: one DID, one PID, or the trouble codes."""
+
+    request: Id = Field(0x7DF, description="id that is asked; 0x7DF asks every control unit of OBD-II")
+    response: Id | list[Id] | None = Field(
+        None, description="ids that answer; default: as ISO 15765-4 has them"
+    )
+    extended: bool = Field(False, description="29-bit ids although they fit into 11")
+    address: Byte | None = Field(None, description="first byte of what is sent: extended or mixed addressing")
+    response_address: Byte | None = Field(None, description="first byte of the answers' frames")
+    did: Annotated[int, Field(ge=0, le=0xFFFF)] | None = None
+    pid: Byte | None = None
+    trouble_codes: Literal["obd", "uds"] | None = None
+    period_s: Annotated[float, Field(ge=0.05)] = 1.0
+
+    @model_validator(mode="after")
+    def _one_question(self) -> PollRequest:
+        if sum(given is not None for given in (self.did, self.pid, self.trouble_codes)) != 1:
+            raise ValueError("give did = (UDS), pid = (OBD-II) or trouble_codes =, one of them")
+        if self.response is None and self.address is not None:
+            raise ValueError("give response =, the id of the frames that answer")
+        known = self.request == 0x7DF or 0x7E0 <= self.request <= 0x7E7 or self.request >> 16 == 0x18DA
+        if self.response is None and not known:
+            raise ValueError(f"who answers 0x{self.request:X} is in no standard; give response =")
+        return self
+
+    def asked(self) -> bytes:
+        """Service and parameters."""
+        if self.did is not None:
+            return bytes((0x22, self.did >> 8, self.did & 0xFF))
+        if self.pid is not None:
+            return bytes((0x01, self.pid))
+        return b"\x03" if self.trouble_codes == "obd" else b"\x19\x02\xff"
+
+    def answer_head(self) -> bytes:
+        """First bytes of a positive answer."""
+        asked = self.asked()
+        return bytes((asked[0] + 0x40,)) + (asked[1:2] if asked[0] == 0x19 else asked[1:])
+
+
+class PollSection(Section):
+    """Requests that the agent sends on this bus. Without this section it never sends."""
+
+    requests: Annotated[list[PollRequest], Field(min_length=1, max_length=200)]
+    answer_s_max: Annotated[float, Field(gt=0, le=10)] = Field(
+        0.2, description="an answer that does not begin within this is given up"
+    )
+    gap_s: Annotated[float, Field(ge=0, le=10)] = Field(0.02, description="rest after each answer")
+    quiet_s_max: Positive | None = Field(
+        None, description="ask only while frames that are no answers came within this: lets the van sleep"
+    )
+
+
 class SignalMap(Section):
     """What a column or bus signal becomes: a catalog name, and value * scale + offset in the catalog's unit."""
 
@@ -151,6 +208,7 @@ class CanSource(Section):
     )
     j1939: bool = Field(False, description=J1939_HELP)
     answers: Path | None = Field(None, description=ANSWERS_HELP)
+    poll: PollSection | None = Field(None, description="requests to send; without it nothing is ever sent")
     map: dict[str, SignalMap | str] = Field(default_factory=dict, description="local name to catalog name")
     overlay: Path | None = Field(None, description=OVERLAY_HELP)
     gather_s: Annotated[float, Field(ge=0, le=0.1)] = Field(
@@ -167,6 +225,14 @@ class CanSource(Section):
         if isinstance(given, dict) and not given.get("name"):
             return {**given, "name": str(given.get("channel", "can0"))}
         return given
+
+    @model_validator(mode="after")
+    def _pollable(self) -> CanSource:
+        if self.poll is not None and self.interface == "udp":
+            raise ValueError('poll needs a bus to send on: interface = "socketcan" or one of python-can\'s')
+        if self.poll is not None and self.answers is None:
+            raise ValueError("poll needs answers =, the file that says what the answers mean")
+        return self
 
 
 SourceSection = Annotated[

@@ -5,21 +5,25 @@ TOML -> AnswerFile. Every mistake is a RecordingError with file, line and fix. E
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cantools.database import conversion
 from cantools.database.can import Message, Signal
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from edge.settings import tomllib
-from edge.source_settings import Section
+from edge.source_settings import Byte, Id, Section
 from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.errors import RecordingError
+from edge.sources.isotp import channel_of
 
 FIRST_BYTES_MAX = 1785
-Id = Annotated[int, Field(ge=0, le=0x1FFF_FFFF)]
+ADDRESS_HELP = "first byte of each frame, where the bus uses extended or mixed addressing"
 _TABLE = re.compile(r"^\s*\[\[\s*answers\s*(?:\.\s*(signals)\s*)?\]\]")
 
 
@@ -56,6 +60,7 @@ class Answer(Section):
     name: str
     response: Id | list[Id]
     extended: bool = False
+    address: Byte | None = Field(None, description=ADDRESS_HELP)
     did: Annotated[int, Field(ge=0, le=0xFFFF)] | None = None
     pid: Annotated[int, Field(ge=0, le=0xFF)] | None = None
     length: Annotated[int, Field(ge=1, le=FIRST_BYTES_MAX)] | None = Field(
@@ -70,6 +75,13 @@ class Answer(Section):
             raise ValueError("give did = (UDS) or pid = (OBD-II), one of them")
         return self
 
+    @model_validator(mode="after")
+    def _named_once(self) -> Answer:
+        names = [_name(one, at) for one in self.signals for at in range(one.count)]
+        if twins := {name for name, times in Counter(names).items() if times > 1}:
+            raise ValueError(f"two signals are called {min(twins)}; rename one of them")
+        return self
+
     @property
     def head(self) -> bytes:
         """First bytes of such an answer: service and identifier."""
@@ -78,8 +90,8 @@ class Answer(Section):
         return bytes((0x41, self.pid or 0))
 
     def responses(self) -> list[int]:
-        """Ids of the frames, with EXTENDED."""
-        return responses(self.response, self.extended)
+        """Channels of the frames, as edge.sources.isotp has them."""
+        return responses(self.response, self.extended, self.address)
 
     def message(self, number: int) -> Message:
         """The answer after its head as a message of cantools with this id."""
@@ -94,10 +106,11 @@ class TroubleCodeAnswers(Section):
     name: str = "DTC"
     response: Id | list[Id]
     extended: bool = False
+    address: Byte | None = Field(None, description=ADDRESS_HELP)
 
     def responses(self) -> list[int]:
-        """Ids of the frames, with EXTENDED."""
-        return responses(self.response, self.extended)
+        """Channels of the frames, as edge.sources.isotp has them."""
+        return responses(self.response, self.extended, self.address)
 
 
 class AnswerFile(Section):
@@ -107,10 +120,10 @@ class AnswerFile(Section):
     trouble_codes: TroubleCodeAnswers | None = None
 
 
-def responses(given: int | list[int], extended: bool) -> list[int]:
-    """Ids as frames carry them."""
+def responses(given: int | list[int], extended: bool, address: int | None) -> list[int]:
+    """Ids as frames carry them, with the address of extended or mixed addressing."""
     ids = given if isinstance(given, list) else [given]
-    return [key | EXTENDED if extended or key > 0x7FF else key for key in ids]
+    return [channel_of(key | EXTENDED if extended or key > 0x7FF else key, address) for key in ids]
 
 
 def load_answers(path: Path) -> AnswerFile:
@@ -130,21 +143,41 @@ def load_answers(path: Path) -> AnswerFile:
         file = AnswerFile.model_validate(tree)
     except ValidationError as cause:
         error = cause.errors()[0]
-        key = ".".join(str(part) for part in error["loc"])
-        message = error["msg"].removeprefix("Value error, ")
-        raise RecordingError(
-            path, f"{key}: {message}", "correct this entry", _line_of(text, error["loc"])
-        ) from cause
+        line = _line_of(text, error["loc"])
+        raise RecordingError(path, _told(error), "correct this entry", line) from cause
+    _refuse_twins(path, text, file)
+    return file
+
+
+def _told(error: ErrorDetails) -> str:
+    """A mistake in words; for a key that is not known the one that was meant."""
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+    known = {
+        name for part in (AnswerFile, Answer, AnswerSignal, TroubleCodeAnswers) for name in part.model_fields
+    }
+    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+    return f"{key}: unknown key" + (f", did you mean {near[0]}?" if near else "")
+
+
+def _refuse_twins(path: Path, text: str, file: AnswerFile) -> None:
+    """An answer that is described twice, and an id both with and without an address in front of its data."""
     seen: dict[tuple[int, bytes], int] = {}
+    plain = {key for answer in file.answers for key in answer.responses() if answer.address is None}
     for at, answer in enumerate(file.answers):
         for key in answer.responses():
             if (key, answer.head) in seen:
                 raise RecordingError(
-                    path, f"{answer.name}: the answer of 0x{key & ~EXTENDED:X} is described twice", "remove one of them",
+                    path, f"{answer.name}: the answer of 0x{key & ~EXTENDED & 0xFFFF_FFFF:X} is described twice", "remove one of them",
                     _line_of(text, ("answers", at)),
                 )  # fmt: skip
             seen[key, answer.head] = at
-    return file
+            if answer.address is not None and key & 0xFFFF_FFFF in plain:
+                raise RecordingError(
+                    path, f"{answer.name}: 0x{key & ~EXTENDED & 0xFFFF_FFFF:X} answers with and without an address",
+                    "give address = to all its answers, or to none", _line_of(text, ("answers", at)),
+                )  # fmt: skip
 
 
 def _line_of(text: str, place: tuple[int | str, ...]) -> int | None:
@@ -161,12 +194,16 @@ def _line_of(text: str, place: tuple[int | str, ...]) -> int | None:
     return None
 
 
+def _name(one: AnswerSignal, at: int) -> str:
+    return one.name if one.count == 1 else f"{one.name}{at + 1}"
+
+
 def _signal(one: AnswerSignal, at: int) -> Signal:
     first = 8 * (one.byte + at * one.bytes)
     length = 8 * one.bytes if one.bits is None else one.bits
     small = one.bits is not None or one.byte_order == "little"
     return Signal(
-        one.name if one.count == 1 else f"{one.name}{at + 1}",
+        _name(one, at),
         first + one.bit if small else first + 7,
         length,
         "little_endian" if small else "big_endian",

@@ -1,12 +1,14 @@
 """A live CAN bus as a source: frames of the kernel to blocks of samples on the van's monotonic clock.
 
 One [[sources]] of kind can. Frames that arrive within gather_s make one block. A lost interface is looked for again
-every REOPEN_S for ever, and told as signals (`<name>.Bus.*`) together with error frames and drops. Never sends.
+every REOPEN_S for ever, and told as signals (`<name>.Bus.*`) together with error frames and drops. Sends nothing,
+except the requests of the settings' poll section and the flow control of their answers.
 Raises RecordingError when built: a DBC, an overlay or a map that cannot be used.
 """
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections import Counter
@@ -23,16 +25,18 @@ from edge.settings import CanSource as CanSection
 from edge.sources.answer_file import load_answers
 from edge.sources.answers import Answers
 from edge.sources.can_bus_state import BusState
-from edge.sources.can_channel import CanChannel, wanted_by
+from edge.sources.can_channel import CanChannel, unused, wanted_by
 from edge.sources.can_interface import FrameReader, open_reader
 from edge.sources.can_socket import ERROR_FRAME, FRAMES_MAX, REMOTE_FRAME, Received
 from edge.sources.chunks import SlotTable, legal_name
 from edge.sources.dbc_file import doubts, load_database
+from edge.sources.polling import Frame, Poller, unread
 from edge.sources.receive_stamps import ReceiveStamps
 from vantel.catalog import Signal
 
 REOPEN_S = 1.0
 POLL_S = 0.1
+POLL_STEP_S = 0.002
 INTERFACES = Path("/sys/class/net")
 _log = structlog.get_logger("can")
 
@@ -64,14 +68,22 @@ class CanBus:
             )
         prefix = legal_name(section.name)
         self._slots = SlotTable(Path(section.channel), section.map, section.overlay)
-        answers = section.answers
+        answers = None
+        if section.answers is not None:
+            file = load_answers(section.answers)
+            answers = Answers(file, section.answers, texts.code)
+            if not answers.signals:
+                self.notes.append(f"{section.answers}: it describes no answer; begin one with [[answers]]")
+            self.notes += [] if section.poll is None else unread(section.poll, file)
         self._channel = CanChannel(
             prefix, (section.channel,), databases, self._slots, j1939=section.j1939,
-            answers=None if answers is None else Answers(load_answers(answers), answers, texts.code),
+            answers=answers,
             code_of=texts.code, wanted=wanted_by(section.signals),
         )  # fmt: skip
+        self.notes += unused(section.signals, [(s.message, s.name) for s in self._channel.signals])
         self._channel.declare()
         self._slots.check_map(self._channel.names())
+        self._poller = None if section.poll is None else Poller(section.poll, time.monotonic())
         self._state = BusState(prefix, len(self._slots.signals))
         self._stamps = ReceiveStamps()
         self._frames = self._malformed = self._dropped = self._errors = self._remote = 0
@@ -90,6 +102,8 @@ class CanBus:
             stamps_replaced=self._stamps.replaced,
             samples_emitted=self._samples,
         )
+        if self._poller is not None:
+            counts += self._poller.counts
         return dict(counts + self._channel.counts)
 
     def signals(self) -> Sequence[Signal]:
@@ -125,25 +139,39 @@ class CanBus:
     def _pump(self, reader: FrameReader, emit: Emit, stop: threading.Event) -> None:
         """Blocks until stop; OSError when the interface goes."""
         gather_s = self._section.gather_s
-        dense, last_s = False, 0.0
+        dense = False
         while not stop.is_set():
-            # A slow bus is read frame by frame. On a dense one, whose next frame comes before gather_s is over, frames
-            # are left to gather, and there is nothing to wait for.
-            if not dense and not reader.wait(POLL_S):
+            wait_s = POLL_S
+            if self._poller is not None:
+                self._ask(reader, self._poller.tick(time.monotonic()))
+                wait_s = min(POLL_S, self._poller.wait_s(time.monotonic()) + POLL_STEP_S)
+            if not dense and not reader.wait(wait_s):
                 self._tell_state(emit)
                 continue
-            pause_s = last_s + gather_s - time.monotonic()
-            if pause_s > 0:
-                time.sleep(pause_s)
-            last_s = time.monotonic()
+            # All buses read at the same ticks, so that what they read goes through the pipeline in one step. While every
+            # tick finds frames there is nothing to wait for.
+            if gather_s:
+                time.sleep(gather_s - time.monotonic() % gather_s)
             received = reader.read()
-            dense = received is not None and pause_s > 0
+            dense = received is not None and gather_s > 0
             while received is not None:
-                self._take(received, emit)
+                self._take(reader, received, emit)
                 received = reader.read() if len(received.ids) == FRAMES_MAX else None
             self._tell_state(emit)
 
-    def _take(self, received: Received, emit: Emit) -> None:
+    def _ask(self, reader: FrameReader, frames: Sequence[Frame]) -> None:
+        """Send what the settings ask for; a frame that the controller does not take is counted, and asked for again."""
+        for frame in frames:
+            if reader.send is None or self._poller is None:
+                return
+            try:
+                reader.send(frame.key, frame.data)
+            except OSError as cause:
+                if cause.errno not in (errno.ENOBUFS, errno.EAGAIN):
+                    raise
+                self._poller.unsent()
+
+    def _take(self, reader: FrameReader, received: Received, emit: Emit) -> None:
         """Decode what was read and emit it."""
         ids, lengths, payload = received.ids, received.lengths, received.payload
         stamps = self._stamps.monotonic(
@@ -154,6 +182,8 @@ class CanBus:
         self._dropped += received.dropped
         if received.special:
             ids, lengths, payload, stamps = self._data_frames(received, stamps)
+        if self._poller is not None:
+            self._ask(reader, self._poller.hear(time.monotonic(), ids, lengths, payload))
         found = self._channel.decode(ids, lengths, payload, stamps)
         if not len(found.slot):
             return

@@ -8,6 +8,7 @@ are first met, or all at once by declare(). Never raises on data; counts say wha
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -185,8 +186,26 @@ class CanChannel:
 
 def wanted_by(patterns: Sequence[str]) -> Callable[[str, str], bool]:
     """Whether some pattern, with * and ?, fits Message.Signal; a pattern without a dot is one of messages."""
-    whole = [pattern if "." in pattern or pattern == "*" else f"{pattern}.*" for pattern in patterns]
+    whole = [_whole(pattern) for pattern in patterns]
     return lambda message, signal: any(fnmatch.fnmatchcase(f"{message}.{signal}", p) for p in whole)
+
+
+def unused(patterns: Sequence[str], signals: Sequence[tuple[str, str]]) -> list[str]:
+    """A sentence for each pattern that fits none of (message, signal)."""
+    names = [f"{message}.{signal}" for message, signal in signals]
+    told = []
+    for pattern in patterns:
+        if pattern != "*" and names and not fnmatch.filter(names, _whole(pattern)):
+            near = difflib.get_close_matches(
+                pattern.rstrip(".*"), {name for name, _ in signals} | set(names), n=1
+            )
+            hint = f"; did you mean {near[0]}?" if near else ""
+            told.append(f"signals: {pattern!r} fits no Message.Signal of the DBC files{hint}")
+    return told
+
+
+def _whole(pattern: str) -> str:
+    return pattern if "." in pattern or pattern == "*" else f"{pattern}.*"
 
 
 def _dm1_signals() -> list[BusSignal]:

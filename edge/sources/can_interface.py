@@ -1,12 +1,17 @@
 """The two ways to a live bus: sockets of the kernel, and every interface that python-can knows.
 
 open_reader() gives a FrameReader by the settings. Raises OSError, or ValueError for settings that name no interface.
+A reader can send only if the section has poll: without it there is no code path from the agent to the bus.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import select
+import struct
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -23,12 +28,16 @@ from edge.sources.can_socket import (
 )
 from edge.sources.dbc_kernel import EXTENDED, PAYLOAD_BYTES
 
+SEND_S_MAX = 0.02
 EPOCH_SLACK_S = 60.0
 """A stamp of python-can further from now counts from somewhere else and is not used."""
 
 
 class FrameReader(Protocol):
     """What a source reads frames from. Every call may raise OSError when the interface goes."""
+
+    send: Callable[[int, bytes], None] | None
+    """Send a classic frame: id with EXTENDED, at most 8 bytes. None unless the settings ask for polling."""
 
     def wait(self, timeout_s: float) -> bool:
         """Whether something has arrived, after timeout_s at most."""
@@ -46,8 +55,9 @@ class FrameReader(Protocol):
 class SocketReader:
     """A FrameSocket with a wait."""
 
-    def __init__(self, opened: FrameSocket) -> None:
+    def __init__(self, opened: FrameSocket, send: Callable[[int, bytes], None] | None = None) -> None:
         self._socket = opened
+        self.send = send
         self._poll = select.poll()
         self._poll.register(opened.fileno(), select.POLLIN)
         self.read = opened.read
@@ -70,6 +80,7 @@ class PythonCanReader:
         except (can.CanError, ImportError, TypeError, ValueError, RuntimeError) as cause:
             raise OSError(f"python-can cannot open it: {cause}") from cause
         self._first: can.Message | None = None
+        self.send = self._send if section.poll is not None else None
 
     def wait(self, timeout_s: float) -> bool:
         """See FrameReader."""
@@ -109,6 +120,17 @@ class PythonCanReader:
         """See FrameReader."""
         self._bus.shutdown()
 
+    def _send(self, key: int, data: bytes) -> None:
+        import can
+
+        frame = can.Message(
+            arbitration_id=key & ~EXTENDED, is_extended_id=key >= EXTENDED, data=data, is_fd=False
+        )
+        try:
+            self._bus.send(frame, SEND_S_MAX)
+        except self._errors as cause:
+            raise OSError(errno.ENOBUFS, str(cause)) from cause
+
     def _receive(self, timeout_s: float):  # type: ignore[no-untyped-def]
         try:
             return self._bus.recv(timeout_s)
@@ -116,10 +138,22 @@ class PythonCanReader:
             raise OSError(str(cause)) from cause
 
 
+class FrameSender:
+    """Sends struct can_frame on a socket that somebody else owns."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def send(self, key: int, data: bytes) -> None:
+        """See FrameReader; never waits. OSError, ENOBUFS when the controller's queue is full."""
+        os.write(self._descriptor, struct.pack("=IB3x8s", key, len(data), data))
+
+
 def open_reader(section: CanSection) -> FrameReader:
     """The reader of a section of the settings."""
     if section.interface == "socketcan":
-        return SocketReader(open_socketcan(section.channel, section.receive_bytes_max))
+        opened = open_socketcan(section.channel, section.receive_bytes_max)
+        return SocketReader(opened, FrameSender(opened.fileno()).send if section.poll is not None else None)
     if section.interface == "udp":
         return SocketReader(open_udp(section.channel, section.receive_bytes_max))
     return PythonCanReader(section)

@@ -51,7 +51,9 @@ _RELATIVE = re.compile(r"\s*base\s+\w+\s+timestamps\s+relative", re.IGNORECASE)
 _ASC_TIME = re.compile(r"\s*(\d+\.\d+)\s+")
 HEADER_LINES_MAX = 20
 
-READ_ERRORS = (ValueError, IndexError, KeyError, struct.error, zlib.error, EOFError, OSError, BLFParseError)
+READ_ERRORS = (
+    ValueError, IndexError, KeyError, OverflowError, struct.error, zlib.error, EOFError, OSError, BLFParseError,
+)  # fmt: skip
 _log = structlog.get_logger("replay")
 
 
@@ -241,8 +243,10 @@ class _CountedLines:
     the log, so such times are summed up here.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cut: Counter[str] | None = None) -> None:
+        """cut: counts a last line without an end, which is then left out."""
         self.number = 0
+        self._cut = cut
         self._lines = read_lines(path)
         self._relative = False
         self._elapsed_s = Decimal(0)
@@ -252,6 +256,9 @@ class _CountedLines:
 
     def __next__(self) -> str:
         self.number, raw = next(self._lines)
+        if self._cut is not None and not raw.endswith(b"\n"):
+            self._cut["frames_cut"] += 1  # 0A may be what is left of A4
+            raise StopIteration
         line = raw.decode("utf-8", errors="replace")
         if self.number <= HEADER_LINES_MAX and _RELATIVE.match(line):
             self._relative = True
@@ -279,16 +286,24 @@ def _by_python_can(
             channel = message.channel
             name = channel if isinstance(channel, str) else f"can{0 if channel is None else channel}"
             key = message.arbitration_id | (EXTENDED if message.is_extended_id else 0)
+            t_ns = round(message.timestamp * 1e6) * 1000
+            if not (0 <= message.arbitration_id <= _ID_MASK and abs(t_ns) <= NS_MAX):
+                raise ValueError(
+                    f"id {message.arbitration_id:X} or time {message.timestamp:g} s is out of range"
+                )
             counts["frames"] += 1
             yield (
                 name,
                 key,
                 message.data[:PAYLOAD_BYTES].hex().encode(),
-                round(message.timestamp * 1e6) * 1000,
+                t_ns,
             )
     except RecordingError:
         raise
     except READ_ERRORS as cause:
+        if lines is not None and counts["frames"] and next(lines, None) is None:
+            counts["frames_cut"] += 1  # the last line: whoever wrote it lost its power there
+            return
         line = lines.number if lines is not None else None
         raise RecordingError(
             path, f"cannot read it as {inner_suffix(path)}: {cause or type(cause).__name__}",
@@ -299,7 +314,7 @@ def _by_python_can(
 def _reader(path: Path, counts: Counter[str], start_given: bool) -> tuple[Any, _CountedLines | None]:
     suffix = inner_suffix(path)
     if suffix == ".asc":
-        lines = _CountedLines(path)
+        lines = _CountedLines(path, counts)
         # With start_unix_s the header's date is not used, so one in a foreign language does no harm.
         reader = _PatientAscReader(lines, relative_timestamp=start_given)  # type: ignore[arg-type]
         reader.bad, reader.lines = BadLines(path, counts), lines

@@ -17,7 +17,8 @@ from cantools.database.errors import Error as CantoolsError
 
 from edge.sources.errors import RecordingError
 
-DBC_BYTES_MAX = 32 * 1024 * 1024
+DBC_BYTES_MAX = 12 * 1024 * 1024
+"""cantools takes about 64 bytes of memory for each byte of a DBC, and 1.5 s of a core for each MiB."""
 # One line for each message that is defined twice; which one counts is written in docs/decisions/0003-dbc-and-stamps.md.
 logging.getLogger("cantools").setLevel(logging.ERROR)
 _MESSAGE = re.compile(r"^\s*BO_\s+(\d+)\s+(\w+)\s*:")
@@ -26,6 +27,9 @@ _WHOLE = re.compile(
     r"^\s*(?:BO_\s+\d+\s+\w+\s*:\s*\d+\s+\w+|"
     r"SG_\s+\w+\s*(?:M|m\d+M?)?\s*:\s*\d+\s*\|\s*\d+\s*@\s*[01]\s*[+-]\s*\([^)]*\)\s*\[[^]]*\]\s*\"[^\"]*\"\s*\w+)"
 )
+_BYTE_ORDER = re.compile(r"^\s*SG_\s+(\w+)[^:]*:\s*\d+\s*\|\s*\d+\s*@\s*([^01\s])")
+_SCALE = re.compile(r"^\s*SG_\s+(\w+)[^:]*:[^(]*\(\s*([^,]+),")
+_IN_MESSAGE = re.compile(r"in message (\w+)")
 _AT_LINE = re.compile(r"at line (\d+)", re.IGNORECASE)
 
 
@@ -37,12 +41,11 @@ def load_database(path: Path) -> Database:
     try:
         database = cantools.database.load_string(text, kind, strict=False)
     except (CantoolsError, ValueError, KeyError, IndexError, TypeError, RecursionError) as cause:
-        line = _AT_LINE.search(str(cause).replace(", column", " column"))
         raise RecordingError(
             path,
             f"not a usable DBC: {cause}",
             "repair it or name another in dbc =",
-            int(line[1]) if line else None,
+            _line_of(text, str(cause)),
         ) from cause
     if not isinstance(database, Database) or not database.messages:
         raise RecordingError(path, "the DBC defines no CAN message", "name another file in dbc =")
@@ -51,9 +54,25 @@ def load_database(path: Path) -> Database:
     return database
 
 
+def _line_of(text: str, cause: str) -> int | None:
+    """The line that cantools names, or that of the message it names."""
+    if found := _AT_LINE.search(cause.replace(", column", " column")):
+        return int(found[1])
+    if found := _IN_MESSAGE.search(cause):
+        for number, line in enumerate(text.splitlines(), start=1):
+            if (begun := _MESSAGE.match(line)) and begun[2] == found[1]:
+                return number
+    return None
+
+
 def _refuse_skipped_lines(path: Path, text: str, database: Database) -> None:
     """cantools passes over a definition that breaks off at the end of the file; that signal would be missed for ever."""
     begun = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if _BEGINS.match(line)]
+    for number, line in begun:
+        if wrong := _BYTE_ORDER.match(line):
+            raise RecordingError(
+                path, f"signal {wrong[1]} has byte order {wrong[2]!r}", "write @1 for Intel or @0 for Motorola", number
+            )  # fmt: skip
     defined = len(database.messages) + sum(len(message.signals) for message in database.messages)
     if len(begun) > defined:
         for number, line in begun:
@@ -92,6 +111,8 @@ def doubts(path: Path, database: Database) -> Iterator[str]:
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if found := _MESSAGE.match(line):
             lines.setdefault(int(found[1]), []).append(number)
+        elif (scale := _SCALE.match(line)) and _is_zero(scale[2]):
+            yield f"{path}, line {number}: signal {scale[1]} has scale 0 and never changes; write its real scale"
     for frame_id, places in lines.items():
         if len(places) > 1:
             yield (
@@ -119,6 +140,13 @@ def odd(message: Message) -> str | None:
         message.refresh(strict=False)
         return str(cause).rstrip(".")
     return None
+
+
+def _is_zero(number: str) -> bool:
+    try:
+        return float(number) == 0.0
+    except ValueError:
+        return False
 
 
 def _dbc_id(message: Message) -> int:

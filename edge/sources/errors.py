@@ -1,4 +1,4 @@
-"""The one error of recorded input: what cannot be replayed, and what to do about it."""
+"""The one error of files that a source reads: what cannot be used, and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ class RecordingError(ValueError):
 
     def __init__(self, path: Path, cause: str, fix: str, line: int | None = None) -> None:
         where = f"{path}" if line is None else f"{path}, line {line}"
-        super().__init__(f"replay {where}: {cause}; {fix}")
+        super().__init__(f"{where}: {cause}; {fix}")

@@ -1,7 +1,8 @@
 """ISO 15765-2: answers of several frames put together again, by listening alone.
 
-Frames of a few response ids -> whole answers. Normal addressing, classic and CAN FD. Pure; never fails on data: what
-cannot be completed is counted (answers_broken). Source: ISO 15765-2:2016, section 9.
+Frames of a few response ids -> whole answers, classic and CAN FD. Addressing is normal, or extended or mixed, where the
+first byte of each frame is an address: channel_of() makes id and address one number. Pure; never fails on data: what
+cannot be completed is counted (answers_broken). Source: ISO 15765-2:2016, sections 9 and 10.3.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ ANSWER_BYTES_MAX = 4095
 _SINGLE, _FIRST, _CONSECUTIVE = 0, 1, 2
 
 
+def channel_of(key: int, address: int | None) -> int:
+    """One number for an id with the address in front of its data; the id itself without one."""
+    return key if address is None else key | (address + 1) << 32
+
+
 @dataclass(slots=True)
 class _Partial:
     length: int
@@ -25,11 +31,12 @@ class _Partial:
 
 
 class IsoTp:
-    """Reassembly for some ids (with EXTENDED for 29-bit ones)."""
+    """Reassembly for some channels: ids (with EXTENDED for 29-bit ones), or channel_of them."""
 
-    def __init__(self, ids: Iterable[int]) -> None:
+    def __init__(self, channels: Iterable[int]) -> None:
         self.counts: Counter[str] = Counter()
-        self._ids = [np.uint32(key) for key in sorted(set(ids))]
+        self._channels = set(channels)
+        self._ids = [np.uint32(key) for key in sorted({channel & 0xFFFF_FFFF for channel in self._channels})]
         self._partial: dict[int, _Partial] = {}
 
     def rows(self, ids: NDArray[np.uint32]) -> NDArray[np.int64]:
@@ -46,14 +53,17 @@ class IsoTp:
         lengths: NDArray[np.int64],
         payload: NDArray[np.uint8],
     ) -> Iterator[tuple[int, int, bytes]]:
-        """(row, id, answer) of each answer that the frame at row completes."""
+        """(row, channel, answer) of each answer that the frame at row completes."""
         for row in rows.tolist():
             key, data = int(ids[row]), payload[row, : lengths[row]].tobytes()
-            whole = self._take(key, data) if data else None
+            is_cut = len(data) < 8
+            if key not in self._channels:
+                key, data = channel_of(key, data[0]) if data else key, data[1:]
+            whole = self._take(key, data, is_cut) if data and key in self._channels else None
             if whole:
                 yield row, key, whole
 
-    def _take(self, key: int, data: bytes) -> bytes | None:
+    def _take(self, key: int, data: bytes, is_cut: bool) -> bytes | None:
         kind = data[0] >> 4
         if kind == _SINGLE:
             self._broken(self._partial.pop(key, None) is not None)
@@ -61,7 +71,7 @@ class IsoTp:
             whole = data[first : first + length]
             self._broken(not 0 < length == len(whole))
             return whole if len(whole) == length else None
-        if kind == _FIRST and len(data) >= 8:
+        if kind == _FIRST and not is_cut:
             self._broken(self._partial.pop(key, None) is not None)
             length = (data[0] & 15) << 8 | data[1]
             if (

@@ -28,6 +28,16 @@ from vantel_rig.van import Van
 
 CAN = Path(__file__).parents[1] / "data" / "can" / "rav4_2016"
 DBC = CAN / "toyota_new_mc_pt_generated.dbc"
+MAPPED_DBC = """VERSION ""
+BU_: A
+BO_ 291 Wheel: 8 A
+ SG_ Speed : 7|16@0+ (0.01,-3) [0|0] "m/s" A
+"""
+OVERLAY = """Vehicle.Speed:
+  type: sensor
+  datatype: float
+  dbc: {signal: Wheel.Speed, scale: 3.6, offset: 0.5}
+"""
 FRAMES = 3000
 WAIT_S = 60.0
 
@@ -90,3 +100,33 @@ def test_every_frame_of_a_bus_is_in_the_spool_while_another_bus_sends_garbage(tm
     assert got.keys() == wanted.keys()
     for name, values in wanted.items():
         assert np.array(got[name]).view(np.uint64).tolist() == np.array(values).view(np.uint64).tolist(), name
+
+
+def test_a_mapped_signal_arrives_in_the_unit_of_the_catalog(tmp_path: Path) -> None:
+    """The DBC has metres a second, the catalog km/h: scale and offset of the overlay on top of those of the DBC."""
+    (tmp_path / "van.dbc").write_text(MAPPED_DBC)
+    (tmp_path / "van.vspec").write_text(OVERLAY)
+    (port,) = free_ports(1)
+    source = {
+        "kind": "can", "name": "can0", "interface": "udp", "channel": f"127.0.0.1:{port}",
+        "dbc": str(tmp_path / "van.dbc"), "overlay": str(tmp_path / "van.vspec"),
+    }  # fmt: skip
+    van = Van("agent-map", tmp_path, NO_BROKER_PORT, [source])
+    van.start()
+    van.wait_ready()
+    raws = list(range(0, 4000, 40))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        for raw in raws:
+            data = raw.to_bytes(2, "big") + bytes(6)
+            out.sendto(struct.pack("<IB3x8s", 291, 8, data), ("127.0.0.1", port))
+    end = time.monotonic() + WAIT_S
+    while van.status()["sources"]["can0"].get("frames", 0) < len(raws):
+        assert time.monotonic() < end, van.status()
+        time.sleep(0.1)
+    assert van.stop() == 0, van.tail()
+    settings = EdgeSettings.model_validate({"van": {"id": "agent-map"}, "sources": [source]})
+    catalog, _ = catalog_of([build(section, VanClock(), TextTable(), 0) for section in settings.sources])
+    speed = catalog.by_name("Vehicle.Speed")
+    assert (speed.unit, speed.scale, speed.offset) == ("km/h", 0.01 * 3.6, -3 * 3.6 + 0.5)
+    found = [value for _, value in samples_of(van)[speed.id]]
+    assert found == [(raw * 0.01 - 3) * 3.6 + 0.5 for raw in raws]

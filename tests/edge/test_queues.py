@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 
-from edge.queues import BoundedQueue
+from edge.queues import ITEMS_MAX, BoundedQueue
 
 
 def test_a_full_queue_refuses_and_keeps_its_order() -> None:
@@ -64,4 +64,17 @@ def test_a_queue_is_idle_only_when_its_reader_came_back() -> None:
     assert not len(queue)
     assert not queue.idle
     assert queue.get(0) is None
+    assert queue.idle
+
+
+def test_what_waits_is_taken_at_once_and_counts_as_in_hand() -> None:
+    queue: BoundedQueue[int] = BoundedQueue(1000)
+    assert queue.get_waiting(0) == []
+    for n in range(ITEMS_MAX + 3):
+        assert queue.put(n, 1)
+    assert queue.get_waiting(0) == list(range(ITEMS_MAX))
+    assert (len(queue), queue.bytes_held, queue.idle) == (3, 3, False)
+    assert queue.get_waiting(0) == list(range(ITEMS_MAX, ITEMS_MAX + 3))
+    assert (queue.bytes_held, queue.idle) == (0, False)
+    assert queue.get_waiting(0) == []
     assert queue.idle

@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="counts, for a program")
     args = parser.parse_args()
     # the readers warn of every damaged line; here, not where the decoders are listed, for tests look at warnings
+    logging.disable(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     state = json.loads(args.state.read_text()) if args.state and args.state.exists() else {}
     failures = []

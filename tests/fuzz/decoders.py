@@ -18,6 +18,7 @@ from edge.sources.j1939 import Transport, TroubleCodes
 from edge.sources.tegrastats import parse_line
 from edge.spool import cursor
 from edge.spool.framing import HEADER_BYTES, Record, SegmentHeader, frame, salt_of, scan, unframe
+from tests.fuzz.buses import buses, frames_of
 from tests.fuzz.campaign import Decoder
 from tests.fuzz.campaigns import campaigns
 from tests.fuzz.line_protocol import round_trip
@@ -42,7 +43,16 @@ SALT = salt_of(7, EPOCH, DeliveryClass.P1)
 
 def decoders() -> list[Decoder]:
     """Each decoder once."""
-    return [*_contract(), *_payloads(), *_cloud(), *_spool(), *_sources(), *recordings(), *campaigns()]
+    return [
+        *_contract(),
+        *_payloads(),
+        *_cloud(),
+        *_spool(),
+        *_sources(),
+        *buses(),
+        *recordings(),
+        *campaigns(),
+    ]
 
 
 def _golden(name: str) -> bytes:
@@ -185,23 +195,15 @@ def _resealed_nmea(data: bytes) -> bytes:
     return b"$%b*%02X" % (body, check)
 
 
-def _frames(data: bytes, ids: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ten bytes a frame: which id, length, payload of eight."""
-    rows = np.frombuffer(data[: len(data) // 10 * 10], np.uint8).reshape(-1, 10)
-    payload = np.zeros((len(rows), 64), np.uint8)
-    payload[:, :8] = rows[:, 2:]
-    return np.array(ids, np.uint32)[rows[:, 0] % len(ids)], (rows[:, 1] % 9).astype(np.int64), payload
-
-
 def _isotp(data: bytes) -> None:
-    ids, lengths, payload = _frames(data, (0x7E8, 0x7E9))
+    ids, lengths, payload = frames_of(data, (0x7E8, 0x7E9))
     reader = IsoTp([0x7E8, 0x7E9])
     for _row, _key, answer in reader.feed(reader.rows(ids), ids, lengths, payload):
         assert 0 < len(answer) <= 4095
 
 
 def _j1939(data: bytes) -> None:
-    ids, lengths, payload = _frames(
+    ids, lengths, payload = frames_of(
         data, (EXTENDED | 0x18ECFF01, EXTENDED | 0x18EBFF01, EXTENDED | 0x18FECA01)
     )
     codes = TroubleCodes(len)

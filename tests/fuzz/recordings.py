@@ -7,7 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import can
+
 from edge.model import TextTable
+from edge.settings import SettingsError, load
 from edge.source_settings import RecordingSection
 from edge.sources.answer_file import load_answers
 from edge.sources.can_log import read_frames
@@ -22,6 +25,40 @@ CANDUMP = b"""(1533226480.000100) can0 25#0008FFFA78000095
 (1533226480.000200) can1 180#00AA55
 (1533226480.010300) can0 18FECA01#0000FFFF00000000
 (1533226480.020300) can0 123##1AABBCCDD
+"""
+ASC = b"""date Thu Aug 2 04:14:40.000 pm 2018
+base hex  timestamps absolute
+internal events logged
+Begin Triggerblock Thu Aug 2 04:14:40.000 pm 2018
+ 0.000000 Start of measurement
+ 0.000100 1  25              Rx   d 8 00 08 FF FA 78 00 00 95
+ 0.010200 2  18FECA01x       Rx   d 8 00 00 FF FF 00 00 00 00
+ 0.020000 CANFD   1 Rx        123                                   1 0 9 12 AA BB CC DD 00 00 00 00 00 00 00 00
+End TriggerBlock
+"""
+TRC = b""";$FILEVERSION=2.1
+;$STARTTIME=43314.6768518519
+;$COLUMNS=N,O,T,B,I,d,R,L,D
+      1       0.100 DT 1 0025 Rx -  8    00 08 FF FA 78 00 00 95
+      2      10.200 DT 1 18FECA01 Rx -  8    00 00 FF FF 00 00 00 00
+"""
+CAN_CSV = b"""timestamp,arbitration_id,extended,remote,error,dlc,data
+1533226480.1,0x25,0,0,0,8,AAj/+ngAAJU=
+1533226480.2,0x18FECA01,1,0,0,8,AAD//wAAAAA=
+"""
+SETTINGS = b"""[van]
+id = "van-1"
+[mqtt]
+host = "127.0.0.1"
+[[sources]]
+kind = "can"
+channel = "can0"
+interface = "virtual"
+answers = "a.toml"
+  [sources.poll]
+    [[sources.poll.requests]]
+    pid = 0x0C
+    period_s = 0.5
 """
 DBC = b"""VERSION "1"
 
@@ -59,6 +96,11 @@ def recordings() -> list[Decoder]:
     """Each reader once; a file that is refused must be refused as RecordingError."""
     return [
         _file("candump", CANDUMP, "fuzz.log", lambda path: list(read_frames(path, Counter(), False))),
+        _file("asc", ASC, "fuzz.asc", lambda path: list(read_frames(path, Counter(), True))),
+        _file("trc", TRC, "fuzz.trc", lambda path: list(read_frames(path, Counter(), True))),
+        _file("can_csv", CAN_CSV, "fuzz.csv", lambda path: list(read_frames(path, Counter(), True))),
+        _file("blf", _blf(), "fuzz.blf", lambda path: list(read_frames(path, Counter(), True))),
+        _file("settings", SETTINGS, "fuzz.toml", load, (SettingsError,)),
         _file("dbc", DBC, "fuzz.dbc", load_database),
         _file("csv", CSV, "fuzz.csv", _csv),
         _file("tegrastats_log", TEGRASTATS * 3, "fuzz.log", _tegrastats),
@@ -67,14 +109,32 @@ def recordings() -> list[Decoder]:
     ]
 
 
-def _file(name: str, sample: bytes, file_name: str, read: Callable[[Path], object]) -> Decoder:
+def _blf() -> bytes:
+    """A log of two frames as python-can writes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sample.blf"
+        with can.BLFWriter(path) as writer:
+            for at in range(2):
+                writer.on_message_received(
+                    can.Message(timestamp=1533226480.1 + at, arbitration_id=0x25 + at, data=bytes(8))
+                )
+        return path.read_bytes()
+
+
+def _file(
+    name: str,
+    sample: bytes,
+    file_name: str,
+    read: Callable[[Path], object],
+    declared: tuple[type[Exception], ...] = (RecordingError,),
+) -> Decoder:
     def run(data: bytes) -> None:
         with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
             path = Path(folder) / file_name
             path.write_bytes(data)
             read(path)
 
-    return Decoder(name, [sample], run, (RecordingError,))
+    return Decoder(name, [sample], run, declared)
 
 
 def _csv(path: Path) -> None:

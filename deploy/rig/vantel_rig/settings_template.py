@@ -18,7 +18,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cloud.settings import CloudSettings
-from edge.settings import EdgeSettings, FaultSection, ReplaySource, SamplerRule, SourceSection
+from edge.settings import (
+    CanSource,
+    EdgeSettings,
+    FaultSection,
+    ReplaySource,
+    SamplerRule,
+    SourceSection,
+)
+from edge.source_settings import PollRequest, PollSection
 
 EDGE_HEAD = """\
 # Settings of vantel-edge. Every key is here; what is commented out is the default.
@@ -34,7 +42,7 @@ REQUIRED = {"id": "van-001", "path": "drive.log", "signal": "Vehicle.Speed", "ki
 def section_lines(model: type[BaseModel], required: dict[str, Any]) -> Iterator[str]:
     """A line for each key of a section: live with its example, or commented with its default."""
     for name, field in model.model_fields.items():
-        if name in {"recordings", "rules"}:
+        if name in {"recordings", "rules", "poll", "requests"}:
             continue
         comment = f"  # {field.description}" if field.description else ""
         default = field.get_default(call_default_factory=True)
@@ -69,6 +77,10 @@ def edge_template() -> str:
                 parts.append(
                     "\n".join(["[[sources]]", *lines] if at == 0 else ["# [[sources]]", *_off(lines)])
                 )
+                if model is CanSource:
+                    parts.append("\n".join(["# [sources.poll]", *_off(section_lines(PollSection, {}))]))
+                    asked = section_lines(PollRequest, {"did": 0xF190})
+                    parts.append("\n".join(["# [[sources.poll.requests]]", *_off(asked)]))
                 if model is ReplaySource:
                     recording = model.model_fields["recordings"].annotation.__args__[0]  # type: ignore[union-attr]
                     parts.append(
