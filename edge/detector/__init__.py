@@ -7,5 +7,6 @@ thresholds and what it cannot see: docs/detection.md.
 from __future__ import annotations
 
 from edge.detector.first import DETECTOR_NAME, Detector, DetectorStateError
+from edge.detector.stream import Stream, make_stream
 
-__all__ = ["DETECTOR_NAME", "Detector", "DetectorStateError"]
+__all__ = ["DETECTOR_NAME", "Detector", "DetectorStateError", "Stream", "make_stream"]

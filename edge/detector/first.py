@@ -13,6 +13,7 @@ import struct
 import numpy as np
 
 from edge.detector import kernel
+from edge.detector.errors import DetectorStateError
 from edge.model import SampleBlock
 from edge.settings import DetectorSection
 from vantel.catalog import Catalog, Signal, SignalType
@@ -24,10 +25,6 @@ _EVENT_ROWS = 256
 _NUMBERS = {SignalType.FLOAT64, SignalType.FLOAT32, SignalType.INT64, SignalType.UINT64}
 _MAGIC = b"VDS1"
 _HEAD = struct.Struct("<4sQI")  # magic, catalog hash, signals
-
-
-class DetectorStateError(ValueError):
-    """A saved state that this detector cannot take over; it starts from nothing instead."""
 
 
 class Detector:
