@@ -6,7 +6,8 @@ thresholds and what it cannot see: docs/detection.md.
 
 from __future__ import annotations
 
-from edge.detector.first import DETECTOR_NAME, Detector, DetectorStateError
+from edge.detector.errors import DetectorStateError
+from edge.detector.first import DETECTOR_NAME, Detector
 from edge.detector.stream import Stream, make_stream
 
 __all__ = ["DETECTOR_NAME", "Detector", "DetectorStateError", "Stream", "make_stream"]

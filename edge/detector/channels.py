@@ -6,13 +6,53 @@ constant to fit to a signal. What each channel sees and misses: docs/detection.m
 
 from __future__ import annotations
 
+import math
+
 import numba
 
 from edge.detector.layout import (
-    BEYOND, CONTEXT, CUSUM_DOWN, CUSUM_UP, DRIFT, ERROR_LAST, ERROR_LINE, ERROR_MEAN, FUSED, HIGHEST, INTERVAL, JUMP,
-    LEVEL, LOWEST, MEAN_8, MEAN_32, MEAN_64, MEAN_512, N, NOISE_DOWN, NOISE_UP, PREV, PREV2, ROUGH, RUN, SEEN,
-    SEQUENCE, SHIFT_LONG, SHIFT_SHORT, SLOW, SLOW_COLUMNS, SPREAD, STUCK, SURPRISE, SYMBOLS, T_PREV, TAIL_CHANNELS,
-    TAIL_COLUMNS, TAILS, TOKEN_N, TOKEN_SUM, VALUE,
+    BEYOND,
+    CONTEXT,
+    CUSUM_DOWN,
+    CUSUM_UP,
+    DRIFT,
+    ERROR_LAST,
+    ERROR_LINE,
+    ERROR_MEAN,
+    FUSED,
+    HIGHEST,
+    INTERVAL,
+    JUMP,
+    LEVEL,
+    LOWEST,
+    MEAN_8,
+    MEAN_32,
+    MEAN_64,
+    MEAN_512,
+    NOISE_DOWN,
+    NOISE_UP,
+    PREV,
+    PREV2,
+    ROUGH,
+    RUN,
+    SEEN,
+    SEQUENCE,
+    SHIFT_LONG,
+    SHIFT_SHORT,
+    SLOW,
+    SLOW_COLUMNS,
+    SPREAD,
+    STUCK,
+    SURPRISE,
+    SYMBOLS,
+    T_PREV,
+    TAIL_CHANNELS,
+    TAIL_COLUMNS,
+    TAILS,
+    TOKEN_N,
+    TOKEN_SUM,
+    VALUE,
+    N,
 )  # fmt: skip
 from edge.detector.sequence import COUNT_TABLE, surprise, symbol
 from edge.detector.tail import TABLE, rarity
@@ -204,7 +244,7 @@ def judge(levels, counts, s, mode, t_s, value, memory, stride, out):  # type: ig
     """
     for c in range(TAIL_CHANNELS):
         out[s, c] = 0.0
-    if value != value:
+    if math.isnan(value):
         return 0
     x = _cut(value, VALUE_MAX)
     slow = SLOW + mode * SLOW_COLUMNS
