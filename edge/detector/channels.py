@@ -25,10 +25,12 @@ from edge.detector.layout import (
     JUMP,
     LEVEL,
     LOWEST,
+    MAY_REST,
     MEAN_8,
     MEAN_32,
     MEAN_64,
     MEAN_512,
+    MEMORY,
     NOISE_DOWN,
     NOISE_UP,
     PREV,
@@ -42,6 +44,7 @@ from edge.detector.layout import (
     SLOW,
     SLOW_COLUMNS,
     SPREAD,
+    STRIDE,
     STUCK,
     SURPRISE,
     SYMBOLS,
@@ -55,7 +58,7 @@ from edge.detector.layout import (
     N,
 )  # fmt: skip
 from edge.detector.sequence import COUNT_TABLE, surprise, symbol
-from edge.detector.tail import TABLE, rarity
+from edge.detector.tail import TABLE, rarities, rarity
 
 VALUE_MAX = 1e100
 """Values are cut to this, so that no sum or square overflows."""
@@ -209,15 +212,9 @@ def _together(out, s, levels, tails, n):  # type: ignore[no-untyped-def]
     return loudest
 
 
-@numba.njit(numba.void(TABLE, _I, _I, _I, _F, _F, _F, TABLE), nogil=True, cache=True)
-def _rate(levels, s, tails, channel, statistic, n, floor, out):  # type: ignore[no-untyped-def]
-    at = tails + channel * TAIL_COLUMNS
-    out[s, channel] = rarity(levels, s, at, statistic, n, floor, 0.0)
-
-
-@numba.njit(numba.void(TABLE, _I, _I, _I, _F, _F, _F, TABLE), nogil=True, cache=True)
-def _rate_fast(levels, s, slow, tails, x, n, width, out):  # type: ignore[no-untyped-def]
-    """The channels of the moment: shifts, noise up and down, stuck. width is that of the range seen before."""
+@numba.njit(numba.void(TABLE, _I, _I, _F, _F, _F, TABLE), nogil=True, cache=True)
+def _of_the_moment(levels, s, slow, x, n, width, out):  # type: ignore[no-untyped-def]
+    """Statistics of shifts, noise up and down, stuck. width is that of the range seen before."""
     level, usual = levels[s, slow + LEVEL], levels[s, slow + ERROR_LAST]
     seen = levels[s, SEEN]
     held = level + _cut(x - level, 2.0 * width) if n >= _YOUNG and width > 0.0 else x
@@ -227,19 +224,19 @@ def _rate_fast(levels, s, slow, tails, x, n, width, out):  # type: ignore[no-unt
     levels[s, ROUGH] += max(1.0 / seen, 1.0 / 16.0) * (size - levels[s, ROUGH])
     levels[s, RUN] = levels[s, RUN] + 1.0 if change == 0.0 else 0.0
     tiny = 1e-3 * usual + 1e-9 * abs(x) + 1e-300
-    _rate(levels, s, tails, SHIFT_SHORT, abs(levels[s, MEAN_8] - levels[s, MEAN_64]), n, 0.0, out)
-    _rate(levels, s, tails, SHIFT_LONG, abs(levels[s, MEAN_32] - levels[s, MEAN_512]), n, 0.0, out)
-    _rate(levels, s, tails, NOISE_UP, levels[s, ROUGH] / (usual + tiny), n, 0.0, out)
-    _rate(levels, s, tails, NOISE_DOWN, usual / (levels[s, ROUGH] + tiny), n, 0.0, out)
-    _rate(levels, s, tails, STUCK, levels[s, RUN], n, 1.0, out)
+    out[s, SHIFT_SHORT] = abs(levels[s, MEAN_8] - levels[s, MEAN_64])
+    out[s, SHIFT_LONG] = abs(levels[s, MEAN_32] - levels[s, MEAN_512])
+    out[s, NOISE_UP] = levels[s, ROUGH] / (usual + tiny)
+    out[s, NOISE_DOWN] = usual / (levels[s, ROUGH] + tiny)
+    out[s, STUCK] = levels[s, RUN]
 
 
-@numba.njit(_I(TABLE, COUNT_TABLE, _I, _I, _F, _F, _F, _F, TABLE), nogil=True, cache=True)
-def judge(levels, counts, s, mode, t_s, value, memory, stride, out):  # type: ignore[no-untyped-def]
+@numba.njit(_I(TABLE, COUNT_TABLE, _I, _I, _F, _F, TABLE, TABLE), nogil=True, cache=True)
+def judge(levels, counts, s, mode, t_s, value, scale, out):  # type: ignore[no-untyped-def]
     """Judge one sample of signal s in a mode; returns the channel that speaks loudest.
 
-    levels float64[signals, LEVELS], counts uint8[signals, COUNTS], t_s seconds, value finite or not, memory the samples
-    of the slow baseline, stride the samples of a token. out float64[signals, TAIL_CHANNELS] gets -log10 p of every channel,
+    levels float64[signals, LEVELS], counts uint8[signals, COUNTS], t_s seconds, value finite or not. scale float64[signals,
+    SCALES] as edge.detector.layout has it. out float64[signals, TAIL_CHANNELS] gets -log10 p of every channel,
     in column FUSED of all together. A NaN is no sample: all 0. Infinities count as VALUE_MAX.
     """
     for c in range(TAIL_CHANNELS):
@@ -251,22 +248,27 @@ def judge(levels, counts, s, mode, t_s, value, memory, stride, out):  # type: ig
     tails = TAILS + mode * TAIL_CHANNELS * TAIL_COLUMNS
     n = levels[s, slow + N]
     levels[s, slow + N] = n + 1.0
-    share = max(1.0 / (n + 1.0), 1.0 / memory)
+    share = max(1.0 / (n + 1.0), 1.0 / scale[s, MEMORY])
     if _resumes(levels, s, t_s):
         levels[s, PREV] = x
         levels[s, PREV2] = x
         levels[s, RUN] = 0.0
-    _rate(levels, s, tails, JUMP, _innovation(levels, s, slow, x, share), n, 0.0, out)
+    out[s, JUMP] = _innovation(levels, s, slow, x, share)
     width = levels[s, slow + HIGHEST] - levels[s, slow + LOWEST]
-    _rate(levels, s, tails, BEYOND, _beyond(levels, s, slow, x, n), n, 0.05 * width, out)
-    _rate_fast(levels, s, slow, tails, x, n, width, out)
+    out[s, BEYOND] = _beyond(levels, s, slow, x, n)
+    _of_the_moment(levels, s, slow, x, n, width, out)
     spread = levels[s, slow + SPREAD]
     residual = _slow_baseline(levels, s, slow, x, share, width)
-    _rate(levels, s, tails, VALUE, abs(residual), n, 0.1 * spread, out)
-    _rate(levels, s, tails, DRIFT, _cusum(levels, s, residual, spread), n, 1.0, out)
+    out[s, VALUE] = abs(residual)
+    out[s, DRIFT] = _cusum(levels, s, residual, spread)
+    rarities(levels, s, tails, n, spread, width, out)
+    if scale[s, MAY_REST] == 1.0 and levels[s, slow + ERROR_MEAN] >= levels[s, slow + ERROR_LAST]:
+        out[s, STUCK] = 0.0  # smooth by nature: a vehicle at rest looks like this
+        out[s, NOISE_DOWN] = 0.0
+    stride = scale[s, STRIDE]
     novelty = _token(levels, counts, s, slow, x, stride, share)
     if novelty >= 0.0:
-        _rate(levels, s, tails, SEQUENCE, novelty, n / stride, 0.0, out)
+        out[s, SEQUENCE] = rarity(levels, s, tails + SEQUENCE * TAIL_COLUMNS, novelty, n / stride, 0.0, 0.0)
     levels[s, PREV2] = levels[s, PREV]
     levels[s, PREV] = x
     return _together(out, s, levels, tails, n)

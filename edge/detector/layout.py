@@ -34,6 +34,11 @@ TAIL_CHANNELS = 11
 TAILS = SLOW + MODES * SLOW_COLUMNS
 LEVELS = TAILS + MODES * TAIL_CHANNELS * TAIL_COLUMNS
 
+MEMORY, STRIDE, MAY_REST = range(3)
+"""Columns of the scale of a row: samples of the slow baseline, samples of a token, 1 where a smooth signal may stand
+still without being odd (a van parks; a series of unknown origin does not)."""
+SCALES = 3
+
 SYMBOLS = 8
 CONTEXTS_3 = 128
 """Hashed contexts of order 3; orders 0 to 2 have all of theirs (1, 8, 64)."""

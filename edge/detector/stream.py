@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.detector.channels import judge
 from edge.detector.errors import DetectorStateError
-from edge.detector.layout import COUNTS, FUSED, LEVELS, RECORD, TAIL_CHANNELS
+from edge.detector.layout import COUNTS, FUSED, LEVELS, MEMORY, RECORD, TAIL_CHANNELS
 from edge.detector.sequence import COUNT_TABLE
 from edge.detector.tail import TABLE
 
@@ -37,12 +37,12 @@ def scales(rate_hz: float | None) -> tuple[float, float]:
     return memory, max(_TOKEN_SAMPLES, float(round(_TOKEN_S * rate_hz)))
 
 
-@numba.njit(numba.void(TABLE, COUNT_TABLE, _F, _F, _READ, _READ, TABLE, _F[::1]), nogil=True, cache=True)
-def _run(levels, counts, memory, stride, t_s, values, out, scores):  # type: ignore[no-untyped-def]
+@numba.njit(numba.void(TABLE, COUNT_TABLE, TABLE, _READ, _READ, TABLE, _F[::1]), nogil=True, cache=True)
+def _run(levels, counts, scale, t_s, values, out, scores):  # type: ignore[no-untyped-def]
     """Judge a block of one signal; scores float64[n] in 0..1."""
-    fade = math.exp(-1.0 / (_RECORD_SAMPLES * memory))
+    fade = math.exp(-1.0 / (_RECORD_SAMPLES * scale[0, MEMORY]))
     for i in range(values.shape[0]):
-        judge(levels, counts, 0, 0, t_s[i], values[i], memory, stride, out)
+        judge(levels, counts, 0, 0, t_s[i], values[i], scale, out)
         x = out[0, FUSED]
         record = levels[0, RECORD] * fade
         levels[0, RECORD] = max(record, x)
@@ -55,7 +55,7 @@ class Stream:
     """Detector of one signal. Not thread-safe; the same samples give the same scores to the bit, one by one or in blocks."""
 
     def __init__(self, rate_hz: float | None = None) -> None:
-        self._memory, self._stride = scales(rate_hz)
+        self._scale = np.array([[*scales(rate_hz), 0.0]])
         self._levels = np.zeros((1, LEVELS))
         self._counts = np.zeros((1, COUNTS), np.uint8)
         self._out = np.zeros((1, TAIL_CHANNELS))
@@ -81,11 +81,11 @@ class Stream:
     def state(self) -> bytes:
         """Everything learned so far, STATE_BYTES and a head."""
         levels = self._levels.astype("<f8").tobytes()
-        return _HEAD.pack(_MAGIC, self._memory, self._stride) + levels + self._counts.tobytes()
+        return _HEAD.pack(_MAGIC, *self._scale[0, :2]) + levels + self._counts.tobytes()
 
     def restore(self, data: bytes) -> None:
         """Take over what state() of a stream of the same rate gave. DetectorStateError leaves all as it was."""
-        head = _HEAD.pack(_MAGIC, self._memory, self._stride)
+        head = _HEAD.pack(_MAGIC, *self._scale[0, :2])
         middle = len(head) + self._levels.nbytes
         if data[: len(head)] != head or len(data) != middle + self._counts.nbytes:
             raise DetectorStateError(
@@ -97,7 +97,7 @@ class Stream:
     def _judge(
         self, t_s: NDArray[np.float64], values: NDArray[np.float64], scores: NDArray[np.float64]
     ) -> None:
-        _run(self._levels, self._counts, self._memory, self._stride, t_s, values, self._out, scores)
+        _run(self._levels, self._counts, self._scale, t_s, values, self._out, scores)
 
 
 def make_stream(rate_hz: float | None = None) -> Stream:

@@ -14,16 +14,29 @@ import math
 import numba
 from numba import types
 
-from edge.detector.layout import AGE, BAR, CLUSTERS, EXCESS, EXCESS_2, PEAK, RATE
+from edge.detector.layout import (
+    AGE,
+    BAR,
+    BEYOND,
+    CLUSTERS,
+    DRIFT,
+    EXCESS,
+    EXCESS_2,
+    PEAK,
+    RATE,
+    SEQUENCE,
+    STUCK,
+    TAIL_COLUMNS,
+    VALUE,
+)  # fmt: skip
 
 _QUANTILE = (
     0.02  # share of samples that the bar aims to leave above it: enough peaks to learn from, still a tail
 )
 _STEP = 0.1  # relative step of the bar; the way up in one sample equals the way down in 1/_QUANTILE
-_STEP_LONG = (
-    0.01  # within a long cluster: a lasting change becomes the bar in a few hundred samples, not in ten
+_STEP_MIN = (
+    0.0005  # the step shrinks with the age of a cluster: a slow fault must not lift the bar ahead of itself
 )
-_LONG = 8
 _WARMUP = 32.0  # samples for which the bar is the largest statistic yet
 _RATE_MEMORY = 100_000.0  # samples over which the share is counted
 _CLUSTERS_MAX = 100.0  # memory of the peaks
@@ -76,6 +89,20 @@ def _close(levels, s, at):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(_F(TABLE, _I, _I, _F, _F, _F, _F), nogil=True, cache=True)
+def _exceed(levels, s, at, statistic, share, floor, trusted):  # type: ignore[no-untyped-def]
+    """A statistic above the bar: -log10 p, and the bar follows."""
+    bar = levels[s, at + BAR]
+    rate = levels[s, at + RATE]
+    rate += share * (1.0 - rate)
+    x = _surprise(levels, s, at, statistic - bar, floor, rate, trusted)
+    levels[s, at + RATE] = rate
+    levels[s, at + PEAK] = max(levels[s, at + PEAK], statistic - bar)
+    levels[s, at + AGE] += 1.0
+    levels[s, at + BAR] = max(bar, floor) * (1.0 + max(_STEP / levels[s, at + AGE], _STEP_MIN))
+    return x
+
+
+@numba.njit(_F(TABLE, _I, _I, _F, _F, _F, _F), nogil=True, cache=True)
 def rarity(levels, s, at, statistic, n, floor, trusted):  # type: ignore[no-untyped-def]
     """-log10 p of one statistic (>= 0, finite, at most 1e120) and learn from it.
 
@@ -89,18 +116,44 @@ def rarity(levels, s, at, statistic, n, floor, trusted):  # type: ignore[no-unty
         levels[s, at + RATE] = 1.0 / (n + 2.0)
         return 0.0
     share = 1.0 / min(n + 2.0, _RATE_MEMORY)
-    rate = levels[s, at + RATE]
-    if statistic <= bar:
-        levels[s, at + RATE] = rate - share * rate
-        levels[s, at + BAR] = bar * (1.0 - _STEP * _QUANTILE) if bar > _BAR_MIN else 0.0
-        if levels[s, at + PEAK] > 0.0 and statistic <= _HYSTERESIS * bar:
-            _close(levels, s, at)
-        return 0.0
-    rate += share * (1.0 - rate)
-    x = _surprise(levels, s, at, statistic - bar, floor, rate, trusted)
-    levels[s, at + RATE] = rate
-    levels[s, at + PEAK] = max(levels[s, at + PEAK], statistic - bar)
-    levels[s, at + AGE] += 1.0
-    step = _STEP if levels[s, at + AGE] <= _LONG else _STEP_LONG
-    levels[s, at + BAR] = max(bar, floor) * (1.0 + step)
-    return x
+    if statistic > bar:
+        return _exceed(levels, s, at, statistic, share, floor, trusted)
+    levels[s, at + RATE] -= share * levels[s, at + RATE]
+    levels[s, at + BAR] = bar * (1.0 - _STEP * _QUANTILE) if bar > _BAR_MIN else 0.0
+    if levels[s, at + PEAK] > 0.0 and statistic <= _HYSTERESIS * bar:
+        _close(levels, s, at)
+    return 0.0
+
+
+@numba.njit(_F(_I, _F, _F), nogil=True, cache=True)
+def _floor(channel, spread, width):  # type: ignore[no-untyped-def]
+    """The least statistic worth anything: a run of one repeat, a slack of one spread, what a range is known to."""
+    if channel in (STUCK, DRIFT):
+        return 1.0
+    if channel == VALUE:
+        return 0.1 * spread
+    return 0.05 * width if channel == BEYOND else 0.0
+
+
+@numba.njit(numba.void(TABLE, _I, _I, _F, _F, _F, TABLE), nogil=True, cache=True)
+def rarities(levels, s, tails, n, spread, width, out):  # type: ignore[no-untyped-def]
+    """rarity() of all channels that have a statistic at every sample, in one loop: out[s, channel] is it before, and
+    -log10 p after."""
+    share = 1.0 / min(n + 2.0, _RATE_MEMORY)
+    at = tails
+    for c in range(SEQUENCE):
+        statistic = out[s, c]
+        bar = levels[s, at + BAR]
+        if n < _WARMUP:
+            levels[s, at + BAR] = max(bar, statistic, _floor(c, spread, width))
+            levels[s, at + RATE] = 1.0 / (n + 2.0)
+            out[s, c] = 0.0
+        elif statistic > bar:
+            out[s, c] = _exceed(levels, s, at, statistic, share, _floor(c, spread, width), 0.0)
+        else:
+            out[s, c] = 0.0
+            levels[s, at + RATE] -= share * levels[s, at + RATE]
+            levels[s, at + BAR] = bar * (1.0 - _STEP * _QUANTILE) if bar > _BAR_MIN else 0.0
+            if levels[s, at + PEAK] > 0.0 and statistic <= _HYSTERESIS * bar:
+                _close(levels, s, at)
+        at += TAIL_COLUMNS
