@@ -33,6 +33,7 @@ from edge.detector.layout import (
     MEMORY,
     NOISE_DOWN,
     NOISE_UP,
+    OFF,
     PREV,
     PREV2,
     ROUGH,
@@ -265,9 +266,14 @@ def judge(levels, counts, s, mode, t_s, value, scale, out):  # type: ignore[no-u
     if scale[s, MAY_REST] == 1.0 and levels[s, slow + ERROR_MEAN] >= levels[s, slow + ERROR_LAST]:
         out[s, STUCK] = 0.0  # smooth by nature: a vehicle at rest looks like this
         out[s, NOISE_DOWN] = 0.0
+    off = _I(scale[s, OFF])
+    if off != 0:
+        for c in range(FUSED):
+            if (off >> c) & 1:
+                out[s, c] = 0.0
     stride = scale[s, STRIDE]
     novelty = _token(levels, counts, s, slow, x, stride, share)
-    if novelty >= 0.0:
+    if novelty >= 0.0 and (off >> SEQUENCE) & 1 == 0:
         out[s, SEQUENCE] = rarity(levels, s, tails + SEQUENCE * TAIL_COLUMNS, novelty, n / stride, 0.0, 0.0)
     levels[s, PREV2] = levels[s, PREV]
     levels[s, PREV] = x

@@ -34,10 +34,10 @@ TAIL_CHANNELS = 11
 TAILS = SLOW + MODES * SLOW_COLUMNS
 LEVELS = TAILS + MODES * TAIL_CHANNELS * TAIL_COLUMNS
 
-MEMORY, STRIDE, MAY_REST = range(3)
+MEMORY, STRIDE, MAY_REST, OFF = range(4)
 """Columns of the scale of a row: samples of the slow baseline, samples of a token, 1 where a smooth signal may stand
-still without being odd (a van parks; a series of unknown origin does not)."""
-SCALES = 3
+still without being odd (a van parks; a series of unknown origin does not), bits of channels that do not count."""
+SCALES = 4
 
 SYMBOLS = 8
 CONTEXTS_3 = 128

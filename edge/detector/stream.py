@@ -55,7 +55,7 @@ class Stream:
     """Detector of one signal. Not thread-safe; the same samples give the same scores to the bit, one by one or in blocks."""
 
     def __init__(self, rate_hz: float | None = None) -> None:
-        self._scale = np.array([[*scales(rate_hz), 0.0]])
+        self._scale = np.array([[*scales(rate_hz), 0.0, 0.0]])
         self._levels = np.zeros((1, LEVELS))
         self._counts = np.zeros((1, COUNTS), np.uint8)
         self._out = np.zeros((1, TAIL_CHANNELS))
