@@ -1,7 +1,7 @@
 """The faults of tests/bench/faults.py and the tables they are put into.
 
 A table is float64[ticks, signals] of one recording on a grid of 10 Hz. Magnitudes are in sigma, 1.4826 times the median
-absolute residual of the signal against its own median of one second.
+absolute residual of the signal against its own median of the second before; a ramp has a residual, too.
 """
 
 from __future__ import annotations
@@ -119,9 +119,9 @@ def record(number: int, name: str) -> Recording:
         chosen.append(signal)
         columns.append(value[mine][index])
     table = np.column_stack(columns)
-    smooth = np.array([[np.median(table[max(i - 5, 0) : i + 6], axis=0)] for i in range(len(table))])[:, 0]
-    sigma = 1.4826 * np.median(np.abs(table - smooth), axis=0)
-    sigma = np.where(sigma > 0, sigma, 0.25 * np.std(table - smooth, axis=0) + 1e-9)
+    past = [np.median(table[max(i - RATE_HZ, 0) : max(i, 1)], axis=0) for i in range(len(table))]
+    residual = np.abs(table - np.array(past))
+    sigma = np.maximum(1.4826 * np.median(residual, axis=0), 0.25 * np.std(residual, axis=0) + 1e-9)
     named = tuple(name for name in RAV4 if name in {signal.name for signal in chosen})
     keep = [Signal(signal.name, 70_000 + at, unit=signal.unit) for at, signal in enumerate(chosen)]
     return Recording(name, Catalog(keep), table, sigma, (named,) if len(named) >= 2 else ())

@@ -72,12 +72,14 @@ class Bench:
         self._recording = recording
         self._detector = detector_of(recording, budget, off, peers)
         random = np.random.default_rng(7)
+        names = {name for members in recording.peers for name in members} if peers else set()
+        self._with_peers = {at for at, signal in enumerate(recording.catalog.signals) if signal.name in names}
         past, self._row = wander(recording, LEARN_TICKS, random)
         self._detector.step(block(past, 0))
         self._state = self._detector.state()
 
-    def trial(self, fault: Fault, number: int) -> tuple[bool, bool, int, bool]:
-        """(visible, found, latency in samples, blamed another) of one fault at a random time in a random signal."""
+    def trial(self, fault: Fault, number: int) -> tuple[bool, bool, int, bool, bool]:
+        """(visible, found, latency in samples, blamed another, has peers) of one fault at a random time in a random signal."""
         random = np.random.default_rng(
             [number, round(fault.magnitude * 10), round(fault.for_s * 10), len(fault.kind)]
         )
@@ -94,7 +96,7 @@ class Bench:
         mine = [tick for tick, blamed in hits if blamed == slot]
         visible = is_visible(self._recording, clean, faulty, slot)
         wrong = bool(hits) and hits[0][1] != slot
-        return visible, bool(mine), (mine[0] - at if mine else -1), wrong
+        return visible, bool(mine), (mine[0] - at if mine else -1), wrong, slot in self._with_peers
 
 
 def table_of(
@@ -105,14 +107,21 @@ def table_of(
         results = [bench.trial(fault, number) for number in range(trials)]
         seen = [result for result in results if result[0]]
         found = [result for result in seen if result[1]]
+        related = [result[1] for result in seen if result[4]]
         rows[fault.name] = {
             "visible": len(seen),
             "hidden": trials - len(seen),
             "recall": len(found) / len(seen) if seen else float("nan"),
+            "recall_peers": float(np.mean(related)) if related else float("nan"),
             "latency": float(np.median([result[2] for result in found])) if found else float("nan"),
             "wrong": sum(result[3] for result in seen) / len(seen) if seen else float("nan"),
         }
     return rows
+
+
+def mean_of(rows: dict[str, dict], key: str) -> float:
+    known = [row[key] for row in rows.values() if not np.isnan(row[key])]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def poisson_bound(count: int) -> float:
@@ -146,8 +155,9 @@ def show(name: str, by_budget: dict[float, dict[str, dict]]) -> None:
         cells = [by_budget[budget][fault.name] for budget in by_budget]
         text = "   ".join(f"{c['recall']:4.2f} {c['latency']:5.0f} {c['wrong']:4.2f}" for c in cells)
         say(f"  {fault.name:22} {text}   ({cells[0]['visible']} visible, {cells[0]['hidden']} hidden)")
-    macro = [np.nanmean([c["recall"] for c in rows.values()]) for rows in by_budget.values()]
-    say(f"  {'macro recall':22} " + "            ".join(f"{m:4.2f}" for m in macro))
+    for key, title in (("recall", "macro recall"), ("recall_peers", "with peers")):
+        macro = [mean_of(rows, key) for rows in by_budget.values()]
+        say(f"  {title:22} " + "            ".join(f"{m:4.2f}" for m in macro))
 
 
 def main() -> None:
@@ -186,7 +196,7 @@ def main() -> None:
         layers |= {name: (1 << at, True) for at, name in enumerate(CHANNELS)}
         for name, (off, with_peers) in layers.items():
             rows = table_of(drives[0], 1.0, options.trials, off, with_peers)
-            macro = float(np.nanmean([row["recall"] for row in rows.values()]))
+            macro = mean_of(rows, "recall")
             say(f"  {name:12} {macro:4.2f}")
             out[f"without {name}"] = macro
     if options.json:
