@@ -47,7 +47,7 @@ class Pipeline:
         self._ordering = Ordering(len(catalog))
         self._faults = FaultInjector(list(settings.faults), catalog)
         self._rings = Rings(len(catalog), settings.ring)
-        self._detector = Detector(catalog, settings.detector)
+        self._detector = Detector(catalog, settings.detector, offset_ns)
         self._sampler = Sampler(catalog, settings.sampler, offset_ns)
         self._watched_until_ns = 0
         self._batcher = Batcher(catalog, settings.batch, texts, offset_ns)
@@ -111,6 +111,7 @@ class Pipeline:
     def rebase(self, offset_ns: int) -> list[Outgoing | ClosedBatch]:
         """The clock has jumped: what is open is cut, windows follow the new time."""
         self.offset_ns = offset_ns
+        self._detector.rebase(offset_ns)
         return list(self._batcher.rebase(offset_ns))
 
     def close(self) -> list[Outgoing | ClosedBatch]:

@@ -1,0 +1,280 @@
+"""The channels of one signal: one sample in, -log10 p out. Causal, O(1), nothing allocated, no training.
+
+Every statistic is in the unit of the signal and finds its own scale in its tail (edge.detector.tail), so that there is no
+constant to fit to a signal. What each channel sees and misses: docs/detection.md.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+
+from edge.detector.layout import (
+    BEYOND,
+    CONTEXT,
+    CUSUM_DOWN,
+    CUSUM_UP,
+    DRIFT,
+    ERROR_LAST,
+    ERROR_LINE,
+    ERROR_MEAN,
+    FUSED,
+    HIGHEST,
+    INTERVAL,
+    JUMP,
+    LEVEL,
+    LOWEST,
+    MAY_REST,
+    MEAN_8,
+    MEAN_32,
+    MEAN_64,
+    MEAN_512,
+    MEMORY,
+    NOISE_DOWN,
+    NOISE_UP,
+    OFF,
+    PREV,
+    PREV2,
+    ROUGH,
+    RUN,
+    SEEN,
+    SEQUENCE,
+    SHIFT_LONG,
+    SHIFT_SHORT,
+    SLOW,
+    SLOW_COLUMNS,
+    SPREAD,
+    STRIDE,
+    STUCK,
+    SURPRISE,
+    SYMBOLS,
+    T_PREV,
+    TAIL_CHANNELS,
+    TAIL_COLUMNS,
+    TAILS,
+    TOKEN_N,
+    TOKEN_SUM,
+    VALUE,
+    N,
+)  # fmt: skip
+from edge.detector.sequence import COUNT_TABLE, surprise, symbol
+from edge.detector.tail import TABLE, rarities, rarity
+
+VALUE_MAX = 1e100
+"""Values are cut to this, so that no sum or square overflows."""
+_CLIP = 5.0  # what is learned from one sample, in its own mean size: a fault does not become the baseline
+_YOUNG = 16.0  # samples that are taken as they are, before there is a scale to cut by
+_GAP = 10.0  # a pause of so many mean intervals starts the differences anew
+_CUSUM_SLACK = 0.5  # in spreads: shifts of less than twice this are no drift
+_CUSUM_STEP_MAX = 3.0
+_CUSUM_MAX = 1e4
+_CONTEXTS = SYMBOLS**3
+_AGREEMENT = 0.25  # of the evidence of further channels, for they are not independent
+_AGREEMENT_BAR = 2.0
+_TRUST = 10.0
+_NEW = 256.0  # samples after which half of the evidence counts: a new stream shows much for the first time
+
+_I, _F = numba.int64, numba.float64
+
+
+@numba.njit(_F(_F, _F), nogil=True, cache=True)
+def _cut(x, most):  # type: ignore[no-untyped-def]
+    return min(max(x, -most), most)
+
+
+@numba.njit(_F(TABLE, _I, _I, _F, _F), nogil=True, cache=True)
+def _learn_error(levels, s, column, size, share):  # type: ignore[no-untyped-def]
+    """Take |error| of a predictor into its mean size; returns the mean as it was."""
+    mean = levels[s, column]
+    if share < 1.0 / _YOUNG and mean > 0.0:
+        size = min(size, _CLIP * mean)
+    levels[s, column] = mean + share * (size - mean)
+    return mean
+
+
+@numba.njit(_F(TABLE, _I, _I, _F, _F), nogil=True, cache=True)
+def _innovation(levels, s, slow, x, share):  # type: ignore[no-untyped-def]
+    """|x - prediction| of the predictor that has been best: the last value, the line through two, or the fast mean."""
+    last, line = levels[s, PREV], 2.0 * levels[s, PREV] - levels[s, PREV2]
+    errors = abs(x - last), abs(x - line), abs(x - levels[s, MEAN_8])
+    by_last = _learn_error(levels, s, slow + ERROR_LAST, errors[0], share)
+    by_line = _learn_error(levels, s, slow + ERROR_LINE, errors[1], share)
+    by_mean = _learn_error(levels, s, slow + ERROR_MEAN, errors[2], share)
+    if by_line < by_last and by_line < by_mean:
+        return errors[1]
+    return errors[2] if by_mean < by_last else errors[0]
+
+
+@numba.njit(_F(TABLE, _I, _I, _F, _F), nogil=True, cache=True)
+def _beyond(levels, s, slow, x, n):  # type: ignore[no-untyped-def]
+    """How far x lies outside all that was seen; widens the range, after the first samples by at most its own width."""
+    low, high = levels[s, slow + LOWEST], levels[s, slow + HIGHEST]
+    if n == 0.0:
+        levels[s, slow + LOWEST] = x
+        levels[s, slow + HIGHEST] = x
+        return 0.0
+    room = high - low if n >= _YOUNG and high > low else 2.0 * VALUE_MAX
+    if x > high:
+        levels[s, slow + HIGHEST] = high + min(x - high, room)
+        return x - high
+    if x < low:
+        levels[s, slow + LOWEST] = low - min(low - x, room)
+        return low - x
+    return 0.0
+
+
+@numba.njit(_F(TABLE, _I, _I, _F, _F, _F), nogil=True, cache=True)
+def _slow_baseline(levels, s, slow, x, share, width):  # type: ignore[no-untyped-def]
+    """Slow mean and mean deviation, learned from cut residuals; returns the residual before learning."""
+    residual = x - levels[s, slow + LEVEL]
+    spread = levels[s, slow + SPREAD]
+    part = residual
+    if share < 1.0 / _YOUNG:
+        part = _cut(residual, _CLIP * max(spread, 0.02 * width))
+    levels[s, slow + LEVEL] += share * part
+    levels[s, slow + SPREAD] = spread + share * (abs(part) - spread)
+    return residual
+
+
+@numba.njit(_F(TABLE, _I, _F, _F), nogil=True, cache=True)
+def _cusum(levels, s, residual, spread):  # type: ignore[no-untyped-def]
+    """Two-sided CUSUM of the residual in spreads (Page, 1954), with cut steps."""
+    z = _cut(residual / spread, _CUSUM_STEP_MAX) if spread > 0.0 else 0.0
+    levels[s, CUSUM_UP] = min(max(levels[s, CUSUM_UP] + z - _CUSUM_SLACK, 0.0), _CUSUM_MAX)
+    levels[s, CUSUM_DOWN] = min(max(levels[s, CUSUM_DOWN] - z - _CUSUM_SLACK, 0.0), _CUSUM_MAX)
+    return max(levels[s, CUSUM_UP], levels[s, CUSUM_DOWN])
+
+
+@numba.njit(numba.void(TABLE, _I, _F, _F), nogil=True, cache=True)
+def _fast_means(levels, s, x, share_min):  # type: ignore[no-untyped-def]
+    """Means over about 8, 32, 64 and 512 samples; share_min is 1/n while fewer are known."""
+    levels[s, MEAN_8] += max(share_min, 1.0 / 8.0) * (x - levels[s, MEAN_8])
+    levels[s, MEAN_32] += max(share_min, 1.0 / 32.0) * (x - levels[s, MEAN_32])
+    levels[s, MEAN_64] += max(share_min, 1.0 / 64.0) * (x - levels[s, MEAN_64])
+    levels[s, MEAN_512] += max(share_min, 1.0 / 512.0) * (x - levels[s, MEAN_512])
+
+
+@numba.njit(_F(TABLE, COUNT_TABLE, _I, _I, _F, _F, _F), nogil=True, cache=True)
+def _token(levels, counts, s, slow, x, stride, share):  # type: ignore[no-untyped-def]
+    """Mean surprise of the last tokens when a token is complete, else -1. A token is the mean of stride samples."""
+    levels[s, TOKEN_SUM] += x
+    levels[s, TOKEN_N] += 1.0
+    if levels[s, TOKEN_N] < stride:
+        return -1.0
+    spread = levels[s, slow + SPREAD]
+    mean = levels[s, TOKEN_SUM] / levels[s, TOKEN_N]
+    levels[s, TOKEN_SUM] = 0.0
+    levels[s, TOKEN_N] = 0.0
+    if share >= 1.0 / _YOUNG or spread <= 0.0:
+        return -1.0
+    token = symbol(_cut((mean - levels[s, slow + LEVEL]) / spread, 1e6))
+    context = _I(levels[s, CONTEXT])
+    levels[s, SURPRISE] += 0.25 * (surprise(counts, s, context, token) - levels[s, SURPRISE])
+    levels[s, CONTEXT] = (context * SYMBOLS + token) % _CONTEXTS
+    return levels[s, SURPRISE]
+
+
+@numba.njit(numba.boolean(TABLE, _I, _F), nogil=True, cache=True)
+def _resumes(levels, s, t_s):  # type: ignore[no-untyped-def]
+    """Follow the stamps; True for the first sample and after a pause: there is none before it to differ from."""
+    seen = levels[s, SEEN]
+    step = t_s - levels[s, T_PREV]
+    interval = levels[s, INTERVAL]
+    levels[s, SEEN] = seen + 1.0
+    if not (abs(t_s) <= 1e15):
+        return False
+    levels[s, T_PREV] = t_s
+    if seen == 0.0:
+        return True
+    if not (step > 0.0):
+        return False
+    paused = seen > _YOUNG and step > _GAP * interval
+    share = max(1.0 / seen, 0.02)
+    levels[s, INTERVAL] = interval + share * (
+        (min(step, 2.0 * interval) if seen > _YOUNG else step) - interval
+    )
+    return paused
+
+
+@numba.njit(_I(TABLE, _I, TABLE, _I, _F), nogil=True, cache=True)
+def _together(out, s, levels, tails, n):  # type: ignore[no-untyped-def]
+    """The loudest channel; out[s, FUSED] gets the evidence of all, itself set against this signal's own past."""
+    loudest = 0
+    for c in range(FUSED):
+        if out[s, c] > out[s, loudest]:
+            loudest = c
+    total = out[s, loudest]
+    for c in range(FUSED):
+        if c != loudest and out[s, c] > _AGREEMENT_BAR:
+            total += _AGREEMENT * (out[s, c] - _AGREEMENT_BAR)
+    x = rarity(levels, s, tails + FUSED * TAIL_COLUMNS, total, n, 1.0, _TRUST)
+    out[s, FUSED] = x * n / (n + _NEW)
+    return loudest
+
+
+@numba.njit(numba.void(TABLE, _I, _I, _F, _F, _F, TABLE), nogil=True, cache=True)
+def _of_the_moment(levels, s, slow, x, n, width, out):  # type: ignore[no-untyped-def]
+    """Statistics of shifts, noise up and down, stuck. width is that of the range seen before."""
+    level, usual = levels[s, slow + LEVEL], levels[s, slow + ERROR_LAST]
+    seen = levels[s, SEEN]
+    held = level + _cut(x - level, 2.0 * width) if n >= _YOUNG and width > 0.0 else x
+    _fast_means(levels, s, held, 1.0 / seen)
+    change = abs(x - levels[s, PREV])
+    size = min(change, 2.0 * _CLIP * usual)
+    levels[s, ROUGH] += max(1.0 / seen, 1.0 / 16.0) * (size - levels[s, ROUGH])
+    levels[s, RUN] = levels[s, RUN] + 1.0 if change == 0.0 else 0.0
+    tiny = 1e-3 * usual + 1e-9 * abs(x) + 1e-300
+    out[s, SHIFT_SHORT] = abs(levels[s, MEAN_8] - levels[s, MEAN_64])
+    out[s, SHIFT_LONG] = abs(levels[s, MEAN_32] - levels[s, MEAN_512])
+    out[s, NOISE_UP] = levels[s, ROUGH] / (usual + tiny)
+    out[s, NOISE_DOWN] = usual / (levels[s, ROUGH] + tiny)
+    out[s, STUCK] = levels[s, RUN]
+
+
+@numba.njit(_I(TABLE, COUNT_TABLE, _I, _I, _F, _F, TABLE, TABLE), nogil=True, cache=True)
+def judge(levels, counts, s, mode, t_s, value, scale, out):  # type: ignore[no-untyped-def]
+    """Judge one sample of signal s in a mode; returns the channel that speaks loudest.
+
+    levels float64[signals, LEVELS], counts uint8[signals, COUNTS], t_s seconds, value finite or not. scale float64[signals,
+    SCALES] as edge.detector.layout has it. out float64[signals, TAIL_CHANNELS] gets -log10 p of every channel,
+    in column FUSED of all together. A NaN is no sample: all 0. Infinities count as VALUE_MAX.
+    """
+    for c in range(TAIL_CHANNELS):
+        out[s, c] = 0.0
+    if math.isnan(value):
+        return 0
+    x = _cut(value, VALUE_MAX)
+    slow = SLOW + mode * SLOW_COLUMNS
+    tails = TAILS + mode * TAIL_CHANNELS * TAIL_COLUMNS
+    n = levels[s, slow + N]
+    levels[s, slow + N] = n + 1.0
+    share = max(1.0 / (n + 1.0), 1.0 / scale[s, MEMORY])
+    if _resumes(levels, s, t_s):
+        levels[s, PREV] = x
+        levels[s, PREV2] = x
+        levels[s, RUN] = 0.0
+    out[s, JUMP] = _innovation(levels, s, slow, x, share)
+    width = levels[s, slow + HIGHEST] - levels[s, slow + LOWEST]
+    out[s, BEYOND] = _beyond(levels, s, slow, x, n)
+    _of_the_moment(levels, s, slow, x, n, width, out)
+    spread = levels[s, slow + SPREAD]
+    residual = _slow_baseline(levels, s, slow, x, share, width)
+    out[s, VALUE] = abs(residual)
+    out[s, DRIFT] = _cusum(levels, s, residual, spread)
+    rarities(levels, s, tails, n, spread, width, out)
+    if scale[s, MAY_REST] == 1.0 and levels[s, slow + ERROR_MEAN] >= levels[s, slow + ERROR_LAST]:
+        out[s, STUCK] = 0.0  # smooth by nature: a vehicle at rest looks like this
+        out[s, NOISE_DOWN] = 0.0
+    off = _I(scale[s, OFF])
+    if off != 0:
+        for c in range(FUSED):
+            if (off >> c) & 1:
+                out[s, c] = 0.0
+    stride = scale[s, STRIDE]
+    novelty = _token(levels, counts, s, slow, x, stride, share)
+    if novelty >= 0.0 and (off >> SEQUENCE) & 1 == 0:
+        out[s, SEQUENCE] = rarity(levels, s, tails + SEQUENCE * TAIL_COLUMNS, novelty, n / stride, 0.0, 0.0)
+    levels[s, PREV2] = levels[s, PREV]
+    levels[s, PREV] = x
+    return _together(out, s, levels, tails, n)

@@ -1,0 +1,159 @@
+"""How rare is this? A statistic of a channel -> -log10 p, by peaks over a threshold.
+
+Siffer et al., "Anomaly Detection in Streams with Extreme Value Theory" (KDD 2017), made O(1): the threshold (BAR) follows
+a high quantile, what lies above it is taken in clusters, one peak each, for samples in a row are no independent evidence;
+the generalised Pareto shape comes from the first two moments of the peaks. The share of samples above the bar (RATE) is
+counted, not assumed. With k peaks known the tail of an exponential is itself only known as a Pareto of shape 1/k, so
+that a stream which has shown little cannot score high: this is the warm-up.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+from numba import types
+
+from edge.detector.layout import (
+    AGE,
+    BAR,
+    BEYOND,
+    CLUSTERS,
+    DRIFT,
+    EXCESS,
+    EXCESS_2,
+    PEAK,
+    RATE,
+    SEQUENCE,
+    STUCK,
+    TAIL_COLUMNS,
+    VALUE,
+)  # fmt: skip
+
+_QUANTILE = (
+    0.02  # share of samples that the bar aims to leave above it: enough peaks to learn from, still a tail
+)
+_STEP = 0.1  # relative step of the bar; the way up in one sample equals the way down in 1/_QUANTILE
+_STEP_MIN = (
+    0.0005  # the step shrinks with the age of a cluster: a slow fault must not lift the bar ahead of itself
+)
+_WARMUP = 32.0  # samples for which the bar is the largest statistic yet
+_RATE_MEMORY = 100_000.0  # samples over which the share is counted
+_CLUSTERS_MAX = 100.0  # memory of the peaks
+_HYSTERESIS = 0.8  # a cluster ends below this share of the bar, so that dithering at the bar is one cluster
+_CLIP = 8.0  # a peak teaches as at most so many mean excesses: a fault does not become the tail
+_SHAPE_MAX = 0.4  # moments beyond the second do not exist above 0.5
+_DECADE = 0.4343  # mean of -log10 p of a uniform p
+_BAR_MIN = 1e-200  # denormal numbers are slow and say nothing
+SCORE_MAX = 30.0
+
+_I, _F = numba.int64, numba.float64
+TABLE = types.float64[:, ::1]
+
+
+@numba.njit(_F(TABLE, _I, _I, _F, _F, _F, _F), nogil=True, cache=True)
+def _surprise(levels, s, at, y, floor, rate, trusted):  # type: ignore[no-untyped-def]
+    """-log10 of the chance that a sample lies y or more above the bar. Never NaN for finite arguments."""
+    k = levels[s, at + CLUSTERS] + 1.0
+    prior = max(levels[s, at + BAR], floor)
+    mean = ((k - 1.0) * levels[s, at + EXCESS] + prior) / k
+    if mean <= 0.0:
+        return -math.log10(rate)
+    first = levels[s, at + EXCESS]
+    variance = levels[s, at + EXCESS_2] - first * first
+    shape = 0.0
+    if variance > first * first:
+        shape = min(0.5 * (1.0 - first * first / variance), _SHAPE_MAX)
+    scale = mean * (1.0 - shape)
+    if (
+        trusted > 0.0
+    ):  # the statistic is itself a -log10 p: its mean excess is known, unless the stream shows worse
+        mean = max(_DECADE, ((k - 1.0) * first + trusted * _DECADE) / (k - 1.0 + trusted))
+        return min(-math.log10(rate) + y * _DECADE / mean, SCORE_MAX)
+    shape += 1.0 / k
+    return min(-math.log10(rate) + math.log10(1.0 + shape * y / scale) / shape, SCORE_MAX)
+
+
+@numba.njit(numba.void(TABLE, _I, _I), nogil=True, cache=True)
+def _close(levels, s, at):  # type: ignore[no-untyped-def]
+    """A cluster has ended: learn from its peak."""
+    y = levels[s, at + PEAK]
+    k = min(levels[s, at + CLUSTERS] + 1.0, _CLUSTERS_MAX)
+    if k > 3.0 and levels[s, at + EXCESS] > 0.0:
+        y = min(y, _CLIP * levels[s, at + EXCESS])
+    levels[s, at + CLUSTERS] = k
+    levels[s, at + EXCESS] += (y - levels[s, at + EXCESS]) / k
+    levels[s, at + EXCESS_2] += (y * y - levels[s, at + EXCESS_2]) / k
+    levels[s, at + PEAK] = 0.0
+    levels[s, at + AGE] = 0.0
+
+
+@numba.njit(_F(TABLE, _I, _I, _F, _F, _F, _F), nogil=True, cache=True)
+def _exceed(levels, s, at, statistic, share, floor, trusted):  # type: ignore[no-untyped-def]
+    """A statistic above the bar: -log10 p, and the bar follows."""
+    bar = levels[s, at + BAR]
+    rate = levels[s, at + RATE]
+    rate += share * (1.0 - rate)
+    x = _surprise(levels, s, at, statistic - bar, floor, rate, trusted)
+    levels[s, at + RATE] = rate
+    levels[s, at + PEAK] = max(levels[s, at + PEAK], statistic - bar)
+    levels[s, at + AGE] += 1.0
+    levels[s, at + BAR] = max(bar, floor) * (1.0 + max(_STEP / levels[s, at + AGE], _STEP_MIN))
+    return x
+
+
+@numba.njit(_F(TABLE, _I, _I, _F, _F, _F, _F), nogil=True, cache=True)
+def rarity(levels, s, at, statistic, n, floor, trusted):  # type: ignore[no-untyped-def]
+    """-log10 p of one statistic (>= 0, finite, at most 1e120) and learn from it.
+
+    levels float64[signals, LEVELS], s the row, at the first column of the tail, n how many statistics came before,
+    floor the least statistic worth anything, in its own unit. trusted > 0 says that the statistic is itself a -log10 p:
+    its tail is then known, with the weight of so many peaks. 0 when the statistic is not above the bar.
+    """
+    bar = levels[s, at + BAR]
+    if n < _WARMUP:
+        levels[s, at + BAR] = max(bar, statistic, floor)
+        levels[s, at + RATE] = 1.0 / (n + 2.0)
+        return 0.0
+    share = 1.0 / min(n + 2.0, _RATE_MEMORY)
+    if statistic > bar:
+        return _exceed(levels, s, at, statistic, share, floor, trusted)
+    levels[s, at + RATE] -= share * levels[s, at + RATE]
+    levels[s, at + BAR] = bar * (1.0 - _STEP * _QUANTILE) if bar > _BAR_MIN else 0.0
+    if levels[s, at + PEAK] > 0.0 and statistic <= _HYSTERESIS * bar:
+        _close(levels, s, at)
+    return 0.0
+
+
+@numba.njit(_F(_I, _F, _F), nogil=True, cache=True)
+def _floor(channel, spread, width):  # type: ignore[no-untyped-def]
+    """The least statistic worth anything: a run of one repeat, a slack of one spread, what a range is known to."""
+    if channel in (STUCK, DRIFT):
+        return 1.0
+    if channel == VALUE:
+        return 0.1 * spread
+    return 0.05 * width if channel == BEYOND else 0.0
+
+
+@numba.njit(numba.void(TABLE, _I, _I, _F, _F, _F, TABLE), nogil=True, cache=True)
+def rarities(levels, s, tails, n, spread, width, out):  # type: ignore[no-untyped-def]
+    """rarity() of all channels that have a statistic at every sample, in one loop: out[s, channel] is it before, and
+    -log10 p after."""
+    share = 1.0 / min(n + 2.0, _RATE_MEMORY)
+    at = tails
+    for c in range(SEQUENCE):
+        statistic = out[s, c]
+        bar = levels[s, at + BAR]
+        if n < _WARMUP:
+            levels[s, at + BAR] = max(bar, statistic, _floor(c, spread, width))
+            levels[s, at + RATE] = 1.0 / (n + 2.0)
+            out[s, c] = 0.0
+        elif statistic > bar:
+            out[s, c] = _exceed(levels, s, at, statistic, share, _floor(c, spread, width), 0.0)
+        else:
+            out[s, c] = 0.0
+            levels[s, at + RATE] -= share * levels[s, at + RATE]
+            levels[s, at + BAR] = bar * (1.0 - _STEP * _QUANTILE) if bar > _BAR_MIN else 0.0
+            if levels[s, at + PEAK] > 0.0 and statistic <= _HYSTERESIS * bar:
+                _close(levels, s, at)
+        at += TAIL_COLUMNS
