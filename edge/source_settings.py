@@ -131,6 +131,36 @@ class SystemSource(Section):
     period_s: Positive = 1.0
 
 
+class SocketSource(Section):
+    """Samples from other processes over a Unix socket: docs/own-signals.md."""
+
+    kind: Literal["socket"]
+    name: str = Field("stack", description="first part of the names of signals that are not built in")
+    path: Path = Path("/run/vantel/samples.sock")
+    declarations: Path = Field(
+        Path("/var/lib/vantel/declared-signals.json"),
+        description="what clients declared, kept for the next start",
+    )
+    users: list[Annotated[int, Field(ge=0)]] = Field(
+        default_factory=list, description="user ids that may send; empty: root and the agent's own"
+    )
+    clients_max: Annotated[int, Field(ge=1, le=256)] = 16
+    client_samples_per_s_max: Positive = Field(20_000.0, description="beyond it a client's send waits")
+    samples_per_s_max: Positive = Field(50_000.0, description="of all clients together")
+    gather_s: Annotated[float, Field(ge=0, le=0.1)] = Field(
+        0.005, description="what comes within so long makes one block: processor time against delay"
+    )
+
+
+class PluginSource(Section):
+    """A source of another package, by its entry point in the group vantel.sources."""
+
+    kind: Literal["plugin"]
+    name: str = "plugin"
+    entry_point: str = Field("", description="name of the entry point")
+    options: dict[str, Any] = Field(default_factory=dict, description="given to the plug-in as they are")
+
+
 class CanSource(Section):
     """One CAN bus, live."""
 
@@ -170,5 +200,6 @@ class CanSource(Section):
 
 
 SourceSection = Annotated[
-    CanSource | ReplaySource | SyntheticSource | ProbeSource | SystemSource, Field(discriminator="kind")
+    CanSource | ReplaySource | SyntheticSource | ProbeSource | SystemSource | SocketSource | PluginSource,
+    Field(discriminator="kind"),
 ]
