@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from vantel.catalog import builtin
+from vantel.units import conversion
+
 Positive = Annotated[float, Field(gt=0)]
 J1939_HELP = "29-bit ids by parameter group, transport protocol, DM1"
 ANSWERS_HELP = "file of UDS and OBD-II answers: DIDs, PIDs, trouble codes"
@@ -23,11 +26,25 @@ class Section(BaseModel):
 
 
 class SignalMap(Section):
-    """What a column or bus signal becomes: a catalog name, and value * scale + offset in the catalog's unit."""
+    """What a column or bus signal becomes: a catalog name, and value * scale + offset in the catalog's unit.
+
+    unit: instead of scale and offset, the unit that the source has; converted to the catalog's.
+    """
 
     signal: str
     scale: float = 1.0
     offset: float = 0.0
+    unit: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _converted(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("unit") is None or given.get("signal") not in builtin():
+            return given
+        scale, offset = conversion(str(given["unit"]), builtin().by_name(given["signal"]).unit)
+        if (given.get("scale", scale), given.get("offset", offset)) != (scale, offset):
+            raise ValueError("give unit, or scale and offset, not both")
+        return {**given, "scale": scale, "offset": offset}
 
 
 class RecordingSection(Section):
