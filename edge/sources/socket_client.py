@@ -69,6 +69,11 @@ class ClientStream:
         self._declared = 0
 
     @property
+    def has_declared(self) -> bool:
+        """Whether it began as a client does."""
+        return self._binding is not None
+
+    @property
     def incomplete_bytes(self) -> int:
         """Bytes of a message that has not come whole."""
         return self._frames.incomplete_bytes

@@ -17,13 +17,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import structlog
 
 from edge.clock import VanClock
-from edge.model import Emit, SampleBlock, TextTable
+from edge.model import TEXT_CHARS_MAX, Emit, SampleBlock, TextTable
 from edge.source_settings import SocketSource as SocketSection
 from edge.sources.declarations import Declarations
 from edge.sources.socket_client import Allowance, ClientStream
@@ -32,16 +33,21 @@ from vantel.source_socket import encode_answer, framed
 
 RECEIVE_BYTES = 256 * 1024
 LOOK_S = 0.1
+DECLARE_S_MAX = 10.0
+"""A connection that has declared nothing after so long is closed: it holds a place of another client."""
+TEXTS_MAX = 4096
+"""Different strings that all clients together may send; the agent has one table of strings for all sources."""
 _CREDENTIALS = struct.Struct("3i")
 _log = structlog.get_logger("socket")
 
 
+@dataclass(frozen=True, slots=True)
 class _Connection:
     """A client that is let in."""
 
-    def __init__(self, link: socket.socket, stream: ClientStream) -> None:
-        self.link = link
-        self.stream = stream
+    link: socket.socket
+    stream: ClientStream
+    since_s: float
 
 
 class SocketSource:
@@ -56,6 +62,7 @@ class SocketSource:
         self._settings = settings
         self._clock = clock
         self._texts = texts
+        self._codes: dict[str, int] = {}
         self._users = frozenset(settings.users) or frozenset({0, os.getuid()})
         self._declarations = Declarations(settings.declarations, settings.name)
         self._together = Allowance(settings.samples_per_s_max)
@@ -121,6 +128,7 @@ class SocketSource:
             self._together.take(len(block))
             self.counts["samples_emitted"] += len(block)
             emit(block)
+        self._part_silent(ready)
         if blocks or waiting:
             # what comes within gather_s makes one block; a throttled client must not keep this thread busy
             time.sleep(self._settings.gather_s or (0.001 if waiting else 0.0))
@@ -147,9 +155,9 @@ class SocketSource:
             link.close()
             return
         stream = ClientStream(
-            self._declarations, self._settings.client_samples_per_s_max, self._texts.code, self.counts
+            self._declarations, self._settings.client_samples_per_s_max, self._code_of, self.counts
         )
-        self._connections[link.fileno()] = _Connection(link, stream)
+        self._connections[link.fileno()] = _Connection(link, stream, time.monotonic())
         ready.register(link, selectors.EVENT_READ)
         self.counts["clients_welcomed"] += 1
 
@@ -175,6 +183,24 @@ class SocketSource:
             _log.warning("client parted", source=self.name, client=connection.stream.name)
             self._part(ready, connection)
         return blocks
+
+    def _part_silent(self, ready: selectors.BaseSelector) -> None:
+        now = time.monotonic()
+        for connection in list(self._connections.values()):
+            if not connection.stream.has_declared and now - connection.since_s > DECLARE_S_MAX:
+                self.counts["refused_silent"] += 1
+                self._part(ready, connection)
+
+    def _code_of(self, text: str) -> int:
+        """Code of a text; that of the empty text once the clients have used up theirs."""
+        text = text[:TEXT_CHARS_MAX]
+        code = self._codes.get(text)
+        if code is None:
+            if len(self._codes) >= TEXTS_MAX:
+                self.counts["texts_left_out"] += 1
+                return 0
+            code = self._codes[text] = self._texts.code(text)
+        return code
 
     def _part(self, ready: selectors.BaseSelector, connection: _Connection) -> None:
         ready.unregister(connection.link)

@@ -27,7 +27,7 @@ from edge.births import catalog_of
 from edge.clock import VanClock
 from edge.model import SampleBlock, TextTable
 from edge.source_settings import ProbeSource, SocketSource
-from edge.sources import build
+from edge.sources import build, socket_source
 from edge.sources.declarations import RESTARTS_MAX, DeclarationError, Declarations
 from edge.sources.socket_client import Allowance, ClientStream
 from vantel.catalog import Signal, SignalType
@@ -237,6 +237,28 @@ def test_a_flood_waits_and_the_others_keep_their_rate(tmp_path: Path) -> None:
         assert running.source.counters["reads_throttled"] > 0
         assert arrived > 0
         assert [value for _, value in running.of(SPEED)] == pytest.approx([3.6 * at for at in range(100)])
+
+
+def test_one_client_cannot_use_up_the_strings_of_all_sources(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket_source, "TEXTS_MAX", 3)
+    with Client(str(served.path), "x", SIGNALS) as van:
+        texts = [f"text {at}" for at in range(5)]
+        van.send_many([("note", float(at), time.monotonic_ns()) for at in range(5)], texts)
+        until(lambda: len(served.of(NOTE)) == 5)
+    assert [served.texts.text(code) for _, code in served.of(NOTE)] == [*texts[:3], "", ""]
+    assert served.source.counters["texts_left_out"] == 2
+    assert served.texts.code("of another source") > 0
+
+
+def test_who_declares_nothing_loses_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket_source, "DECLARE_S_MAX", 0.2)
+    with Served(tmp_path, clients_max=1) as running, running.raw() as silent:
+        assert silent.recv(1) == b""
+        assert running.source.counters["refused_silent"] == 1
+        with Client(str(running.path), "x", SIGNALS):
+            pass
 
 
 def test_an_allowance_gives_its_rate() -> None:
