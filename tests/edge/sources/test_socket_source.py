@@ -389,6 +389,7 @@ def test_the_example_client_is_heard(tmp_path: Path, language: str) -> None:
         )
         stamps = [t for t, _ in running.of(PATH_COST)]
         assert stamps == sorted(stamps)
+        assert not {"stamps_replaced", "samples_too_old"} & set(+Counter(running.source.counters))
         assert abs(stamps[-1] - time.monotonic_ns()) < 60e9
     with Served(tmp_path / "other", users=[os.getuid() + 1]) as closed:
         done = subprocess.run(
