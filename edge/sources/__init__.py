@@ -1,4 +1,4 @@
-"""Sources of samples: CAN buses, replay of recordings, synthetic van, probe for fault injection, the machine itself.
+"""Sources of samples: CAN buses, replay of recordings, synthetic van, probe for fault injection, the machine, other processes.
 
 build() makes the source of a section of the settings; it reads and checks recordings, so it may take seconds and
 raises RecordingError (a ValueError) with file, cause and fix.
@@ -13,10 +13,18 @@ from edge.settings import ProbeSource as ProbeSection
 from edge.settings import ReplaySource as ReplaySection
 from edge.settings import SyntheticSource as SyntheticSection
 from edge.settings import SystemSource as SystemSection
+from edge.source_settings import PluginSource as PluginSection
+from edge.source_settings import SocketSource as SocketSection
 
 
 def build(
-    section: CanSection | ReplaySection | SyntheticSection | ProbeSection | SystemSection,
+    section: CanSection
+    | ReplaySection
+    | SyntheticSection
+    | ProbeSection
+    | SystemSection
+    | SocketSection
+    | PluginSection,
     clock: VanClock,
     texts: TextTable,
     resume_position: int,
@@ -38,6 +46,14 @@ def build(
         from edge.sources.probe import ProbeSource
 
         return ProbeSource(section, clock)
+    if isinstance(section, SocketSection):
+        from edge.sources.socket_source import SocketSource
+
+        return SocketSource(section, clock, texts)
+    if isinstance(section, PluginSection):
+        from edge.sources.plugin import PluginSource
+
+        return PluginSource(section, clock, texts)
     from edge.sources.system import SystemSource
 
     return SystemSource(section, clock)
