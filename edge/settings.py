@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from edge.source_settings import (
     CanSource,
+    GnssSource,
     Positive,
     ProbeSource,
     RecordingSection,
@@ -36,6 +37,7 @@ else:
 __all__ = [
     "CanSource",
     "EdgeSettings",
+    "GnssSource",
     "ProbeSource",
     "RecordingSection",
     "ReplaySource",

@@ -34,7 +34,7 @@ class RecordingSection(Section):
     """One file of a replay. format auto goes by the file name, ignoring a .gz ending."""
 
     path: Path
-    format: Literal["auto", "can", "csv", "tegrastats"] = "auto"
+    format: Literal["auto", "can", "csv", "gnss", "tegrastats"] = "auto"
     name: str | None = Field(
         None, description="prefix of local signal names; default can, or the file's stem"
     )
@@ -145,6 +145,44 @@ class CanSource(Section):
         return given
 
 
+class GnssSource(Section):
+    """One GNSS receiver, live."""
+
+    kind: Literal["gnss"]
+    name: str = "gnss"
+    protocol: Literal["gpsd", "receiver"] = Field(
+        "gpsd", description="gpsd: its JSON over TCP; receiver: NMEA 0183 and UBX as the receiver sends them"
+    )
+    address: str = Field("127.0.0.1:2947", description="host:port, or a device such as /dev/ttyACM0")
+    baud: Annotated[int, Field(ge=1200, le=4_000_000)] = Field(9600, description="of a serial port")
+    silence_s_max: Positive = Field(10.0, description="nothing heard for so long: opened again")
+    sets_time: bool = Field(True, description="offer its time to the clock of the van")
+    primary: bool = Field(
+        True, description="false for a second receiver: its signals are called NAME.Latitude and so on"
+    )
+
+    @model_validator(mode="after")
+    def _reachable(self) -> GnssSource:
+        host, colon, port = self.address.rpartition(":")
+        is_tcp = bool(colon and host and port.isdecimal() and 0 < int(port) < 65_536)
+        if not is_tcp and not self.address.startswith("/"):
+            raise ValueError(
+                f"address = {self.address!r} is neither host:port nor the path of a device; "
+                'gpsd listens on "127.0.0.1:2947", a receiver on USB is "/dev/ttyACM0"'
+            )
+        if self.protocol == "gpsd" and not is_tcp:
+            raise ValueError(
+                f'protocol = "gpsd" is spoken over TCP, and {self.address} is a device; set protocol = "receiver", '
+                "or give the address of gpsd"
+            )
+        if Path(self.address).is_file():
+            raise ValueError(
+                f'{self.address} is a file, not a device; replay it: kind = "replay", with format = "gnss"'
+            )
+        return self
+
+
 SourceSection = Annotated[
-    CanSource | ReplaySource | SyntheticSource | ProbeSource | SystemSource, Field(discriminator="kind")
+    CanSource | ReplaySource | SyntheticSource | ProbeSource | SystemSource | GnssSource,
+    Field(discriminator="kind"),
 ]

@@ -1,4 +1,4 @@
-"""Sources of samples: CAN buses, replay of recordings, synthetic van, probe for fault injection, the machine itself.
+"""Sources of samples: CAN buses, GNSS receivers, replay of recordings, synthetic van, probe for fault injection, the machine itself.
 
 build() makes the source of a section of the settings; it reads and checks recordings, so it may take seconds and
 raises RecordingError (a ValueError) with file, cause and fix.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from edge.clock import VanClock
 from edge.model import Source, TextTable
 from edge.settings import CanSource as CanSection
+from edge.settings import GnssSource as GnssSection
 from edge.settings import ProbeSource as ProbeSection
 from edge.settings import ReplaySource as ReplaySection
 from edge.settings import SyntheticSource as SyntheticSection
@@ -16,7 +17,7 @@ from edge.settings import SystemSource as SystemSection
 
 
 def build(
-    section: CanSection | ReplaySection | SyntheticSection | ProbeSection | SystemSection,
+    section: CanSection | ReplaySection | SyntheticSection | ProbeSection | SystemSection | GnssSection,
     clock: VanClock,
     texts: TextTable,
     resume_position: int,
@@ -26,6 +27,10 @@ def build(
         from edge.sources.can_bus import CanBus
 
         return CanBus(section, clock, texts)
+    if isinstance(section, GnssSection):
+        from edge.sources.gnss import GnssReceiver
+
+        return GnssReceiver(section, clock)
     if isinstance(section, ReplaySection):
         from edge.sources.replay import ReplaySource
 
