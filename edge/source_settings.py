@@ -81,13 +81,37 @@ class ReplaySource(Section):
         return self
 
 
+class SyntheticFault(Section):
+    """A fault or emergency of the synthetic van."""
+
+    kind: Literal[
+        "door_open_while_moving", "autonomy_lost", "collision", "over_temperature",
+        "remote_session", "emergency_stop", "minimal_risk_stop", "lidar_dirty",
+    ]  # fmt: skip
+    at_s: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="so long after the start, or when the van drives by itself next"
+    )
+    for_s: Annotated[float, Field(ge=0)] = Field(10.0, description="how long; of a stop, how long at rest")
+    every_s: Annotated[float, Field(ge=0)] = Field(0.0, description="again after so long; 0: once")
+
+
 class SyntheticSource(Section):
-    """A seeded model of a van; its output is marked simulated."""
+    """A seeded model of a van on its delivery rounds; its output is marked simulated."""
 
     kind: Literal["synthetic"]
     name: str = "synthetic"
     seed: int = 1
     rate_hz: Annotated[float, Field(gt=0, le=1000)] = 10.0
+    signals: list[str] = Field(
+        default_factory=lambda: ["*"],
+        description="which to emit, with * and ?; for a van with real sources beside",
+    )
+    faults: list[SyntheticFault] = Field(
+        default_factory=list, description="each { kind, at_s, for_s, every_s }: see docs/synthetic-van.md"
+    )
+    faults_per_hour: Annotated[float, Field(ge=0, le=600)] = Field(
+        0.0, description="faults drawn by the seed, besides those above"
+    )
 
 
 class ProbeSource(Section):

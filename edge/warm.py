@@ -12,6 +12,7 @@ from collections.abc import Iterator
 KERNEL_MODULES = (
     "vantel.crc32c",
     "vantel.codec",
+    "vantel.campaign.kernel",
     "edge.ordering",
     "edge.rings",
     "edge.detector",

@@ -24,6 +24,7 @@ from edge.sources.tegrastats import parse_line
 from edge.spool import cursor
 from edge.spool.framing import HEADER_BYTES, Record, SegmentHeader, frame, salt_of, scan, unframe
 from tests.fuzz.campaign import Decoder
+from tests.fuzz.campaigns import campaigns
 from tests.fuzz.line_protocol import round_trip
 from tests.fuzz.recordings import recordings
 from vantel.acks import Ack
@@ -46,7 +47,7 @@ SALT = salt_of(7, EPOCH, DeliveryClass.P1)
 
 def decoders() -> list[Decoder]:
     """Each decoder once."""
-    return [*_contract(), *_payloads(), *_cloud(), *_spool(), *_sources(), *recordings()]
+    return [*_contract(), *_payloads(), *_cloud(), *_spool(), *_sources(), *recordings(), *campaigns()]
 
 
 def _golden(name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Synthetic van, probe and system source.
+"""Probe and system source; the synthetic van has a file of its own.
 
 Goal: rates, reproducibility, declared signals; a probe that is absent or fails costs its signal and nothing else.
 Method: each source runs for a moment on a fast clock; probes of the system source are plain functions, and thermal
@@ -21,8 +21,7 @@ from edge.model import SampleBlock, Source, TextTable
 from edge.settings import ProbeSource, ReplaySource, SyntheticSource, SystemSource
 from edge.sources import build
 from edge.sources import system as system_source
-from edge.sources.synthetic import SyntheticSource as Synthetic
-from vantel.catalog import assemble, builtin
+from vantel.catalog import assemble
 
 
 def collect(source: Source, samples: int) -> list[SampleBlock]:
@@ -59,40 +58,6 @@ def test_probe_is_steady_noise_at_its_rate() -> None:
     assert 0.03 < values.std() < 0.07
     assert values[:400].tolist() == runs[1][2][:400].tolist()
     assert [s.name for s in made[0].signals()] == ["Vehicle.Robovan.TestBench.Probe"]
-
-
-def test_synthetic_van_is_reproducible_and_plausible() -> None:
-    vans = [Synthetic(SyntheticSource(kind="synthetic", seed=5, rate_hz=10), VanClock()) for _ in range(2)]
-    steps = [[van.step() for _ in range(6_000)] for van in vans]
-    assert steps[0] == steps[1]
-    names = [signal.name for signal in vans[0].signals()]
-    seen: dict[str, set[float]] = {name: set() for name in names}
-    for step in steps[0]:
-        for slot, value in step:
-            seen[names[slot]].add(value)
-    for signal in vans[0].signals():
-        base = builtin().by_name(signal.name)
-        assert signal.simulated
-        assert seen[signal.name]
-        low, high = base.policy.min, base.policy.max
-        assert all((low is None or v >= low) and (high is None or v <= high) for v in seen[signal.name]), (
-            signal.name
-        )
-        if signal.labels:
-            assert all(v == int(v) and 0 <= v < len(signal.labels) for v in seen[signal.name])
-    assert 0.0 in seen["Vehicle.Speed"]
-    assert max(seen["Vehicle.Speed"]) > 15.0
-    for name in ("Vehicle.Robovan.Cargo.Door.Left.IsOpen", "Vehicle.ADAS.ActiveAutonomyLevel",
-                 "Vehicle.Robovan.RemoteAssistance.State", "Vehicle.Robovan.Lidar.Front.State"):  # fmt: skip
-        assert len(seen[name]) == 2, name
-
-
-def test_synthetic_source_runs_on_the_vans_clock() -> None:
-    source = build(SyntheticSource(kind="synthetic", rate_hz=50), VanClock(20.0), TextTable(), 0)
-    slot, times, _ = flat(collect(source, 1_000))
-    speed = times[slot == 0]
-    assert set(np.diff(speed).tolist()) == {20_000_000}
-    assert (np.diff(times) >= 0).all()
 
 
 def test_system_source_tells_of_this_machine() -> None:

@@ -25,31 +25,49 @@ _sym_db = _symbol_database.Default()
 from vantel.telemetry.v1 import identity_pb2 as vantel_dot_telemetry_dot_v1_dot_identity__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"vantel/telemetry/v1/downlink.proto\x12\x13vantel.telemetry.v1\x1a\"vantel/telemetry/v1/identity.proto\"\xa2\x01\n\nAckedClass\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12:\n\x0e\x64\x65livery_class\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.DeliveryClass\x12-\n\x06ranges\x18\x03 \x03(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\"d\n\x03\x41\x63k\x12\x0b\n\x03van\x18\x01 \x01(\t\x12\x30\n\x07\x63lasses\x18\x02 \x03(\x0b\x32\x1f.vantel.telemetry.v1.AckedClass\x12\x1e\n\x16rebirth_catalog_hashes\x18\x03 \x03(\x06\"b\n\x0e\x43\x61mpaignSignal\x12\x11\n\tsignal_id\x18\x01 \x01(\r\x12\x14\n\x0cperiod_s_min\x18\x02 \x01(\x01\x12\x10\n\x08\x64\x65\x61\x64\x62\x61nd\x18\x03 \x01(\x01\x12\x15\n\rsilence_s_max\x18\x04 \x01(\x01\"\xef\x01\n\x08\x43\x61mpaign\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x34\n\x07signals\x18\x03 \x03(\x0b\x32#.vantel.telemetry.v1.CampaignSignal\x12\x11\n\tcondition\x18\x04 \x01(\t\x12\x10\n\x08\x62\x65\x66ore_s\x18\x05 \x01(\x01\x12\x0f\n\x07\x61\x66ter_s\x18\x06 \x01(\x01\x12\x19\n\x11\x62ytes_per_day_max\x18\x07 \x01(\x04\x12\x15\n\rstart_unix_ns\x18\x08 \x01(\x06\x12\x13\n\x0b\x65nd_unix_ns\x18\t \x01(\x06\x12\x11\n\tsignature\x18\n \x01(\x0c\"2\n\x08LiveView\x12\x12\n\nsignal_ids\x18\x01 \x03(\r\x12\x12\n\nduration_s\x18\x02 \x01(\x01\"\t\n\x07Rebirth\"\x9d\x01\n\x06Resend\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12:\n\x0e\x64\x65livery_class\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.DeliveryClass\x12,\n\x05range\x18\x03 \x01(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\"\xd2\x01\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0f\x65xpires_unix_ns\x18\x02 \x01(\x06\x12\x32\n\tlive_view\x18\x03 \x01(\x0b\x32\x1d.vantel.telemetry.v1.LiveViewH\x00\x12/\n\x07rebirth\x18\x04 \x01(\x0b\x32\x1c.vantel.telemetry.v1.RebirthH\x00\x12-\n\x06resend\x18\x05 \x01(\x0b\x32\x1b.vantel.telemetry.v1.ResendH\x00\x42\x06\n\x04\x62ody\"g\n\rCommandResult\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.CommandStatus\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t*\xa0\x01\n\rCommandStatus\x12\x1e\n\x1a\x43OMMAND_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OMMAND_STATUS_DONE\x10\x01\x12\x1a\n\x16\x43OMMAND_STATUS_REFUSED\x10\x02\x12\x1a\n\x16\x43OMMAND_STATUS_EXPIRED\x10\x03\x12\x1e\n\x1a\x43OMMAND_STATUS_UNSUPPORTED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"vantel/telemetry/v1/downlink.proto\x12\x13vantel.telemetry.v1\x1a\"vantel/telemetry/v1/identity.proto\"\xa2\x01\n\nAckedClass\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12:\n\x0e\x64\x65livery_class\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.DeliveryClass\x12-\n\x06ranges\x18\x03 \x03(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\"d\n\x03\x41\x63k\x12\x0b\n\x03van\x18\x01 \x01(\t\x12\x30\n\x07\x63lasses\x18\x02 \x03(\x0b\x32\x1f.vantel.telemetry.v1.AckedClass\x12\x1e\n\x16rebirth_catalog_hashes\x18\x03 \x03(\x06\"\x89\x01\n\x0e\x43\x61mpaignSignal\x12\x15\n\tsignal_id\x18\x01 \x01(\rB\x02\x18\x01\x12\x14\n\x0cperiod_s_min\x18\x02 \x01(\x01\x12\x10\n\x08\x64\x65\x61\x64\x62\x61nd\x18\x03 \x01(\x01\x12\x15\n\rsilence_s_max\x18\x04 \x01(\x01\x12\x0c\n\x04name\x18\x05 \x01(\t\x12\x13\n\x0b\x65rror_bound\x18\x06 \x01(\x01\"\x95\x03\n\x08\x43\x61mpaign\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x34\n\x07signals\x18\x03 \x03(\x0b\x32#.vantel.telemetry.v1.CampaignSignal\x12\x11\n\tcondition\x18\x04 \x01(\t\x12\x10\n\x08\x62\x65\x66ore_s\x18\x05 \x01(\x01\x12\x0f\n\x07\x61\x66ter_s\x18\x06 \x01(\x01\x12\x19\n\x11\x62ytes_per_day_max\x18\x07 \x01(\x04\x12\x15\n\rstart_unix_ns\x18\x08 \x01(\x06\x12\x13\n\x0b\x65nd_unix_ns\x18\t \x01(\x06\x12\x15\n\tsignature\x18\n \x01(\x0c\x42\x02\x18\x01\x12\x10\n\x08priority\x18\x0b \x01(\r\x12\x0e\n\x06repeat\x18\x0c \x01(\x08\x12\x0f\n\x07quiet_s\x18\r \x01(\x01\x12\x35\n\x07network\x18\x0e \x01(\x0e\x32$.vantel.telemetry.v1.CampaignNetwork\x12\x15\n\rdata_within_s\x18\x0f \x01(\x01\x12\x0e\n\x06hold_s\x18\x10 \x01(\x01\x12\x0f\n\x07purpose\x18\x11 \x01(\t\"`\n\x0b\x43\x61mpaignSet\x12\x0b\n\x03van\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\x30\n\tcampaigns\x18\x03 \x03(\x0b\x32\x1d.vantel.telemetry.v1.Campaign\"<\n\x11SignedCampaignSet\x12\x14\n\x0c\x63\x61mpaign_set\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"2\n\x08LiveView\x12\x12\n\nsignal_ids\x18\x01 \x03(\r\x12\x12\n\nduration_s\x18\x02 \x01(\x01\"\t\n\x07Rebirth\"\x9d\x01\n\x06Resend\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12:\n\x0e\x64\x65livery_class\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.DeliveryClass\x12,\n\x05range\x18\x03 \x01(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\"\"\n\x0c\x46\x65tchCapture\x12\x12\n\ncapture_id\x18\x01 \x01(\t\"5\n\x0bHoldCapture\x12\x12\n\ncapture_id\x18\x01 \x01(\t\x12\x12\n\nduration_s\x18\x02 \x01(\x01\"I\n\nFetchRange\x12\x15\n\rstart_unix_ns\x18\x01 \x01(\x06\x12\x13\n\x0b\x65nd_unix_ns\x18\x02 \x01(\x06\x12\x0f\n\x07signals\x18\x03 \x03(\t\"\r\n\x0b\x44iagnostics\"\xb9\x03\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x17\n\x0f\x65xpires_unix_ns\x18\x02 \x01(\x06\x12\x32\n\tlive_view\x18\x03 \x01(\x0b\x32\x1d.vantel.telemetry.v1.LiveViewH\x00\x12/\n\x07rebirth\x18\x04 \x01(\x0b\x32\x1c.vantel.telemetry.v1.RebirthH\x00\x12-\n\x06resend\x18\x05 \x01(\x0b\x32\x1b.vantel.telemetry.v1.ResendH\x00\x12:\n\rfetch_capture\x18\x06 \x01(\x0b\x32!.vantel.telemetry.v1.FetchCaptureH\x00\x12\x38\n\x0chold_capture\x18\x07 \x01(\x0b\x32 .vantel.telemetry.v1.HoldCaptureH\x00\x12\x36\n\x0b\x66\x65tch_range\x18\x08 \x01(\x0b\x32\x1f.vantel.telemetry.v1.FetchRangeH\x00\x12\x37\n\x0b\x64iagnostics\x18\t \x01(\x0b\x32 .vantel.telemetry.v1.DiagnosticsH\x00\x42\x06\n\x04\x62ody\"g\n\rCommandResult\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.CommandStatus\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t*m\n\x0f\x43\x61mpaignNetwork\x12 \n\x1c\x43\x41MPAIGN_NETWORK_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41MPAIGN_NETWORK_ANY\x10\x01\x12\x1e\n\x1a\x43\x41MPAIGN_NETWORK_UNMETERED\x10\x02*\xa0\x01\n\rCommandStatus\x12\x1e\n\x1a\x43OMMAND_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OMMAND_STATUS_DONE\x10\x01\x12\x1a\n\x16\x43OMMAND_STATUS_REFUSED\x10\x02\x12\x1a\n\x16\x43OMMAND_STATUS_EXPIRED\x10\x03\x12\x1e\n\x1a\x43OMMAND_STATUS_UNSUPPORTED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vantel.telemetry.v1.downlink_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMMANDSTATUS']._serialized_start=1246
-  _globals['_COMMANDSTATUS']._serialized_end=1406
+  _globals['_CAMPAIGNSIGNAL'].fields_by_name['signal_id']._loaded_options = None
+  _globals['_CAMPAIGNSIGNAL'].fields_by_name['signal_id']._serialized_options = b'\030\001'
+  _globals['_CAMPAIGN'].fields_by_name['signature']._loaded_options = None
+  _globals['_CAMPAIGN'].fields_by_name['signature']._serialized_options = b'\030\001'
+  _globals['_CAMPAIGNNETWORK']._serialized_start=2023
+  _globals['_CAMPAIGNNETWORK']._serialized_end=2132
+  _globals['_COMMANDSTATUS']._serialized_start=2135
+  _globals['_COMMANDSTATUS']._serialized_end=2295
   _globals['_ACKEDCLASS']._serialized_start=96
   _globals['_ACKEDCLASS']._serialized_end=258
   _globals['_ACK']._serialized_start=260
   _globals['_ACK']._serialized_end=360
-  _globals['_CAMPAIGNSIGNAL']._serialized_start=362
-  _globals['_CAMPAIGNSIGNAL']._serialized_end=460
-  _globals['_CAMPAIGN']._serialized_start=463
-  _globals['_CAMPAIGN']._serialized_end=702
-  _globals['_LIVEVIEW']._serialized_start=704
-  _globals['_LIVEVIEW']._serialized_end=754
-  _globals['_REBIRTH']._serialized_start=756
-  _globals['_REBIRTH']._serialized_end=765
-  _globals['_RESEND']._serialized_start=768
-  _globals['_RESEND']._serialized_end=925
-  _globals['_COMMAND']._serialized_start=928
-  _globals['_COMMAND']._serialized_end=1138
-  _globals['_COMMANDRESULT']._serialized_start=1140
-  _globals['_COMMANDRESULT']._serialized_end=1243
+  _globals['_CAMPAIGNSIGNAL']._serialized_start=363
+  _globals['_CAMPAIGNSIGNAL']._serialized_end=500
+  _globals['_CAMPAIGN']._serialized_start=503
+  _globals['_CAMPAIGN']._serialized_end=908
+  _globals['_CAMPAIGNSET']._serialized_start=910
+  _globals['_CAMPAIGNSET']._serialized_end=1006
+  _globals['_SIGNEDCAMPAIGNSET']._serialized_start=1008
+  _globals['_SIGNEDCAMPAIGNSET']._serialized_end=1068
+  _globals['_LIVEVIEW']._serialized_start=1070
+  _globals['_LIVEVIEW']._serialized_end=1120
+  _globals['_REBIRTH']._serialized_start=1122
+  _globals['_REBIRTH']._serialized_end=1131
+  _globals['_RESEND']._serialized_start=1134
+  _globals['_RESEND']._serialized_end=1291
+  _globals['_FETCHCAPTURE']._serialized_start=1293
+  _globals['_FETCHCAPTURE']._serialized_end=1327
+  _globals['_HOLDCAPTURE']._serialized_start=1329
+  _globals['_HOLDCAPTURE']._serialized_end=1382
+  _globals['_FETCHRANGE']._serialized_start=1384
+  _globals['_FETCHRANGE']._serialized_end=1457
+  _globals['_DIAGNOSTICS']._serialized_start=1459
+  _globals['_DIAGNOSTICS']._serialized_end=1472
+  _globals['_COMMAND']._serialized_start=1475
+  _globals['_COMMAND']._serialized_end=1916
+  _globals['_COMMANDRESULT']._serialized_start=1918
+  _globals['_COMMANDRESULT']._serialized_end=2021
 # @@protoc_insertion_point(module_scope)

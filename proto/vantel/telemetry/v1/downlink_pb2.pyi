@@ -8,6 +8,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class CampaignNetwork(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CAMPAIGN_NETWORK_UNSPECIFIED: _ClassVar[CampaignNetwork]
+    CAMPAIGN_NETWORK_ANY: _ClassVar[CampaignNetwork]
+    CAMPAIGN_NETWORK_UNMETERED: _ClassVar[CampaignNetwork]
+
 class CommandStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     COMMAND_STATUS_UNSPECIFIED: _ClassVar[CommandStatus]
@@ -15,6 +21,9 @@ class CommandStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     COMMAND_STATUS_REFUSED: _ClassVar[CommandStatus]
     COMMAND_STATUS_EXPIRED: _ClassVar[CommandStatus]
     COMMAND_STATUS_UNSUPPORTED: _ClassVar[CommandStatus]
+CAMPAIGN_NETWORK_UNSPECIFIED: CampaignNetwork
+CAMPAIGN_NETWORK_ANY: CampaignNetwork
+CAMPAIGN_NETWORK_UNMETERED: CampaignNetwork
 COMMAND_STATUS_UNSPECIFIED: CommandStatus
 COMMAND_STATUS_DONE: CommandStatus
 COMMAND_STATUS_REFUSED: CommandStatus
@@ -42,19 +51,23 @@ class Ack(_message.Message):
     def __init__(self, van: _Optional[str] = ..., classes: _Optional[_Iterable[_Union[AckedClass, _Mapping]]] = ..., rebirth_catalog_hashes: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class CampaignSignal(_message.Message):
-    __slots__ = ("signal_id", "period_s_min", "deadband", "silence_s_max")
+    __slots__ = ("signal_id", "period_s_min", "deadband", "silence_s_max", "name", "error_bound")
     SIGNAL_ID_FIELD_NUMBER: _ClassVar[int]
     PERIOD_S_MIN_FIELD_NUMBER: _ClassVar[int]
     DEADBAND_FIELD_NUMBER: _ClassVar[int]
     SILENCE_S_MAX_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ERROR_BOUND_FIELD_NUMBER: _ClassVar[int]
     signal_id: int
     period_s_min: float
     deadband: float
     silence_s_max: float
-    def __init__(self, signal_id: _Optional[int] = ..., period_s_min: _Optional[float] = ..., deadband: _Optional[float] = ..., silence_s_max: _Optional[float] = ...) -> None: ...
+    name: str
+    error_bound: float
+    def __init__(self, signal_id: _Optional[int] = ..., period_s_min: _Optional[float] = ..., deadband: _Optional[float] = ..., silence_s_max: _Optional[float] = ..., name: _Optional[str] = ..., error_bound: _Optional[float] = ...) -> None: ...
 
 class Campaign(_message.Message):
-    __slots__ = ("name", "version", "signals", "condition", "before_s", "after_s", "bytes_per_day_max", "start_unix_ns", "end_unix_ns", "signature")
+    __slots__ = ("name", "version", "signals", "condition", "before_s", "after_s", "bytes_per_day_max", "start_unix_ns", "end_unix_ns", "signature", "priority", "repeat", "quiet_s", "network", "data_within_s", "hold_s", "purpose")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SIGNALS_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +78,13 @@ class Campaign(_message.Message):
     START_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
     END_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    REPEAT_FIELD_NUMBER: _ClassVar[int]
+    QUIET_S_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    DATA_WITHIN_S_FIELD_NUMBER: _ClassVar[int]
+    HOLD_S_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     signals: _containers.RepeatedCompositeFieldContainer[CampaignSignal]
@@ -75,7 +95,32 @@ class Campaign(_message.Message):
     start_unix_ns: int
     end_unix_ns: int
     signature: bytes
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., signals: _Optional[_Iterable[_Union[CampaignSignal, _Mapping]]] = ..., condition: _Optional[str] = ..., before_s: _Optional[float] = ..., after_s: _Optional[float] = ..., bytes_per_day_max: _Optional[int] = ..., start_unix_ns: _Optional[int] = ..., end_unix_ns: _Optional[int] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    priority: int
+    repeat: bool
+    quiet_s: float
+    network: CampaignNetwork
+    data_within_s: float
+    hold_s: float
+    purpose: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., signals: _Optional[_Iterable[_Union[CampaignSignal, _Mapping]]] = ..., condition: _Optional[str] = ..., before_s: _Optional[float] = ..., after_s: _Optional[float] = ..., bytes_per_day_max: _Optional[int] = ..., start_unix_ns: _Optional[int] = ..., end_unix_ns: _Optional[int] = ..., signature: _Optional[bytes] = ..., priority: _Optional[int] = ..., repeat: _Optional[bool] = ..., quiet_s: _Optional[float] = ..., network: _Optional[_Union[CampaignNetwork, str]] = ..., data_within_s: _Optional[float] = ..., hold_s: _Optional[float] = ..., purpose: _Optional[str] = ...) -> None: ...
+
+class CampaignSet(_message.Message):
+    __slots__ = ("van", "generation", "campaigns")
+    VAN_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    CAMPAIGNS_FIELD_NUMBER: _ClassVar[int]
+    van: str
+    generation: int
+    campaigns: _containers.RepeatedCompositeFieldContainer[Campaign]
+    def __init__(self, van: _Optional[str] = ..., generation: _Optional[int] = ..., campaigns: _Optional[_Iterable[_Union[Campaign, _Mapping]]] = ...) -> None: ...
+
+class SignedCampaignSet(_message.Message):
+    __slots__ = ("campaign_set", "signature")
+    CAMPAIGN_SET_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    campaign_set: bytes
+    signature: bytes
+    def __init__(self, campaign_set: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class LiveView(_message.Message):
     __slots__ = ("signal_ids", "duration_s")
@@ -99,19 +144,55 @@ class Resend(_message.Message):
     range: _identity_pb2.SeqRange
     def __init__(self, epoch: _Optional[_Union[_identity_pb2.Epoch, _Mapping]] = ..., delivery_class: _Optional[_Union[_identity_pb2.DeliveryClass, str]] = ..., range: _Optional[_Union[_identity_pb2.SeqRange, _Mapping]] = ...) -> None: ...
 
+class FetchCapture(_message.Message):
+    __slots__ = ("capture_id",)
+    CAPTURE_ID_FIELD_NUMBER: _ClassVar[int]
+    capture_id: str
+    def __init__(self, capture_id: _Optional[str] = ...) -> None: ...
+
+class HoldCapture(_message.Message):
+    __slots__ = ("capture_id", "duration_s")
+    CAPTURE_ID_FIELD_NUMBER: _ClassVar[int]
+    DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    capture_id: str
+    duration_s: float
+    def __init__(self, capture_id: _Optional[str] = ..., duration_s: _Optional[float] = ...) -> None: ...
+
+class FetchRange(_message.Message):
+    __slots__ = ("start_unix_ns", "end_unix_ns", "signals")
+    START_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
+    END_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    start_unix_ns: int
+    end_unix_ns: int
+    signals: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, start_unix_ns: _Optional[int] = ..., end_unix_ns: _Optional[int] = ..., signals: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Diagnostics(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Command(_message.Message):
-    __slots__ = ("command_id", "expires_unix_ns", "live_view", "rebirth", "resend")
+    __slots__ = ("command_id", "expires_unix_ns", "live_view", "rebirth", "resend", "fetch_capture", "hold_capture", "fetch_range", "diagnostics")
     COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
     LIVE_VIEW_FIELD_NUMBER: _ClassVar[int]
     REBIRTH_FIELD_NUMBER: _ClassVar[int]
     RESEND_FIELD_NUMBER: _ClassVar[int]
+    FETCH_CAPTURE_FIELD_NUMBER: _ClassVar[int]
+    HOLD_CAPTURE_FIELD_NUMBER: _ClassVar[int]
+    FETCH_RANGE_FIELD_NUMBER: _ClassVar[int]
+    DIAGNOSTICS_FIELD_NUMBER: _ClassVar[int]
     command_id: str
     expires_unix_ns: int
     live_view: LiveView
     rebirth: Rebirth
     resend: Resend
-    def __init__(self, command_id: _Optional[str] = ..., expires_unix_ns: _Optional[int] = ..., live_view: _Optional[_Union[LiveView, _Mapping]] = ..., rebirth: _Optional[_Union[Rebirth, _Mapping]] = ..., resend: _Optional[_Union[Resend, _Mapping]] = ...) -> None: ...
+    fetch_capture: FetchCapture
+    hold_capture: HoldCapture
+    fetch_range: FetchRange
+    diagnostics: Diagnostics
+    def __init__(self, command_id: _Optional[str] = ..., expires_unix_ns: _Optional[int] = ..., live_view: _Optional[_Union[LiveView, _Mapping]] = ..., rebirth: _Optional[_Union[Rebirth, _Mapping]] = ..., resend: _Optional[_Union[Resend, _Mapping]] = ..., fetch_capture: _Optional[_Union[FetchCapture, _Mapping]] = ..., hold_capture: _Optional[_Union[HoldCapture, _Mapping]] = ..., fetch_range: _Optional[_Union[FetchRange, _Mapping]] = ..., diagnostics: _Optional[_Union[Diagnostics, _Mapping]] = ...) -> None: ...
 
 class CommandResult(_message.Message):
     __slots__ = ("command_id", "status", "detail")

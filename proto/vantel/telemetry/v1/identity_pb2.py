@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"vantel/telemetry/v1/identity.proto\x12\x13vantel.telemetry.v1\"(\n\x05\x45poch\x12\x0f\n\x07\x63ounter\x18\x01 \x01(\r\x12\x0e\n\x06random\x18\x02 \x01(\x06\"\'\n\x08SeqRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04*t\n\rDeliveryClass\x12\x1e\n\x1a\x44\x45LIVERY_CLASS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x45LIVERY_CLASS_P0\x10\x01\x12\x15\n\x11\x44\x45LIVERY_CLASS_P1\x10\x02\x12\x15\n\x11\x44\x45LIVERY_CLASS_P2\x10\x03*\xc9\x01\n\x0bPayloadKind\x12\x1c\n\x18PAYLOAD_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12PAYLOAD_KIND_BATCH\x10\x01\x12\x16\n\x12PAYLOAD_KIND_EVENT\x10\x02\x12\x16\n\x12PAYLOAD_KIND_BIRTH\x10\x03\x12\x17\n\x13PAYLOAD_KIND_HEALTH\x10\x04\x12\x1a\n\x16PAYLOAD_KIND_TOMBSTONE\x10\x05\x12\x1f\n\x1bPAYLOAD_KIND_COMMAND_RESULT\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"vantel/telemetry/v1/identity.proto\x12\x13vantel.telemetry.v1\"(\n\x05\x45poch\x12\x0f\n\x07\x63ounter\x18\x01 \x01(\r\x12\x0e\n\x06random\x18\x02 \x01(\x06\"\'\n\x08SeqRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04*t\n\rDeliveryClass\x12\x1e\n\x1a\x44\x45LIVERY_CLASS_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x45LIVERY_CLASS_P0\x10\x01\x12\x15\n\x11\x44\x45LIVERY_CLASS_P1\x10\x02\x12\x15\n\x11\x44\x45LIVERY_CLASS_P2\x10\x03*\xca\x02\n\x0bPayloadKind\x12\x1c\n\x18PAYLOAD_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12PAYLOAD_KIND_BATCH\x10\x01\x12\x16\n\x12PAYLOAD_KIND_EVENT\x10\x02\x12\x16\n\x12PAYLOAD_KIND_BIRTH\x10\x03\x12\x17\n\x13PAYLOAD_KIND_HEALTH\x10\x04\x12\x1a\n\x16PAYLOAD_KIND_TOMBSTONE\x10\x05\x12\x1f\n\x1bPAYLOAD_KIND_COMMAND_RESULT\x10\x06\x12 \n\x1cPAYLOAD_KIND_CAPTURE_SUMMARY\x10\x07\x12\x1d\n\x19PAYLOAD_KIND_CAPTURE_PART\x10\x08\x12 \n\x1cPAYLOAD_KIND_CAMPAIGN_REPORT\x10\t\x12\x1c\n\x18PAYLOAD_KIND_DIAGNOSTICS\x10\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYCLASS']._serialized_start=142
   _globals['_DELIVERYCLASS']._serialized_end=258
   _globals['_PAYLOADKIND']._serialized_start=261
-  _globals['_PAYLOADKIND']._serialized_end=462
+  _globals['_PAYLOADKIND']._serialized_end=591
   _globals['_EPOCH']._serialized_start=59
   _globals['_EPOCH']._serialized_end=99
   _globals['_SEQRANGE']._serialized_start=101

@@ -21,6 +21,10 @@ class PayloadKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PAYLOAD_KIND_HEALTH: _ClassVar[PayloadKind]
     PAYLOAD_KIND_TOMBSTONE: _ClassVar[PayloadKind]
     PAYLOAD_KIND_COMMAND_RESULT: _ClassVar[PayloadKind]
+    PAYLOAD_KIND_CAPTURE_SUMMARY: _ClassVar[PayloadKind]
+    PAYLOAD_KIND_CAPTURE_PART: _ClassVar[PayloadKind]
+    PAYLOAD_KIND_CAMPAIGN_REPORT: _ClassVar[PayloadKind]
+    PAYLOAD_KIND_DIAGNOSTICS: _ClassVar[PayloadKind]
 DELIVERY_CLASS_UNSPECIFIED: DeliveryClass
 DELIVERY_CLASS_P0: DeliveryClass
 DELIVERY_CLASS_P1: DeliveryClass
@@ -32,6 +36,10 @@ PAYLOAD_KIND_BIRTH: PayloadKind
 PAYLOAD_KIND_HEALTH: PayloadKind
 PAYLOAD_KIND_TOMBSTONE: PayloadKind
 PAYLOAD_KIND_COMMAND_RESULT: PayloadKind
+PAYLOAD_KIND_CAPTURE_SUMMARY: PayloadKind
+PAYLOAD_KIND_CAPTURE_PART: PayloadKind
+PAYLOAD_KIND_CAMPAIGN_REPORT: PayloadKind
+PAYLOAD_KIND_DIAGNOSTICS: PayloadKind
 
 class Epoch(_message.Message):
     __slots__ = ("counter", "random")
