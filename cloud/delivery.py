@@ -213,6 +213,9 @@ class Delivery:
             if item.report is not None:
                 self._books.report(item.report)
                 vans[item.report.van] = None
+            if item.tombstone is not None:
+                gone = self._books.note_gone(item.incoming.van, item.tombstone)
+                streams |= {gone: None} if gone is not None else {}
         if not streams and not vans:
             return
         async with self._ledger_lock:
