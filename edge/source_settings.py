@@ -129,6 +129,18 @@ class SystemSource(Section):
     kind: Literal["system"]
     name: str = "system"
     period_s: Positive = 1.0
+    probe_s_max: Annotated[float, Field(gt=0, le=60)] = Field(
+        0.5, description="a probe that takes longer is left out until it comes back"
+    )
+    root: Path = Field(Path("/"), description="rig only: read the board's files of a tree below this folder")
+
+    @model_validator(mode="after")
+    def _there(self) -> SystemSource:
+        if not self.root.is_dir():
+            raise ValueError(
+                f"root = {str(self.root)!r} is no folder; leave it out on a van, it is / by default"
+            )
+        return self
 
 
 class CanSource(Section):

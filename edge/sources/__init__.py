@@ -45,4 +45,4 @@ def build(
         return ProbeSource(section, clock)
     from edge.sources.system import SystemSource
 
-    return SystemSource(section, clock)
+    return SystemSource(section, clock, texts)
