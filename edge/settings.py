@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from edge.source_settings import (
     CanSource,
     GnssSource,
+    ImuSource,
     Positive,
     ProbeSource,
     RecordingSection,
@@ -38,6 +39,7 @@ __all__ = [
     "CanSource",
     "EdgeSettings",
     "GnssSource",
+    "ImuSource",
     "ProbeSource",
     "RecordingSection",
     "ReplaySource",

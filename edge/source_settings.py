@@ -218,7 +218,27 @@ class GnssSource(Section):
         return self
 
 
+class ImuSource(Section):
+    """One inertial sensor on Linux' Industrial I/O, live."""
+
+    kind: Literal["imu"]
+    name: str = "imu"
+    device: Annotated[
+        str, Field(min_length=1, description="name of the IIO device, as in its sysfs file name")
+    ]
+    measures: Annotated[list[Literal["accel", "anglvel"]], Field(min_length=1)] = ["accel", "anglvel"]
+    rate_hz: Annotated[float, Field(gt=0, le=4000)] = 100.0
+    mounting_deg: tuple[float, float, float] = Field(
+        (0.0, 0.0, 0.0), description="roll, pitch, yaw from the sensor to the van: X forward, Y left, Z up"
+    )
+    gravity_deg_max: Annotated[float, Field(gt=0, le=180)] = Field(
+        10.0, description="gravity further off than this: the mounting is wrong"
+    )
+    primary: bool = Field(True, description="false for a second sensor: its signals begin with NAME")
+    root: Path = Field(Path("/"), description="rig only: a tree with sys/bus/iio and dev below this folder")
+
+
 SourceSection = Annotated[
-    CanSource | ReplaySource | SyntheticSource | ProbeSource | SystemSource | GnssSource,
+    CanSource | ReplaySource | SyntheticSource | ProbeSource | SystemSource | GnssSource | ImuSource,
     Field(discriminator="kind"),
 ]

@@ -1,4 +1,5 @@
-"""Sources of samples: CAN buses, GNSS receivers, replay of recordings, synthetic van, probe for fault injection, the machine itself.
+"""Sources of samples: CAN buses, GNSS receivers, inertial sensors, replay of recordings, synthetic van, probe for fault
+injection, the machine itself.
 
 build() makes the source of a section of the settings; it reads and checks recordings, so it may take seconds and
 raises RecordingError (a ValueError) with file, cause and fix.
@@ -10,14 +11,15 @@ from edge.clock import VanClock
 from edge.model import Source, TextTable
 from edge.settings import CanSource as CanSection
 from edge.settings import GnssSource as GnssSection
+from edge.settings import ImuSource as ImuSection
 from edge.settings import ProbeSource as ProbeSection
 from edge.settings import ReplaySource as ReplaySection
 from edge.settings import SyntheticSource as SyntheticSection
-from edge.settings import SystemSource as SystemSection
+from edge.source_settings import SourceSection
 
 
 def build(
-    section: CanSection | ReplaySection | SyntheticSection | ProbeSection | SystemSection | GnssSection,
+    section: SourceSection,
     clock: VanClock,
     texts: TextTable,
     resume_position: int,
@@ -31,6 +33,10 @@ def build(
         from edge.sources.gnss import GnssReceiver
 
         return GnssReceiver(section, clock)
+    if isinstance(section, ImuSection):
+        from edge.sources.imu_iio import ImuSource
+
+        return ImuSource(section, clock)
     if isinstance(section, ReplaySection):
         from edge.sources.replay import ReplaySource
 

@@ -72,6 +72,15 @@ def test_file_over_default_and_environment_over_file(tmp_path: Path, monkeypatch
         ),
         (GNSS.format('protocol = "ubx"'), ["sources.0", "protocol", "'gpsd' or 'receiver'"]),
         (GNSS.format('address = "/etc/hostname"\nprotocol = "receiver"'), ["is a file", 'format = "gnss"']),
+        (GNSS.replace("gnss", "imu").format(""), ["sources.0", "device", "missing"]),
+        (
+            GNSS.replace("gnss", "imu").format('device = "a"\nmounting_deg = [0, 90]'),
+            ["mounting_deg", "missing"],
+        ),
+        (
+            GNSS.replace("gnss", "system").format('root = "/nowhere"'),
+            ["'/nowhere' is no folder", "leave it out"],
+        ),
         (GNSS.format("baud_rate = 9600"), ["baud_rate", "unknown key", "did you mean baud?"]),
         ("[van\n", ["not TOML", "line 1"]),
     ],
