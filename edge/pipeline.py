@@ -1,6 +1,6 @@
 """The pipeline: blocks of samples in, payloads for the spool out. Pure: owned by one thread, no clock, no I/O.
 
-ordering -> fault injector -> rings -> detector -> sampler -> batcher. encode() is the codec: it touches no state, and the
+ordering -> fault injector -> rings -> health events, detector -> sampler -> batcher. encode() is the codec: it touches no state, and the
 spool thread calls it, so that rings and detector never wait for it. What lies before resume_position of a replay runs
 through everything but the batcher and the output, so that ring, detector and the state of the injector are those of an
 undisturbed run (docs/architecture.md, "Restart of a replay").
@@ -16,6 +16,7 @@ import numpy as np
 from edge.batcher import Batcher, ClosedBatch
 from edge.detector import Detector
 from edge.faults import FaultInjector
+from edge.health_events import HealthEvents
 from edge.model import SampleBlock, TextTable
 from edge.ordering import Ordering
 from edge.queues import Outgoing
@@ -48,6 +49,7 @@ class Pipeline:
         self._faults = FaultInjector(list(settings.faults), catalog)
         self._rings = Rings(len(catalog), settings.ring)
         self._detector = Detector(catalog, settings.detector)
+        self._health = HealthEvents(catalog)
         self._sampler = Sampler(catalog, settings.sampler, offset_ns)
         self._watched_until_ns = 0
         self._batcher = Batcher(catalog, settings.batch, texts, offset_ns)
@@ -85,7 +87,7 @@ class Pipeline:
         repeated = 0 < block.position <= self._resume_position
         block = self._faults.apply(self._ordering.apply(block))
         self._rings.push(block)
-        events = self._detector.step(block)
+        events = [*self._health.step(block), *self._detector.step(block)]
         for event in events:
             self._batcher.note_event(event.t_mono_ns)
         # who watches gets every sample

@@ -27,6 +27,7 @@ from edge.source_settings import (
     SourceSection,
     SyntheticSource,
     SystemSource,
+    UnitsSource,
 )
 from vantel.identity import check_van_id
 
@@ -47,6 +48,7 @@ __all__ = [
     "SignalMap",
     "SyntheticSource",
     "SystemSource",
+    "UnitsSource",
     "load",
 ]
 

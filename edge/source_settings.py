@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
+UNITS_MAX = 64
 J1939_HELP = "29-bit ids by parameter group, transport protocol, DM1"
 ANSWERS_HELP = "file of UDS and OBD-II answers: DIDs, PIDs, trouble codes"
 OVERLAY_HELP = "VSS overlay (.vspec) that says which bus signals become which catalog names"
@@ -238,7 +239,48 @@ class ImuSource(Section):
     root: Path = Field(Path("/"), description="rig only: a tree with sys/bus/iio and dev below this folder")
 
 
+class UnitsSource(Section):
+    """Services under systemd, and a tree of their health."""
+
+    kind: Literal["units"]
+    name: str = "units"
+    units: list[str] = Field(
+        default_factory=list, description="units that are meant to run, with their endings"
+    )
+    groups: dict[str, list[str]] = Field(
+        default_factory=dict, description="nodes of the tree of health: name to units"
+    )
+    period_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
+    hold_s: Annotated[float, Field(ge=0)] = Field(60.0, description="a restart is a warning for so long")
+    bus: str = Field("", description="address of a D-Bus; default: the system's")
+
+    @property
+    def all_units(self) -> tuple[str, ...]:
+        """Every unit once, in the order of the settings."""
+        return tuple(
+            dict.fromkeys([*self.units, *(unit for group in self.groups.values() for unit in group)])
+        )
+
+    @model_validator(mode="after")
+    def _named(self) -> UnitsSource:
+        if not 0 < len(self.all_units) <= UNITS_MAX:
+            raise ValueError(f'name 1 to {UNITS_MAX} units, as units = ["planner.service"]')
+        for unit in self.all_units:
+            if "." not in unit or any(char in unit for char in "*?[] /"):
+                raise ValueError(
+                    f"{unit!r} is no name of a unit; write it out with its ending, as planner.service"
+                )
+        return self
+
+
 SourceSection = Annotated[
-    CanSource | ReplaySource | SyntheticSource | ProbeSource | SystemSource | GnssSource | ImuSource,
+    CanSource
+    | ReplaySource
+    | SyntheticSource
+    | ProbeSource
+    | SystemSource
+    | GnssSource
+    | ImuSource
+    | UnitsSource,
     Field(discriminator="kind"),
 ]

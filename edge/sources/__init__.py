@@ -15,6 +15,7 @@ from edge.settings import ImuSource as ImuSection
 from edge.settings import ProbeSource as ProbeSection
 from edge.settings import ReplaySource as ReplaySection
 from edge.settings import SyntheticSource as SyntheticSection
+from edge.settings import UnitsSource as UnitsSection
 from edge.source_settings import SourceSection
 
 
@@ -37,6 +38,10 @@ def build(
         from edge.sources.imu_iio import ImuSource
 
         return ImuSource(section, clock)
+    if isinstance(section, UnitsSection):
+        from edge.sources.units import UnitsSource
+
+        return UnitsSource(section, clock)
     if isinstance(section, ReplaySection):
         from edge.sources.replay import ReplaySource
 
