@@ -273,6 +273,36 @@ class UnitsSource(Section):
         return self
 
 
+class ModemSource(Section):
+    """A mobile modem under ModemManager, its interface, and the round trip to the broker."""
+
+    kind: Literal["modem"]
+    name: str = "modem"
+    modem: Literal[1, 2] = Field(
+        1, description="which of ModemManager's; signals are Vehicle.Robovan.Modem1 or 2"
+    )
+    period_s: Annotated[float, Field(ge=0.2, le=3600)] = 5.0
+    interface: str = Field("", description="network interface whose bytes are counted, as wwan0")
+    round_trip_to: str = Field("", description="host:port of the broker, for the time of a TCP handshake")
+    round_trip_period_s: Annotated[float, Field(ge=0.2, le=3600)] = 30.0
+    bus: str = Field("", description="address of a D-Bus; default: the system's")
+    root: Path = Field(Path("/"), description="rig only: a tree with sys/class/net below this folder")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> ModemSource:
+        host, colon, port = self.round_trip_to.rpartition(":")
+        is_tcp = bool(colon and host and port.isdecimal() and 0 < int(port) < 65_536)
+        if self.round_trip_to and not is_tcp:
+            raise ValueError(
+                f'round_trip_to = {self.round_trip_to!r} is not host:port, as "mqtt.example.org:8883"'
+            )
+        if "/" in self.interface or self.interface in (".", ".."):
+            raise ValueError(
+                f"interface = {self.interface!r} is no name of an interface; `ip link` shows them"
+            )
+        return self
+
+
 SourceSection = Annotated[
     CanSource
     | ReplaySource
@@ -281,6 +311,7 @@ SourceSection = Annotated[
     | SystemSource
     | GnssSource
     | ImuSource
-    | UnitsSource,
+    | UnitsSource
+    | ModemSource,
     Field(discriminator="kind"),
 ]

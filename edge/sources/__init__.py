@@ -12,6 +12,7 @@ from edge.model import Source, TextTable
 from edge.settings import CanSource as CanSection
 from edge.settings import GnssSource as GnssSection
 from edge.settings import ImuSource as ImuSection
+from edge.settings import ModemSource as ModemSection
 from edge.settings import ProbeSource as ProbeSection
 from edge.settings import ReplaySource as ReplaySection
 from edge.settings import SyntheticSource as SyntheticSection
@@ -42,6 +43,10 @@ def build(
         from edge.sources.units import UnitsSource
 
         return UnitsSource(section, clock)
+    if isinstance(section, ModemSection):
+        from edge.sources.modem import ModemSource
+
+        return ModemSource(section, clock, texts)
     if isinstance(section, ReplaySection):
         from edge.sources.replay import ReplaySource
 

@@ -24,6 +24,7 @@ from edge.sources.board_clocks import clocks, power_mode
 from edge.sources.board_files import BoardFiles
 from edge.sources.board_lifetime import boot_reason, disk_wear
 from edge.sources.board_names import BOARD, RESOURCES, unit_of
+from edge.sources.board_network import interfaces
 from edge.sources.board_power import power, supplies
 from edge.sources.board_thermal import fans, temperatures, throttling
 from edge.sources.pacing import due_times
@@ -105,6 +106,7 @@ def board_probes(files: BoardFiles, source: str) -> dict[str, Probe]:
         "clocks": lambda: clocks(files, source),
         "power_mode": lambda: power_mode(files),
         "disk_wear": lambda: disk_wear(files),
+        "interfaces": lambda: interfaces(files, source),
         "boot_reason": lambda: boot_reason(files),
     }
 

@@ -85,7 +85,9 @@ WANTED: dict[str, dict[str, float | str]] = {
         f"{S}Temperature.acpitz": 27.8, f"{S}Temperature.x86_pkg_temp": 52.0, f"{RESOURCES}Temperature": 52.0,
         f"{B}IsThrottling": 0.0, f"{S}ThrottleCount": 6.0, f"{B}Fan1.Speed": 812.0, f"{B}Fan2.Speed": 1204.0,
         f"{B}Fan1.DutyCycle": 40.0, **cores(4, 1_800_000), f"{S}PowerSupply.BAT0.Voltage": 12.345,
-        f"{S}PowerSupply.BAT0.Charge": 87.0, f"{B}BootReason": "watchdog",
+        f"{S}PowerSupply.BAT0.Charge": 87.0, f"{S}Network.enp3s0.IsUp": 1.0,
+        **{f"{S}Network.enp3s0.{what}": float(at) for at, what in enumerate(("BytesReceived", "BytesSent", "ErrorsReceived", "ErrorsSent", "DropsReceived", "DropsSent"), 1000)},
+        f"{B}BootReason": "watchdog",
     },
 }  # fmt: skip
 NOT_READ = re.compile(
