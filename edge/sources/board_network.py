@@ -7,6 +7,8 @@ from edge.sources.board_names import board_name
 
 COUNT_MAX = 1 << 63
 INTERFACES_MAX = 16
+STATES = frozenset({"up", "down", "notpresent", "lowerlayerdown", "testing", "dormant"})
+"""Of RFC 2863, as operstate has them."""
 FILES = {
     "BytesReceived": "rx_bytes", "BytesSent": "tx_bytes", "ErrorsReceived": "rx_errors", "ErrorsSent": "tx_errors",
     "DropsReceived": "rx_dropped", "DropsSent": "tx_dropped",
@@ -24,6 +26,8 @@ def interfaces(files: BoardFiles, source: str) -> dict[str, float]:
             if (count := files.number(folder / file, 0, COUNT_MAX)) is not None:
                 found[board_name(source, f"Network.{name}.{what}")] = count
         state = files.text(folder.parent / "operstate")
-        if state is not None:
+        if state in STATES:
             found[board_name(source, f"Network.{name}.IsUp")] = float(state == "up")
+        elif state not in (None, "unknown"):  # drivers without a link, as of tunnels, say unknown
+            files.odd(folder.parent / "operstate")
     return found
