@@ -26,6 +26,8 @@ from vantel.catalog import Signal
 
 REOPEN_S = 1.0
 POLL_S = 0.1
+GATHER_S = 0.02
+"""Records of so long make one block: a block costs some 0.2 ms of processor, whatever is in it."""
 STAMP_SLACK_NS = 5 * 10**9
 """A stamp of the driver further from now is of another clock."""
 DEGREES = 180.0 / np.pi
@@ -87,6 +89,7 @@ class ImuSource:
                     data = buffer.read(POLL_S)
                     if data:
                         self._take(buffer, data, scales, emit)
+                        stop.wait(GATHER_S)
             except OSError as cause:
                 self.counts["device_lost" if buffer is not None else "device_refused"] += 1
                 if str(cause) != told:
