@@ -7,6 +7,7 @@ Method: trees written into a temporary folder, once as they are and once for eac
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import shutil
@@ -252,6 +253,32 @@ def test_rates_are_differences_and_never_negative() -> None:
     assert str(rate.of(10, 10)) == "[nan, nan]"
     assert rate.of(20, 10) == [5.0, 0.0]
     assert str(rate.of(5, 20)) == "[nan, 10.0]"
+
+
+def test_tegrastats_goes_through_the_whole_agent(data: Path, tmp_path: Path) -> None:
+    lines = (
+        gzip.decompress((data / "jetson/agx_orin_maxn_part1.tegrastats.log.gz").read_bytes())
+        .decode()
+        .splitlines()[:60]
+    )
+    log = tmp_path / "board.log"
+    log.write_text("\n".join([*lines[:30], "not a line of it", *lines[30:]]) + "\n")
+    source = {"kind": "replay", "speed": 0, "recordings": [{"path": str(log), "format": "tegrastats"}]}
+    van = Van("board-2", tmp_path, NO_BROKER_PORT, [source], batch={"fidelity": "full"})
+    van.start()
+    van.wait_ready()
+    wait_until(lambda: bool(van.status()["sources_finished"]), lambda: None)
+    assert van.stop() == 0, van.tail()
+    found = by_name(van, [source])
+    text = "\n".join(lines)
+    assert found[f"{B}Memory.Used"] == [int(used) * 2**20 for used in re.findall(r"RAM (\d+)/", text)]
+    assert found[f"{B}GPU.Utilization"] == [float(load) for load in re.findall(r"GR3D_FREQ (\d+)%", text)]
+    assert found[f"{B}Temperature.TJ"] == [
+        float(celsius) for celsius in re.findall(r"(?i) tj@([\d.]+)C", text)
+    ]
+    rails = re.findall(r"VDD_GPU_SOC (\d+)mW/", text)
+    assert found[f"{B}Rail.VDD_GPU_SOC.Power"] == [int(milliwatts) / 1000 for milliwatts in rails]
+    assert len(rails) == 60
 
 
 TEGRASTATS = {
