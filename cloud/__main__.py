@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cloud.campaigns.command import app as campaign_app
 from cloud.settings import CloudSettings, SettingsError, load, tomllib
 from vantel.commands import CommandStatus
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     help="Cloud side of Vantel: bridge, worker and their tools.", no_args_is_help=True, add_completion=False,
     rich_markup_mode=None,
 )  # fmt: skip
+app.add_typer(campaign_app, name="campaign")
 Config = Annotated[
     Path | None, typer.Option("--config", "-c", help="settings file (TOML); default: environment only")
 ]

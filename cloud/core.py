@@ -18,7 +18,7 @@ from cloud.steps.decode import decode_batch
 from cloud.steps.open import Incoming, open_incoming
 from cloud.steps.rollup import fields_of
 from cloud.steps.validate import CatalogBook, check_birth, check_origin, in_time_range
-from vantel.captures import CapturePart, CaptureSummary
+from vantel.captures import CampaignReport, CapturePart, CaptureSummary
 from vantel.catalog import Catalog, CatalogError
 from vantel.crc32c import crc32c
 from vantel.envelope import ClockStamp, Envelope, EnvelopeError
@@ -47,6 +47,8 @@ class Digest:
     report: VanAccount | None = None
     catalog: bytes = b""
     news: News | None = None
+    campaigns: bytes = b""
+    """What the van says about its campaigns: payload of a CampaignReport."""
 
     @property
     def points(self) -> int:
@@ -83,6 +85,7 @@ class _Content:
     values: tuple[tuple[int, Last], ...] = ()
     gauges: dict[str, float] | None = None
     t_gauges_unix_ms: int = 0
+    campaigns: bytes = b""
 
 
 def digest(incoming: Incoming, catalogs: CatalogBook, now_s: float) -> Digest:
@@ -106,7 +109,7 @@ def digest(incoming: Incoming, catalogs: CatalogBook, now_s: float) -> Digest:
     return Digest(
         incoming, ACCEPT, envelope.stream, envelope.seq, envelope.catalog_hash, content.lines, content.samples,
         content.values_unrepresentable, content.columns_refused, content.report, content.catalog,
-        _news(incoming, envelope, clock, content),
+        _news(incoming, envelope, clock, content), content.campaigns,
     )  # fmt: skip
 
 
@@ -131,8 +134,11 @@ def _content(
     if kind is PayloadKind.TOMBSTONE:
         tombstone = Tombstone.decode(envelope.payload)
         return _Content(report=van_account_of(envelope.van, 0, tombstone))
-    if kind in (PayloadKind.COMMAND_RESULT, PayloadKind.CAMPAIGN_REPORT, PayloadKind.DIAGNOSTICS):
+    if kind in (PayloadKind.COMMAND_RESULT, PayloadKind.DIAGNOSTICS):
         return _Content()
+    if kind is PayloadKind.CAMPAIGN_REPORT:
+        CampaignReport.decode(envelope.payload)
+        return _Content(campaigns=envelope.payload)
     if kind is PayloadKind.CAPTURE_SUMMARY:
         return _capture(envelope, clock)
     catalog = catalogs.find(envelope, now_s)
@@ -146,7 +152,7 @@ def _content(
         if isinstance(content, Reject):
             return content
         # its samples are those of batches too: as points they would count twice
-        return replace(content, lines=tuple(replace(line, fields=0) for line in content.lines), samples=0)
+        return replace(content, lines=tuple(line._replace(fields=0) for line in content.lines), samples=0)
     return _batch(envelope, clock, catalog)
 
 
