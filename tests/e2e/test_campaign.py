@@ -18,10 +18,13 @@ import numpy as np
 import pytest
 
 from edge.capture import clip_file
+from edge.settings import RecordingSection
 from vantel import codec
 from vantel.campaign.signature import new_key
+from vantel.campaign.text import campaign_of
 from vantel.captures import CapturePart, CaptureState
 from vantel.identity import PayloadKind
+from vantel_rig.backtest import back_test
 from vantel_rig.cloud_side import CloudSide
 from vantel_rig.pytest_plugin import VanFactory
 from vantel_rig.report import join_ledger
@@ -107,7 +110,6 @@ def test_a_pushed_campaign_takes_effect_and_its_capture_survives_a_cut_and_a_kil
     wanted = {
         name: [(t, v) for t, v in values if summary.start_mono_ns <= t < summary.end_mono_ns] for name, values in samples.items()
     }  # fmt: skip
-    body: list[list[tuple[int, float]]] = []
     parts = [CapturePart.decode(p) for kind, p in clip_file.read(path) if kind == PayloadKind.CAPTURE_PART]
     by_id: dict[int, list[tuple[int, float]]] = {}
     for part in parts:
@@ -117,6 +119,20 @@ def test_a_pushed_campaign_takes_effect_and_its_capture_survives_a_cut_and_a_kil
             )
     body = sorted(by_id.values())
     assert body == sorted(wanted.values())
+    section = RecordingSection(path=tmp_path / "drive.csv", name="drive", start_unix_s=START_NS / 1e9)
+    tried = back_test([section], [campaign_of(CAMPAIGN)]).captures
+    assert [
+        (c.capture_id, c.triggers, c.start_mono_ns, c.end_mono_ns, c.samples, c.body_bytes) for c in tried
+    ] == [
+        (
+            summary.capture_id,
+            summary.triggers,
+            summary.start_mono_ns,
+            summary.end_mono_ns,
+            summary.samples,
+            summary.body_bytes,
+        )
+    ]
     assert van.drain(120), van.tail()
     vantel_cloud.wait_drained(60)
     sheet = join_ledger(vantel_cloud.settings, [van.folder / "state"], van.id)["ledger"]
