@@ -7,8 +7,10 @@ harms nothing. Counters of a merge are the larger of both. Sequence numbers are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cloud.times import EVICTED, REJECTED, STORED, StreamTimes
 from vantel.envelope import EnvelopeError
 from vantel.identity import VAN_ID, DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet
@@ -22,7 +24,10 @@ from vantel.payloads import (
     ranges_to_pb,
 )
 from vantel.telemetry.v1 import account_pb2
+from vantel.window import Window
 
+VAN_EPOCHS_MAX = 64
+"""Epochs of which the counts of samples are kept, the newest."""
 VAN_STREAMS_MAX = 192
 """Streams kept in the account of one van, newest epochs first; older ones are settled long ago."""
 _COUNTERS = ("points", "samples", "duplicates", "lines_refused", "values_unrepresentable")
@@ -30,7 +35,10 @@ _COUNTERS = ("points", "samples", "duplicates", "lines_refused", "values_unrepre
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How one delivery of an envelope ended. rejected: the reason, empty when it was stored."""
+    """How one delivery of an envelope ended. rejected: the reason, empty when it was stored.
+
+    window: when it is from, None when it does not say; shed: reasons for which samples were dropped since the one before.
+    """
 
     stream: StreamKey
     seq: int
@@ -39,6 +47,8 @@ class Settled:
     samples: int = 0
     lines_refused: int = 0
     values_unrepresentable: int = 0
+    window: Window | None = None
+    shed: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -53,6 +63,7 @@ class CloudAccount:
     duplicates: int = 0
     lines_refused: int = 0
     values_unrepresentable: int = 0
+    times: StreamTimes = field(default_factory=StreamTimes)
 
     def settle(self, one: Settled) -> bool:
         """Count one delivery; False when the envelope was stored before, so that only duplicates grew."""
@@ -69,6 +80,8 @@ class CloudAccount:
             self.samples += one.samples
             self.values_unrepresentable += one.values_unrepresentable
         self.lines_refused += one.lines_refused
+        if one.window is not None:
+            self.times.note((one.seq, one.seq), one.window, REJECTED if one.rejected else STORED, one.shed)
         return True
 
     def merge(self, other: CloudAccount) -> None:
@@ -82,6 +95,7 @@ class CloudAccount:
             taken.update(self.rejected[reason])
         for name in _COUNTERS:
             setattr(self, name, max(getattr(self, name), getattr(other, name)))
+        self.times.merge(other.times)
 
     @property
     def rejected_all(self) -> IntervalSet:
@@ -104,6 +118,7 @@ class CloudAccount:
             for first, last in self.rejected[reason]:
                 item = pb.rejected.add(reason=reason)
                 item.range.first, item.range.last = first, last
+        self.times.fill(pb)
         return pb.SerializeToString()
 
     @classmethod
@@ -119,7 +134,22 @@ class CloudAccount:
             account.rejected.setdefault(item.reason, IntervalSet()).update(ranges)
         for name in _COUNTERS:
             setattr(account, name, getattr(pb, name))
+        account.times = StreamTimes.of(pb)
         return account
+
+
+@dataclass(frozen=True, slots=True)
+class EpochSamples:
+    """What one start of an agent says of its samples: taken from the sources, dropped before sealing by reason."""
+
+    produced: int = 0
+    shed: Mapping[str, int] = field(default_factory=dict)
+
+    def merged(self, other: EpochSamples) -> EpochSamples:
+        """Of two reports the larger counts: they only grow."""
+        reasons = sorted({*self.shed, *other.shed})
+        shed = {reason: max(self.shed.get(reason, 0), other.shed.get(reason, 0)) for reason in reasons}
+        return EpochSamples(max(self.produced, other.produced), shed)
 
 
 @dataclass(slots=True)
@@ -129,6 +159,7 @@ class VanAccount:
     van: str
     t_unix_ns: int = 0
     streams: dict[tuple[Epoch, DeliveryClass], ClassAccount] = field(default_factory=dict)
+    samples: dict[Epoch, EpochSamples] = field(default_factory=dict)
 
     def merge(self, other: VanAccount) -> None:
         """Take in another report of the same van."""
@@ -139,14 +170,24 @@ class VanAccount:
         for key in sorted(self.streams)[: -VAN_STREAMS_MAX or None]:
             if len(self.streams) > VAN_STREAMS_MAX:
                 del self.streams[key]
+        for epoch, counts in other.samples.items():
+            self.samples[epoch] = self.samples.get(epoch, EpochSamples()).merged(counts)
+        for epoch in sorted(self.samples)[:-VAN_EPOCHS_MAX]:
+            del self.samples[epoch]
 
     def encode(self) -> bytes:
         """Value of the ledger record."""
-        return account_pb2.VanAccount(
+        pb = account_pb2.VanAccount(
             van=self.van,
             t_unix_ns=self.t_unix_ns,
             accounts=[self.streams[key].to_pb() for key in sorted(self.streams)],
-        ).SerializeToString()
+        )
+        for epoch in sorted(self.samples):
+            item = pb.samples.add(samples_produced=self.samples[epoch].produced)
+            item.epoch.counter, item.epoch.random = epoch
+            for reason, samples in sorted(self.samples[epoch].shed.items()):
+                item.shed.add(reason=reason, samples=samples)
+        return pb.SerializeToString()
 
     @classmethod
     def decode(cls, data: bytes) -> VanAccount:
@@ -155,7 +196,13 @@ class VanAccount:
         if not VAN_ID.fullmatch(pb.van):
             raise EnvelopeError("malformed", "a ledger record without a legal van")
         accounts = [ClassAccount.from_pb(item) for item in pb.accounts]
-        return cls(pb.van, pb.t_unix_ns, {(a.epoch, a.delivery_class): a for a in accounts})
+        samples = {
+            Epoch(item.epoch.counter, item.epoch.random): EpochSamples(
+                item.samples_produced, {shed.reason: shed.samples for shed in item.shed}
+            )
+            for item in pb.samples
+        }
+        return cls(pb.van, pb.t_unix_ns, {(a.epoch, a.delivery_class): a for a in accounts}, samples)
 
 
 def merge_class_accounts(mine: ClassAccount, theirs: ClassAccount) -> ClassAccount:
@@ -184,6 +231,7 @@ def _merge_power_losses(mine: PowerLoss | None, theirs: PowerLoss | None) -> Pow
         min(mine.first, theirs.first),
         max(mine.bytes_max, theirs.bytes_max),
         max(mine.seconds_max, theirs.seconds_max),
+        max(mine.after_unix_ns, theirs.after_unix_ns),
     )
 
 
@@ -236,6 +284,17 @@ class Books:
         """Take in what a van says."""
         mine = self.vans.setdefault(report.van, VanAccount(report.van))
         mine.merge(report)
+
+    def note_gone(self, van: str, tombstone: Tombstone) -> StreamKey | None:
+        """Remember when evicted envelopes are from; the account that has changed, None when the tombstone does not say."""
+        if not 0 < tombstone.first_unix_ns <= tombstone.last_unix_ns:
+            return None
+        stream = StreamKey(van, tombstone.epoch, tombstone.delivery_class)
+        account = self.clouds.setdefault(stream, CloudAccount(stream))
+        gone = tombstone.eviction
+        window = Window(tombstone.first_unix_ns, tombstone.last_unix_ns)
+        account.times.note((gone.first, gone.last), window, EVICTED)
+        return stream
 
     def is_settled_beyond(self, reason: str, stream: StreamKey, seq: int) -> bool:
         """Whether an envelope was stored, or rejected for another reason than this one."""

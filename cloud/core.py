@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from cloud.accounts import Settled, VanAccount, van_account_of
+from cloud.accounts import EpochSamples, Settled, VanAccount, van_account_of
 from cloud.last_values import GAUGES_MAX, MS, Last, News, newest_of
 from cloud.lines import Encoded, Line, encode_columns, encode_point
 from cloud.outcome import ACCEPT, SIGNAL_UNKNOWN, Outcome, Reject, Retry
@@ -24,6 +24,7 @@ from vantel.crc32c import crc32c
 from vantel.envelope import ClockStamp, Envelope, EnvelopeError
 from vantel.identity import PayloadKind, StreamKey
 from vantel.payloads import Birth, Event, Fidelity, Health, Tombstone
+from vantel.window import Window, window_of
 
 TELEMETRY, EVENTS, AGENT, CAPTURES = "telemetry", "events", "agent", "captures"
 CHANNELS = ("range", "rate", "stuck", "timeout", "robust_z")
@@ -47,8 +48,14 @@ class Digest:
     report: VanAccount | None = None
     catalog: bytes = b""
     news: News | None = None
+<<<<<<< HEAD
     campaigns: bytes = b""
     """What the van says about its campaigns: payload of a CampaignReport."""
+=======
+    window: Window | None = None
+    shed: tuple[str, ...] = ()
+    tombstone: Tombstone | None = None
+>>>>>>> main
 
     @property
     def points(self) -> int:
@@ -60,13 +67,18 @@ class Digest:
         if self.stream is None or isinstance(self.outcome, Retry):
             return None
         if isinstance(self.outcome, Reject):
-            return Settled(self.stream, self.seq, rejected=self.outcome.reason)
+            return Settled(
+                self.stream, self.seq, rejected=self.outcome.reason, window=self.window, shed=self.shed
+            )
         refused = lines_refused + len(self.columns_refused)
         if all_refused:
-            return Settled(self.stream, self.seq, rejected="line_refused", lines_refused=refused)
+            return Settled(
+                self.stream, self.seq, rejected="line_refused", lines_refused=refused,
+                window=self.window, shed=self.shed,
+            )  # fmt: skip
         return Settled(
             self.stream, self.seq, "", self.points - points_refused, self.samples, refused,
-            self.values_unrepresentable,
+            self.values_unrepresentable, self.window, self.shed,
         )  # fmt: skip
 
 
@@ -85,7 +97,12 @@ class _Content:
     values: tuple[tuple[int, Last], ...] = ()
     gauges: dict[str, float] | None = None
     t_gauges_unix_ms: int = 0
+<<<<<<< HEAD
     campaigns: bytes = b""
+=======
+    shed: tuple[str, ...] = ()
+    tombstone: Tombstone | None = None
+>>>>>>> main
 
 
 def digest(incoming: Incoming, catalogs: CatalogBook, now_s: float) -> Digest:
@@ -104,12 +121,19 @@ def digest(incoming: Incoming, catalogs: CatalogBook, now_s: float) -> Digest:
         content = Reject(cause.reason, cause.detail)
     except CatalogError as cause:
         content = Reject(SIGNAL_UNKNOWN, str(cause))
+    window = window_of(envelope, clock)
     if not isinstance(content, _Content):
-        return Digest(incoming, content, envelope.stream, envelope.seq, envelope.catalog_hash)
+        return Digest(
+            incoming, content, envelope.stream, envelope.seq, envelope.catalog_hash, window=window
+        )  # fmt: skip
     return Digest(
         incoming, ACCEPT, envelope.stream, envelope.seq, envelope.catalog_hash, content.lines, content.samples,
         content.values_unrepresentable, content.columns_refused, content.report, content.catalog,
+<<<<<<< HEAD
         _news(incoming, envelope, clock, content), content.campaigns,
+=======
+        _news(incoming, envelope, clock, content), window, content.shed, content.tombstone,
+>>>>>>> main
     )  # fmt: skip
 
 
@@ -133,8 +157,13 @@ def _content(
         return _health(envelope, clock)
     if kind is PayloadKind.TOMBSTONE:
         tombstone = Tombstone.decode(envelope.payload)
+<<<<<<< HEAD
         return _Content(report=van_account_of(envelope.van, 0, tombstone))
     if kind in (PayloadKind.COMMAND_RESULT, PayloadKind.DIAGNOSTICS):
+=======
+        return _Content(report=van_account_of(envelope.van, 0, tombstone), tombstone=tombstone)
+    if kind is PayloadKind.COMMAND_RESULT:
+>>>>>>> main
         return _Content()
     if kind is PayloadKind.CAMPAIGN_REPORT:
         CampaignReport.decode(envelope.payload)
@@ -172,7 +201,7 @@ def _batch(envelope: Envelope, clock: ClockStamp, catalog: Catalog) -> _Content 
     return _Content(
         tuple(encoded.lines), decoded.samples, encoded.unrepresentable + left_out, decoded.refused,
         full=decoded.batch.fidelity is Fidelity.FULL, datum=decoded.batch.coordinate_system,
-        values=newest_of(decoded.columns, clock.offset_ns),
+        values=newest_of(decoded.columns, clock.offset_ns), shed=tuple(sorted(decoded.batch.shed)),
     )  # fmt: skip
 
 
@@ -244,10 +273,11 @@ def _health(envelope: Envelope, clock: ClockStamp) -> _Content | Reject:
     }
     encoded: Encoded = encode_point(AGENT, envelope.van, "", gauges, t_unix_ns, counted=False)
     streams = {(account.epoch, account.delivery_class): account for account in health.accounts}
+    samples = {envelope.epoch: EpochSamples(health.samples_produced, health.shed)}
     finite = {
         name: value for name, value in gauges.items() if isinstance(value, float) and math.isfinite(value)
     }
     return _Content(
-        tuple(encoded.lines), report=VanAccount(envelope.van, t_unix_ns, streams),
+        tuple(encoded.lines), report=VanAccount(envelope.van, t_unix_ns, streams, samples),
         gauges=dict(list(finite.items())[:GAUGES_MAX]), t_gauges_unix_ms=t_unix_ns // MS,
     )  # fmt: skip

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
 
-from cloud.accounts import Books, CloudAccount
+from cloud.accounts import Books, CloudAccount, EpochSamples
 from cloud.compacted import CompactedTopic
-from cloud.kafka import TopicPartition, answered, end_offsets, open_consumer, partitions_of
+from cloud.kafka import answered, end_offsets, open_consumer, partitions_of
 from cloud.lag import committed_of
 from cloud.outcome import Reject
 from cloud.settings import CloudSettings
 from cloud.steps.open import open_bundle, open_incoming
+from cloud.times import NS_A_MS, UNSETTLED, SeqTimes, Timed
 from cloud.topics import BY_CLASS, LEDGER
 from vantel.identity import DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet
 from vantel.payloads import ClassAccount, PowerLoss
+from vantel.window import window_of
 
 POLL_MS = 300
 IDLE_POLLS_MAX = 50
+POWER = "power"
 SUMS = ("produced", "stored", "rejected", "evicted", "spooled", "in_kafka", "residual")
 
 
@@ -35,9 +38,12 @@ class VanReport:
 
     accounts: tuple[ClassAccount, ...]
     spooled: Mapping[tuple[Epoch, DeliveryClass], IntervalSet]
+    samples: Mapping[Epoch, EpochSamples] = field(default_factory=dict)
 
     @classmethod
-    def as_reported(cls, accounts: tuple[ClassAccount, ...]) -> VanReport:
+    def as_reported(
+        cls, accounts: tuple[ClassAccount, ...], samples: Mapping[Epoch, EpochSamples] | None = None
+    ) -> VanReport:
         """From health reports alone: what the van has not said to be gone is taken as still spooled."""
         spooled = {}
         for account in accounts:
@@ -48,12 +54,12 @@ class VanReport:
             spooled[account.epoch, account.delivery_class] = left.difference(
                 account.acked, evicted_of(account)
             )
-        return cls(accounts, spooled)
+        return cls(accounts, spooled, samples or {})
 
 
 @dataclass(slots=True)
 class Row:
-    """The sheet of one stream, or a sum of sheets. residual_at: the intervals that nobody can account for."""
+    """The sheet of one stream, or a sum of sheets, in envelopes. samples_produced, shed_by_reason: of vans, in samples."""
 
     produced: int = 0
     stored: int = 0
@@ -69,14 +75,17 @@ class Row:
     duplicates: int = 0
     lines_refused: int = 0
     values_unrepresentable: int = 0
+    samples_produced: int = 0
+    shed_by_reason: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Row) -> None:
         """Add another row to this one."""
-        for name in (*SUMS, *COUNTERS):
+        for name in (*SUMS, *COUNTERS, "samples_produced"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for mine, theirs in (
             (self.rejected_by_reason, other.rejected_by_reason),
             (self.evicted_by_reason, other.evicted_by_reason),
+            (self.shed_by_reason, other.shed_by_reason),
         ):
             for reason, count in theirs.items():
                 mine[reason] = mine.get(reason, 0) + count
@@ -175,42 +184,66 @@ def join(
         account = accounts.get(stream)
         if account is not None and account.power_loss is not None:
             ledger.power_losses[stream] = account.power_loss
+    for van, report in vans.items():
+        for counts in report.samples.values():
+            row = Row(samples_produced=counts.produced, shed_by_reason=dict(counts.shed))
+            ledger.vans.setdefault(van, Row()).add(row)
+            ledger.total.add(row)
     return ledger
+
+
+class Place(NamedTuple):
+    """Envelopes of a stream that are in one place. state: one of SUMS after produced; reason: of rejected and evicted."""
+
+    state: str
+    reason: str
+    seqs: IntervalSet
+
+
+def places_of(
+    account: ClassAccount | None, spooled: IntervalSet, cloud: CloudAccount | None, in_kafka: IntervalSet
+) -> list[Place]:
+    """Where the envelopes of one stream are, each in one place only; what nobody can account for is "residual"."""
+    places: list[Place] = []
+    taken = IntervalSet()
+
+    def take(state: str, reason: str, intervals: IntervalSet) -> None:
+        fresh = intervals.difference(taken)
+        if fresh:
+            taken.update(fresh)
+            places.append(Place(state, reason, fresh))
+
+    if cloud is not None:
+        take("stored", "", cloud.stored)
+        for reason in sorted(cloud.rejected):
+            take("rejected", reason, cloud.rejected[reason])
+    take("in_kafka", "", in_kafka)
+    take("spooled", "", spooled)
+    if account is not None:
+        for eviction in account.evicted:
+            take("evicted", eviction.reason, IntervalSet([(eviction.first, eviction.last)]))
+        take("evicted", POWER, lost_to_power(account, taken))
+        take("residual", "", IntervalSet([(0, account.produced - 1)] if account.produced else []))
+    return places
 
 
 def join_stream(
     account: ClassAccount | None, spooled: IntervalSet, cloud: CloudAccount | None, in_kafka: IntervalSet
 ) -> tuple[Row, IntervalSet]:
     """The sheet of one stream and what is missing from it."""
-    row = Row()
-    taken = IntervalSet()
-
-    def take(intervals: IntervalSet) -> int:
-        fresh = intervals.difference(taken)
-        taken.update(fresh)
-        return fresh.count()
-
+    row, residual = Row(), IntervalSet()
+    for place in places_of(account, spooled, cloud, in_kafka):
+        count = place.seqs.count()
+        row.produced += count
+        setattr(row, place.state, getattr(row, place.state) + count)
+        if place.reason:
+            reasons = row.rejected_by_reason if place.state == "rejected" else row.evicted_by_reason
+            reasons[place.reason] = reasons.get(place.reason, 0) + count
+        if place.state == "residual":
+            residual = place.seqs
     if cloud is not None:
-        row.stored = take(cloud.stored)
-        row.rejected_by_reason = {reason: take(cloud.rejected[reason]) for reason in sorted(cloud.rejected)}
-        row.rejected_by_reason = {reason: count for reason, count in row.rejected_by_reason.items() if count}
-        row.rejected = sum(row.rejected_by_reason.values())
         for name in COUNTERS:
             setattr(row, name, getattr(cloud, name))
-    row.in_kafka = take(in_kafka)
-    row.spooled = take(spooled)
-    for eviction in account.evicted if account is not None else ():
-        count = take(IntervalSet([(eviction.first, eviction.last)]))
-        if count:
-            row.evicted_by_reason[eviction.reason] = row.evicted_by_reason.get(eviction.reason, 0) + count
-    if account is not None and (cut := take(lost_to_power(account, taken))):
-        row.evicted_by_reason["power"] = row.evicted_by_reason.get("power", 0) + cut
-    row.evicted = sum(row.evicted_by_reason.values())
-    produced = taken.copy()
-    if account is not None and account.produced:
-        produced.add(0, account.produced - 1)
-    residual = produced.difference(taken)
-    row.produced, row.residual = produced.count(), residual.count()
     return row, residual
 
 
@@ -235,9 +268,34 @@ async def read_cloud_accounts(settings: CloudSettings) -> dict[StreamKey, CloudA
     return (await read_books(settings)).clouds
 
 
-async def in_kafka(settings: CloudSettings) -> dict[StreamKey, IntervalSet]:
+@dataclass(slots=True)
+class Backlog:
+    """Envelopes that lie in Kafka, and when they are from."""
+
+    seqs: dict[StreamKey, IntervalSet] = field(default_factory=dict)
+    times: dict[StreamKey, SeqTimes] = field(default_factory=dict)
+
+    def add_bundle(self, topic: str, value: bytes | None) -> None:
+        """Take the messages of one record; what has no identity is in no account."""
+        opened = open_bundle(topic, value)
+        if isinstance(opened, Reject):
+            return
+        for incoming in opened:
+            message = open_incoming(incoming)
+            if isinstance(message, Reject) or message[0].van != incoming.van:
+                continue
+            envelope, clock = message
+            self.seqs.setdefault(envelope.stream, IntervalSet()).add(envelope.seq)
+            window = window_of(envelope, clock)
+            if window is not None:
+                first_ms, last_ms = window.first_unix_ns // NS_A_MS, window.last_unix_ns // NS_A_MS
+                timed = Timed(envelope.seq, envelope.seq, first_ms, last_ms, UNSETTLED)
+                self.times.setdefault(envelope.stream, SeqTimes()).put(timed)
+
+
+async def in_kafka(settings: CloudSettings) -> Backlog:
     """Envelopes in records that the worker's group has not committed."""
-    found: dict[StreamKey, IntervalSet] = {}
+    found = Backlog()
     parts = await asyncio.gather(*(partitions_of(settings.kafka, name) for name in BY_CLASS.values()))
     partitions = [tp for part in parts for tp in part]
     consumer = await open_consumer(settings.kafka, "ledger-reader", settings.kafka.group)
@@ -259,7 +317,7 @@ async def in_kafka(settings: CloudSettings) -> dict[StreamKey, IntervalSet]:
                 for record in records:
                     places[tp] = record.offset + 1
                     if record.offset < ends[tp]:
-                        _add_bundle(found, tp, record.value)
+                        found.add_bundle(tp.topic, record.value)
     finally:
         await consumer.stop()
     return found
@@ -279,25 +337,34 @@ async def lag(settings: CloudSettings) -> int:
         await consumer.stop()
 
 
-def _add_bundle(found: dict[StreamKey, IntervalSet], tp: TopicPartition, value: bytes | None) -> None:
-    """Identities of the messages of one record; what has none is in no account."""
-    opened = open_bundle(tp.topic, value)
-    if isinstance(opened, Reject):
-        return
-    for incoming in opened:
-        message = open_incoming(incoming)
-        if not isinstance(message, Reject) and message[0].van == incoming.van:
-            found.setdefault(message[0].stream, IntervalSet()).add(message[0].seq)
-
-
 async def read_ledger(settings: CloudSettings, vans: Mapping[str, VanReport] | None = None) -> LedgerReport:
     """The sheet as it is now. vans: reports read just before from the vans' disks; None: as the vans last reported.
 
     Read in the order in which envelopes travel (van, Kafka, cloud): what moves on meanwhile is seen twice, never missed.
     """
-    kafka = await in_kafka(settings)
-    books = await read_books(settings)
-    reports = {
-        van: VanReport.as_reported(tuple(account.streams.values())) for van, account in books.vans.items()
-    }
-    return join(reports | dict(vans or {}), books.clouds, kafka)
+    return (await read_ends(settings)).joined(vans or {})
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """All that Kafka knows: what lies in it, and the accounts of both ends as they were told."""
+
+    backlog: Backlog
+    books: Books
+
+    def joined(self, vans: Mapping[str, VanReport]) -> LedgerReport:
+        """One sheet; vans: reports that are better than what the vans themselves last told."""
+        reports = {
+            van: VanReport.as_reported(tuple(told.streams.values()), told.samples)
+            for van, told in self.books.vans.items()
+        }
+        for van, report in vans.items():
+            told = self.books.vans.get(van)
+            reports[van] = report if told is None else replace(report, samples=told.samples)
+        return join(reports, self.books.clouds, self.backlog.seqs)
+
+
+async def read_ends(settings: CloudSettings) -> Ends:
+    """Ask Kafka, in the order in which envelopes travel."""
+    backlog = await in_kafka(settings)
+    return Ends(backlog, await read_books(settings))

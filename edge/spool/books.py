@@ -24,6 +24,7 @@ from vantel.envelope import ClockStamp
 from vantel.identity import DeliveryClass, Epoch
 from vantel.intervals import IntervalSet
 from vantel.payloads import ClassAccount, Eviction, Tombstone
+from vantel.window import Window
 
 _log = structlog.get_logger("spool")
 
@@ -87,13 +88,21 @@ class Books:
         """Account of a stream, open or settled."""
         return self.state.accounts.get(stream) or self.history.accounts.get(stream)
 
-    def evict(self, account: Account, seqs: IntervalSet, reason: str) -> IntervalSet:
-        """Give up those of seqs that wait, and note the tombstones to come; returns them. Under the lock."""
+    def evict(
+        self, account: Account, seqs: IntervalSet, reason: str, window: Window | None = None
+    ) -> IntervalSet:
+        """Give up those of seqs that wait, and note the tombstones to come; returns them. Under the lock.
+
+        window: when they are from, or wider.
+        """
+        first_unix_ns, last_unix_ns = window[:2] if window is not None else (0, 0)
         waiting, lost = account.evict(seqs, reason)
         for first, last in lost:
             self.evictions += last - first + 1
             eviction = Eviction(first, last, reason)
-            self.state.untold.append(Tombstone(account.epoch, account.delivery_class, eviction))
+            self.state.untold.append(
+                Tombstone(account.epoch, account.delivery_class, eviction, first_unix_ns, last_unix_ns)
+            )
         self.dirty |= bool(waiting)
         return waiting
 

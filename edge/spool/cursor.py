@@ -62,6 +62,7 @@ def _account_to_json(account: Account) -> dict[str, Any]:
     if account.power_loss is not None:
         loss = account.power_loss
         item["power_loss"] = [loss.first, loss.bytes_max, loss.seconds_max]
+        item["power_loss_after"] = loss.after_unix_ns
     if account.again:
         item["again"] = [list(pair) for pair in account.again]
     return item
@@ -79,14 +80,19 @@ def _account_from_json(item: dict[str, Any]) -> Account:
     account.again = IntervalSet((int(a), int(b)) for a, b in item.get("again", ()))
     if "power_loss" in item:
         first, bytes_max, seconds_max = item["power_loss"]
-        account.power_loss = PowerLoss(int(first), int(bytes_max), float(seconds_max))
+        after_unix_ns = int(item.get("power_loss_after", 0))
+        account.power_loss = PowerLoss(int(first), int(bytes_max), float(seconds_max), after_unix_ns)
     return account
 
 
-def _tombstone_from_json(item: list[Any]) -> Tombstone:
+def _tombstone_from_json(item: list[Any], window: list[Any]) -> Tombstone:
+    """window: beside the item, not in it, for agents that know five parts only."""
     epoch, label, first, last, reason = item
     eviction = Eviction(int(first), int(last), str(reason))
-    return Tombstone(Epoch.from_text(epoch), DeliveryClass.from_label(label), eviction)
+    begin_ns, end_ns = window
+    return Tombstone(
+        Epoch.from_text(epoch), DeliveryClass.from_label(label), eviction, int(begin_ns), int(end_ns)
+    )
 
 
 def encode(state: State, generation: int) -> bytes:
@@ -110,6 +116,7 @@ def encode(state: State, generation: int) -> bytes:
                 [t.epoch.text, t.delivery_class.label, t.eviction.first, t.eviction.last, t.eviction.reason]
                 for t in state.untold
             ],
+            "untold_windows": [[t.first_unix_ns, t.last_unix_ns] for t in state.untold],
         },
         separators=(",", ":"),
     ).encode()
@@ -124,6 +131,8 @@ def decode(data: bytes) -> tuple[int, State] | None:
     try:
         raw = json.loads(body)
         accounts = [_account_from_json(item) for item in raw["accounts"]]
+        untold = raw.get("untold", [])
+        windows = raw.get("untold_windows", [[0, 0]] * len(untold))
         state = State(
             str(raw["van"]), Epoch.from_text(raw["epoch"]), int(raw["next_segment"]), int(raw["position"]),
             str(raw.get("boot_id", "")), bool(raw.get("clean", False)),
@@ -131,7 +140,7 @@ def decode(data: bytes) -> tuple[int, State] | None:
             int(raw.get("boot_since_mono_ns", 0)),
             [ClockStamp(bytes.fromhex(b), int(o), int(s), int(e)) for b, o, s, e in raw.get("clocks", [])],
             {(a.epoch, a.delivery_class): a for a in accounts},
-            [_tombstone_from_json(item) for item in raw.get("untold", [])],
+            [_tombstone_from_json(item, window) for item, window in zip(untold, windows, strict=True)],
         )  # fmt: skip
         return int(raw["generation"]), state
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, IndexError, RecursionError):

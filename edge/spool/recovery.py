@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from edge.spool.cursor import Slots, State
 from edge.spool.disk import Disk
 from edge.spool.framing import BLOCK_BYTES, FORMAT_VERSION, HEADER_BYTES, SegmentHeader, salt_of, scan
 from edge.spool.segment import Segment, count_unsettled, parse_name, present_seqs
+from edge.spool.windows import window_at
 from vantel.crc32c import crc32c
 from vantel.identity import DeliveryClass, Epoch
 from vantel.intervals import IntervalSet
@@ -202,10 +204,12 @@ def _missing(account: Account, present: IntervalSet, cursor_lost: bool) -> list[
     return tombstones
 
 
-def _note_power_loss(state: State, boot_id: str, cursor_lost: bool) -> bool:
+def _note_power_loss(
+    state: State, boot_id: str, cursor_lost: bool, after_unix_ns: Callable[[StreamId], int]
+) -> bool:
     """Whether the power failed while the newest epoch ran, or may have; its accounts then say what that may have cost.
 
-    P0 is synced before append returns, so that nothing of it can be missing.
+    P0 is synced before append returns, so that nothing of it can be missing. after_unix_ns: end of what is on the disk.
     """
     newest = max([state.epoch, *(epoch for epoch, _ in state.accounts)])
     if newest == Epoch(0, 0):
@@ -220,7 +224,8 @@ def _note_power_loss(state: State, boot_id: str, cursor_lost: bool) -> bool:
     for (epoch, delivery_class), account in state.accounts.items():
         ran = epoch == newest or epoch.counter == 0  # an epoch without a counter has no place in the order
         if ran and delivery_class is not DeliveryClass.P0 and account.power_loss is None:
-            account.power_loss = PowerLoss(account.produced, bytes_max, seconds_max)
+            after_ns = after_unix_ns((epoch, delivery_class))
+            account.power_loss = PowerLoss(account.produced, bytes_max, seconds_max, after_ns)
     return True
 
 
@@ -270,7 +275,13 @@ def recover(disk: Disk, directory: Path, van: str | None, boot_id: str = "") -> 
         account.produced = max(account.produced, last_seq + 1)
     state.position = max(state.position, tally.position)
     state.next_segment = max(state.next_segment, tally.number_max + 1)
-    power_cut = _note_power_loss(state, boot_id, cursor is None)
+
+    def after_unix_ns(stream: StreamId) -> int:
+        items = [s for s in segments[stream[1]] if s.epoch == stream[0]]
+        window = window_at(disk, items[-1], len(items[-1].seqs) - 1) if items else None
+        return window.last_unix_ns if window is not None else 0
+
+    power_cut = _note_power_loss(state, boot_id, cursor is None, after_unix_ns)
     if tally.counter_max > state.epoch.counter:
         state.epoch = Epoch(tally.counter_max, state.epoch.random)
     missing = 0

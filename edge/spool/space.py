@@ -17,6 +17,7 @@ from edge.spool.disk import Disk
 from edge.spool.index import Index
 from edge.spool.retention import UNBOUNDED, Bound, Candidate, Limits, Release, Use, make_room, plan
 from edge.spool.segment import Segment, present_seqs
+from edge.spool.windows import window_of_segment
 from vantel.identity import DeliveryClass
 
 _log = structlog.get_logger("spool")
@@ -78,11 +79,15 @@ class Space:
 
     def give_up(self, segment: Segment, reason: str) -> None:
         """Evict what waits in a segment and forget it."""
+        # before the lock is taken: the disk may stall for seconds
+        window = window_of_segment(self._disk, segment) if segment.unsettled else None
         with self._lock:
             stream = (segment.epoch, segment.delivery_class)
             account = self._books.account(stream)
             if account is not None and segment.unsettled:
-                self._index.settle(stream, self._books.evict(account, present_seqs(segment.seqs), reason))
+                self._index.settle(
+                    stream, self._books.evict(account, present_seqs(segment.seqs), reason, window)
+                )
             self._index.remove(segment)
             self._books.dirty = True
 
@@ -120,11 +125,11 @@ class Space:
             return
         with self._lock:
             by_number = {s.number: s for s in self._closed()}
-            for release in releases:
-                segment = by_number[release.number]
-                self.give_up(segment, release.reason or "quota")
-                if segment.path is not None:
-                    self._doomed.append(segment.path)
+        for release in releases:
+            segment = by_number[release.number]
+            self.give_up(segment, release.reason or "quota")
+            if segment.path is not None:
+                self._doomed.append(segment.path)
         lost = [release.reason for release in releases if release.reason]
         if lost:
             _log.warning("spool segments evicted", segments=len(lost), reason=lost[0])

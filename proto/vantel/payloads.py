@@ -210,11 +210,13 @@ class Eviction:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """An eviction on its way to the cloud."""
+    """An eviction on its way to the cloud. first_unix_ns, last_unix_ns: when it is from, or wider; 0, 0: not known."""
 
     epoch: Epoch
     delivery_class: DeliveryClass
     eviction: Eviction
+    first_unix_ns: int = 0
+    last_unix_ns: int = 0
 
     def encode(self) -> bytes:
         """Payload bytes."""
@@ -222,6 +224,7 @@ class Tombstone:
         pb.epoch.counter, pb.epoch.random = self.epoch
         pb.eviction.range.first, pb.eviction.range.last = self.eviction.first, self.eviction.last
         pb.eviction.reason = self.eviction.reason
+        pb.first_unix_ns, pb.last_unix_ns = self.first_unix_ns, self.last_unix_ns
         return pb.SerializeToString()
 
     @classmethod
@@ -233,16 +236,21 @@ class Tombstone:
             delivery_class = DeliveryClass(pb.delivery_class)
         except ValueError as cause:
             raise EnvelopeError("unsupported", str(cause)) from None
-        return cls(Epoch(pb.epoch.counter, pb.epoch.random), delivery_class, eviction)
+        epoch = Epoch(pb.epoch.counter, pb.epoch.random)
+        return cls(epoch, delivery_class, eviction, pb.first_unix_ns, pb.last_unix_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class PowerLoss:
-    """What a power cut may have taken: seqs from first on that were not synced, at most so many bytes and seconds."""
+    """What a power cut may have taken: seqs from first on that were not synced, at most so many bytes and seconds.
+
+    after_unix_ns: end of what the envelope before them is from, 0 when it is not known.
+    """
 
     first: int
     bytes_max: int
     seconds_max: float
+    after_unix_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +279,7 @@ class ClassAccount:
             pb.power_loss.first = self.power_loss.first
             pb.power_loss.bytes_max = self.power_loss.bytes_max
             pb.power_loss.seconds_max = self.power_loss.seconds_max
+            pb.power_loss.after_unix_ns = self.power_loss.after_unix_ns
         return pb
 
     @classmethod
@@ -283,7 +292,8 @@ class ClassAccount:
         evicted = tuple(Eviction.from_pb(item) for item in pb.evicted)
         power_loss = None
         if pb.HasField("power_loss"):
-            power_loss = PowerLoss(pb.power_loss.first, pb.power_loss.bytes_max, pb.power_loss.seconds_max)
+            cut = pb.power_loss
+            power_loss = PowerLoss(cut.first, cut.bytes_max, cut.seconds_max, cut.after_unix_ns)
         return cls(
             Epoch(pb.epoch.counter, pb.epoch.random),
             delivery_class,

@@ -52,8 +52,8 @@ BATCH = st.builds(
 EVENT = st.builds(
     Event, U32, WORD, I64, FLOAT, FLOAT, FLOAT, FLOAT, st.sampled_from(Severity), WORD, WORD
 )  # fmt: skip
-TOMBSTONE = st.builds(Tombstone, EPOCH, CLASS, EVICTION)
-POWER_LOSS = st.builds(PowerLoss, U64, U64, FLOAT)
+TOMBSTONE = st.builds(Tombstone, EPOCH, CLASS, EVICTION, U64, U64)
+POWER_LOSS = st.builds(PowerLoss, U64, U64, FLOAT, U64)
 ACCOUNT = st.builds(
     ClassAccount,
     EPOCH,

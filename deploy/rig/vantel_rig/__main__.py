@@ -44,7 +44,9 @@ def demo(
     raise typer.Exit(Demo(DemoOptions(seconds, vans, headless, report, speed, folder)).run())
 
 
-@app.command(epilog="Example: vantel ledger --config cloud.toml --van van-007 --van-dir /var/lib/vantel")
+@app.command(
+    epilog="Example: vantel ledger --config cloud.toml --van van-007 --since 2h --until 2026-11-26T09:30"
+)
 def ledger(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="cloud settings")] = None,
     van: Annotated[str | None, typer.Option(help="only this van")] = None,
@@ -52,21 +54,34 @@ def ledger(
         list[Path] | None,
         typer.Option(help="state directory of a van on this machine: exact, instead of its last report"),
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="tell gaps from this time on: 2026-11-26T08:00 (UTC), or an age: 15m, 2h, 3d"),
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="tell gaps up to this time; default: now")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON for programs")] = False,
 ) -> None:
-    """Join both ends of the account: what was produced, and where every envelope is now."""
+    """Join both ends of the account: where every envelope is now, and for every gap in time if it is silence or loss."""
+    import time
+
     from cloud.connection import ConnectionRefused
     from cloud.kafka import KafkaUnavailable
     from cloud.settings import SettingsError, load
+    from vantel_rig.gaps import period_of
     from vantel_rig.report import join_ledger, print_ledger
 
+    try:
+        period = period_of(since, until, time.time())
+    except ValueError as cause:
+        print(f"vantel ledger: {cause}", file=sys.stderr)
+        raise typer.Exit(2) from None
     try:
         settings = load(config)
     except SettingsError as cause:
         print(cause, file=sys.stderr)
         raise typer.Exit(78) from None
     try:
-        joined = join_ledger(settings, van_dir or [], van)
+        joined = join_ledger(settings, van_dir or [], van, period)
     except (KafkaUnavailable, ConnectionRefused, ValueError) as cause:
         print(f"vantel ledger: {cause}", file=sys.stderr)
         raise typer.Exit(65) from None

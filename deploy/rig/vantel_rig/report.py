@@ -11,12 +11,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cloud.ledger import SUMS, LedgerReport, VanReport, read_ledger
+from cloud.ledger import SUMS, LedgerReport, VanReport, read_ends
 from cloud.query import InfluxQuery
 from cloud.settings import CloudSettings
 from edge.spool import Spool
 from edge.status import StatusError, read_status
 from vantel_rig.cloud_side import CloudSide
+from vantel_rig.gaps import Period, gap_lines, timelines
 from vantel_rig.van import Van
 
 SAMPLE_BYTES = 16
@@ -24,15 +25,22 @@ SAMPLE_BYTES = 16
 
 
 def join_ledger(
-    settings: CloudSettings, state_dirs: Sequence[Path], van: str | None = None
+    settings: CloudSettings, state_dirs: Sequence[Path], van: str | None = None, period: Period | None = None
 ) -> dict[str, Any]:
-    """The joined ledger; state_dirs: vans whose end is read from their disk rather than from their last report."""
+    """The joined ledger; state_dirs: vans whose end is read from their disk rather than from their last report.
+
+    period: the range of time of the gaps to tell, under "timeline"; None leaves them out.
+    """
     reports = {}
     for folder in state_dirs:
         spool = Spool.inspect(folder / "spool")
         reports[_van_of(folder)] = VanReport(spool.accounts, spool.spooled)
-    joined = asyncio.run(read_ledger(settings, reports))
-    return _only(joined, van) if van else joined.as_dict()
+    ends = asyncio.run(read_ends(settings))
+    joined = ends.joined(reports)
+    tree = _only(joined, van) if van else joined.as_dict()
+    if period is not None:
+        tree["timeline"] = timelines(ends, reports, period, tree["vans"])
+    return tree
 
 
 def _van_of(folder: Path) -> str:
@@ -131,6 +139,12 @@ def print_ledger(console: Console, report: dict[str, Any]) -> int:
         problems = problems_of(report)
     else:
         problems = [f"residual at {report['residual_at']}"] if report["ledger"]["residual"] else []
+    shed = report["ledger"].get("shed_by_reason", {})
+    if shed:
+        told = ", ".join(f"{reason} {samples}" for reason, samples in sorted(shed.items()))
+        console.print(f"shed before sealing, in samples: {told}", highlight=False, markup=False)
+    for line in gap_lines(report.get("timeline", {})):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     for stream, loss in report.get("power_losses", {}).items():
         console.print(
             f"lost(power): {stream} from envelope {loss['first']} on, at most {loss['bytes_max']} bytes "

@@ -128,7 +128,7 @@ def test_what_a_power_cut_took_is_lost_for_that_reason_and_not_spooled_for_ever(
     assert (ledger.total.produced, ledger.total.stored, ledger.total.spooled) == (18, 6, 6)
     assert ledger.total.evicted_by_reason == {"power": 6}
     assert ledger.balanced
-    told = {"first": 10, "bytes_max": 262144, "seconds_max": 1.0}
+    told = {"first": 10, "bytes_max": 262144, "seconds_max": 1.0, "after_unix_ns": 0}
     assert ledger.as_dict()["power_losses"] == {STREAM.text: told}
 
 

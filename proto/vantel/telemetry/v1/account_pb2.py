@@ -26,19 +26,29 @@ from vantel.telemetry.v1 import identity_pb2 as vantel_dot_telemetry_dot_v1_dot_
 from vantel.telemetry.v1 import payload_pb2 as vantel_dot_telemetry_dot_v1_dot_payload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vantel/telemetry/v1/account.proto\x12\x13vantel.telemetry.v1\x1a\"vantel/telemetry/v1/identity.proto\x1a!vantel/telemetry/v1/payload.proto\"M\n\rRejectedRange\x12,\n\x05range\x18\x01 \x01(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xd3\x02\n\x0c\x43loudAccount\x12\x0b\n\x03van\x18\x01 \x01(\t\x12)\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12:\n\x0e\x64\x65livery_class\x18\x03 \x01(\x0e\x32\".vantel.telemetry.v1.DeliveryClass\x12-\n\x06stored\x18\x04 \x03(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\x12\x34\n\x08rejected\x18\x05 \x03(\x0b\x32\".vantel.telemetry.v1.RejectedRange\x12\x0e\n\x06points\x18\x06 \x01(\x04\x12\x0f\n\x07samples\x18\x07 \x01(\x04\x12\x12\n\nduplicates\x18\x08 \x01(\x04\x12\x15\n\rlines_refused\x18\t \x01(\x04\x12\x1e\n\x16values_unrepresentable\x18\n \x01(\x04\"a\n\nVanAccount\x12\x0b\n\x03van\x18\x01 \x01(\t\x12\x11\n\tt_unix_ns\x18\x02 \x01(\x10\x12\x33\n\x08\x61\x63\x63ounts\x18\x03 \x03(\x0b\x32!.vantel.telemetry.v1.ClassAccount\"\xb6\x01\n\nDeadLetter\x12\x0b\n\x03van\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\x0c\x12\r\n\x05topic\x18\x05 \x01(\t\x12\x18\n\x10received_unix_ns\x18\x06 \x01(\x06\x12\x17\n\x0frefused_unix_ns\x18\x07 \x01(\x06\x12\x14\n\x0c\x63\x61talog_hash\x18\x08 \x01(\x06\x12\x12\n\nmqtt_topic\x18\t \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vantel/telemetry/v1/account.proto\x12\x13vantel.telemetry.v1\x1a\"vantel/telemetry/v1/identity.proto\x1a!vantel/telemetry/v1/payload.proto\"M\n\rRejectedRange\x12,\n\x05range\x18\x01 \x01(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x98\x01\n\nTimedRange\x12,\n\x05range\x18\x01 \x01(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\x12\x15\n\rfirst_unix_ms\x18\x02 \x01(\x04\x12\x14\n\x0clast_unix_ms\x18\x03 \x01(\x04\x12/\n\x06source\x18\x04 \x01(\x0e\x32\x1f.vantel.telemetry.v1.TimeSource\"9\n\x0cSecondsRange\x12\x14\n\x0c\x66irst_unix_s\x18\x01 \x01(\x04\x12\x13\n\x0blast_unix_s\x18\x02 \x01(\x04\"Q\n\x0bShedSeconds\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x32\n\x07seconds\x18\x02 \x03(\x0b\x32!.vantel.telemetry.v1.SecondsRange\"\xe7\x03\n\x0c\x43loudAccount\x12\x0b\n\x03van\x18\x01 \x01(\t\x12)\n\x05\x65poch\x18\x02 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12:\n\x0e\x64\x65livery_class\x18\x03 \x01(\x0e\x32\".vantel.telemetry.v1.DeliveryClass\x12-\n\x06stored\x18\x04 \x03(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\x12\x34\n\x08rejected\x18\x05 \x03(\x0b\x32\".vantel.telemetry.v1.RejectedRange\x12\x0e\n\x06points\x18\x06 \x01(\x04\x12\x0f\n\x07samples\x18\x07 \x01(\x04\x12\x12\n\nduplicates\x18\x08 \x01(\x04\x12\x15\n\rlines_refused\x18\t \x01(\x04\x12\x1e\n\x16values_unrepresentable\x18\n \x01(\x04\x12.\n\x05times\x18\x0b \x03(\x0b\x32\x1f.vantel.telemetry.v1.TimedRange\x12\x32\n\x07\x63overed\x18\x0c \x03(\x0b\x32!.vantel.telemetry.v1.SecondsRange\x12.\n\x04shed\x18\r \x03(\x0b\x32 .vantel.telemetry.v1.ShedSeconds\"|\n\x0c\x45pochSamples\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12\x18\n\x10samples_produced\x18\x02 \x01(\x04\x12\'\n\x04shed\x18\x03 \x03(\x0b\x32\x19.vantel.telemetry.v1.Shed\"\x95\x01\n\nVanAccount\x12\x0b\n\x03van\x18\x01 \x01(\t\x12\x11\n\tt_unix_ns\x18\x02 \x01(\x10\x12\x33\n\x08\x61\x63\x63ounts\x18\x03 \x03(\x0b\x32!.vantel.telemetry.v1.ClassAccount\x12\x32\n\x07samples\x18\x04 \x03(\x0b\x32!.vantel.telemetry.v1.EpochSamples\"\xb6\x01\n\nDeadLetter\x12\x0b\n\x03van\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\x0c\x12\r\n\x05topic\x18\x05 \x01(\t\x12\x18\n\x10received_unix_ns\x18\x06 \x01(\x06\x12\x17\n\x0frefused_unix_ns\x18\x07 \x01(\x06\x12\x14\n\x0c\x63\x61talog_hash\x18\x08 \x01(\x06\x12\x12\n\nmqtt_topic\x18\t \x01(\t*t\n\nTimeSource\x12\x1b\n\x17TIME_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n\x13TIME_SOURCE_EVICTED\x10\x01\x12\x18\n\x14TIME_SOURCE_REJECTED\x10\x02\x12\x16\n\x12TIME_SOURCE_STORED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vantel.telemetry.v1.account_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TIMESOURCE']._serialized_start=1458
+  _globals['_TIMESOURCE']._serialized_end=1574
   _globals['_REJECTEDRANGE']._serialized_start=129
   _globals['_REJECTEDRANGE']._serialized_end=206
-  _globals['_CLOUDACCOUNT']._serialized_start=209
-  _globals['_CLOUDACCOUNT']._serialized_end=548
-  _globals['_VANACCOUNT']._serialized_start=550
-  _globals['_VANACCOUNT']._serialized_end=647
-  _globals['_DEADLETTER']._serialized_start=650
-  _globals['_DEADLETTER']._serialized_end=832
+  _globals['_TIMEDRANGE']._serialized_start=209
+  _globals['_TIMEDRANGE']._serialized_end=361
+  _globals['_SECONDSRANGE']._serialized_start=363
+  _globals['_SECONDSRANGE']._serialized_end=420
+  _globals['_SHEDSECONDS']._serialized_start=422
+  _globals['_SHEDSECONDS']._serialized_end=503
+  _globals['_CLOUDACCOUNT']._serialized_start=506
+  _globals['_CLOUDACCOUNT']._serialized_end=993
+  _globals['_EPOCHSAMPLES']._serialized_start=995
+  _globals['_EPOCHSAMPLES']._serialized_end=1119
+  _globals['_VANACCOUNT']._serialized_start=1122
+  _globals['_VANACCOUNT']._serialized_end=1271
+  _globals['_DEADLETTER']._serialized_start=1274
+  _globals['_DEADLETTER']._serialized_end=1456
 # @@protoc_insertion_point(module_scope)

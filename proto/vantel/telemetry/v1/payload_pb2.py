@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from vantel.telemetry.v1 import identity_pb2 as vantel_dot_telemetry_dot_v1_dot_identity__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vantel/telemetry/v1/payload.proto\x12\x13vantel.telemetry.v1\x1a\"vantel/telemetry/v1/identity.proto\"\xf6\x01\n\x05\x42\x61tch\x12\x15\n\rstart_mono_ns\x18\x01 \x01(\x10\x12\x13\n\x0b\x65nd_mono_ns\x18\x02 \x01(\x10\x12/\n\x08\x66idelity\x18\x03 \x01(\x0e\x32\x1d.vantel.telemetry.v1.Fidelity\x12@\n\x11\x63oordinate_system\x18\x04 \x01(\x0e\x32%.vantel.telemetry.v1.CoordinateSystem\x12\x0f\n\x07\x63olumns\x18\x05 \x01(\x0c\x12\x14\n\x0csample_count\x18\x06 \x01(\r\x12\'\n\x04shed\x18\x07 \x03(\x0b\x32\x19.vantel.telemetry.v1.Shed\"\'\n\x04Shed\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07samples\x18\x02 \x01(\x04\"\xd6\x01\n\x05\x45vent\x12\x11\n\tsignal_id\x18\x01 \x01(\r\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x11\n\tt_mono_ns\x18\x03 \x01(\x10\x12\r\n\x05value\x18\x04 \x01(\x01\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x11\n\tthreshold\x18\x06 \x01(\x01\x12\x10\n\x08\x65xpected\x18\x07 \x01(\x01\x12/\n\x08severity\x18\x08 \x01(\x0e\x32\x1d.vantel.telemetry.v1.Severity\x12\x10\n\x08injected\x18\t \x01(\t\x12\x10\n\x08\x64\x65tector\x18\n \x01(\t\"\x99\x02\n\x0c\x43lassAccount\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12:\n\x0e\x64\x65livery_class\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.DeliveryClass\x12\x10\n\x08produced\x18\x03 \x01(\x04\x12,\n\x05\x61\x63ked\x18\x04 \x03(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\x12.\n\x07\x65victed\x18\x05 \x03(\x0b\x32\x1d.vantel.telemetry.v1.Eviction\x12\x32\n\npower_loss\x18\x06 \x01(\x0b\x32\x1e.vantel.telemetry.v1.PowerLoss\"B\n\tPowerLoss\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x11\n\tbytes_max\x18\x02 \x01(\x04\x12\x13\n\x0bseconds_max\x18\x03 \x01(\x01\"H\n\x08\x45viction\x12,\n\x05range\x18\x01 \x01(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xfb\x01\n\x06Health\x12\x11\n\tt_mono_ns\x18\x01 \x01(\x10\x12\x33\n\x08\x61\x63\x63ounts\x18\x02 \x03(\x0b\x32!.vantel.telemetry.v1.ClassAccount\x12\x18\n\x10samples_produced\x18\x03 \x01(\x04\x12\'\n\x04shed\x18\x04 \x03(\x0b\x32\x19.vantel.telemetry.v1.Shed\x12\x37\n\x06gauges\x18\x05 \x03(\x0b\x32\'.vantel.telemetry.v1.Health.GaugesEntry\x1a-\n\x0bGaugesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xa3\x01\n\tTombstone\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12:\n\x0e\x64\x65livery_class\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.DeliveryClass\x12/\n\x08\x65viction\x18\x03 \x01(\x0b\x32\x1d.vantel.telemetry.v1.Eviction*L\n\x08\x46idelity\x12\x18\n\x14\x46IDELITY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46IDELITY_ROLLUP\x10\x01\x12\x11\n\rFIDELITY_FULL\x10\x02*o\n\x10\x43oordinateSystem\x12!\n\x1d\x43OORDINATE_SYSTEM_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OORDINATE_SYSTEM_WGS84\x10\x01\x12\x1b\n\x17\x43OORDINATE_SYSTEM_GCJ02\x10\x02*d\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x15\n\x11SEVERITY_CRITICAL\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vantel/telemetry/v1/payload.proto\x12\x13vantel.telemetry.v1\x1a\"vantel/telemetry/v1/identity.proto\"\xf6\x01\n\x05\x42\x61tch\x12\x15\n\rstart_mono_ns\x18\x01 \x01(\x10\x12\x13\n\x0b\x65nd_mono_ns\x18\x02 \x01(\x10\x12/\n\x08\x66idelity\x18\x03 \x01(\x0e\x32\x1d.vantel.telemetry.v1.Fidelity\x12@\n\x11\x63oordinate_system\x18\x04 \x01(\x0e\x32%.vantel.telemetry.v1.CoordinateSystem\x12\x0f\n\x07\x63olumns\x18\x05 \x01(\x0c\x12\x14\n\x0csample_count\x18\x06 \x01(\r\x12\'\n\x04shed\x18\x07 \x03(\x0b\x32\x19.vantel.telemetry.v1.Shed\"\'\n\x04Shed\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07samples\x18\x02 \x01(\x04\"\xd6\x01\n\x05\x45vent\x12\x11\n\tsignal_id\x18\x01 \x01(\r\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x11\n\tt_mono_ns\x18\x03 \x01(\x10\x12\r\n\x05value\x18\x04 \x01(\x01\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x11\n\tthreshold\x18\x06 \x01(\x01\x12\x10\n\x08\x65xpected\x18\x07 \x01(\x01\x12/\n\x08severity\x18\x08 \x01(\x0e\x32\x1d.vantel.telemetry.v1.Severity\x12\x10\n\x08injected\x18\t \x01(\t\x12\x10\n\x08\x64\x65tector\x18\n \x01(\t\"\x99\x02\n\x0c\x43lassAccount\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12:\n\x0e\x64\x65livery_class\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.DeliveryClass\x12\x10\n\x08produced\x18\x03 \x01(\x04\x12,\n\x05\x61\x63ked\x18\x04 \x03(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\x12.\n\x07\x65victed\x18\x05 \x03(\x0b\x32\x1d.vantel.telemetry.v1.Eviction\x12\x32\n\npower_loss\x18\x06 \x01(\x0b\x32\x1e.vantel.telemetry.v1.PowerLoss\"Y\n\tPowerLoss\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x11\n\tbytes_max\x18\x02 \x01(\x04\x12\x13\n\x0bseconds_max\x18\x03 \x01(\x01\x12\x15\n\rafter_unix_ns\x18\x04 \x01(\x06\"H\n\x08\x45viction\x12,\n\x05range\x18\x01 \x01(\x0b\x32\x1d.vantel.telemetry.v1.SeqRange\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xfb\x01\n\x06Health\x12\x11\n\tt_mono_ns\x18\x01 \x01(\x10\x12\x33\n\x08\x61\x63\x63ounts\x18\x02 \x03(\x0b\x32!.vantel.telemetry.v1.ClassAccount\x12\x18\n\x10samples_produced\x18\x03 \x01(\x04\x12\'\n\x04shed\x18\x04 \x03(\x0b\x32\x19.vantel.telemetry.v1.Shed\x12\x37\n\x06gauges\x18\x05 \x03(\x0b\x32\'.vantel.telemetry.v1.Health.GaugesEntry\x1a-\n\x0bGaugesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xd0\x01\n\tTombstone\x12)\n\x05\x65poch\x18\x01 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Epoch\x12:\n\x0e\x64\x65livery_class\x18\x02 \x01(\x0e\x32\".vantel.telemetry.v1.DeliveryClass\x12/\n\x08\x65viction\x18\x03 \x01(\x0b\x32\x1d.vantel.telemetry.v1.Eviction\x12\x15\n\rfirst_unix_ns\x18\x04 \x01(\x06\x12\x14\n\x0clast_unix_ns\x18\x05 \x01(\x06*L\n\x08\x46idelity\x12\x18\n\x14\x46IDELITY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46IDELITY_ROLLUP\x10\x01\x12\x11\n\rFIDELITY_FULL\x10\x02*o\n\x10\x43oordinateSystem\x12!\n\x1d\x43OORDINATE_SYSTEM_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OORDINATE_SYSTEM_WGS84\x10\x01\x12\x1b\n\x17\x43OORDINATE_SYSTEM_GCJ02\x10\x02*d\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x15\n\x11SEVERITY_CRITICAL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +34,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HEALTH_GAUGESENTRY']._loaded_options = None
   _globals['_HEALTH_GAUGESENTRY']._serialized_options = b'8\001'
-  _globals['_FIDELITY']._serialized_start=1447
-  _globals['_FIDELITY']._serialized_end=1523
-  _globals['_COORDINATESYSTEM']._serialized_start=1525
-  _globals['_COORDINATESYSTEM']._serialized_end=1636
-  _globals['_SEVERITY']._serialized_start=1638
-  _globals['_SEVERITY']._serialized_end=1738
+  _globals['_FIDELITY']._serialized_start=1515
+  _globals['_FIDELITY']._serialized_end=1591
+  _globals['_COORDINATESYSTEM']._serialized_start=1593
+  _globals['_COORDINATESYSTEM']._serialized_end=1704
+  _globals['_SEVERITY']._serialized_start=1706
+  _globals['_SEVERITY']._serialized_end=1806
   _globals['_BATCH']._serialized_start=95
   _globals['_BATCH']._serialized_end=341
   _globals['_SHED']._serialized_start=343
@@ -49,13 +49,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLASSACCOUNT']._serialized_start=602
   _globals['_CLASSACCOUNT']._serialized_end=883
   _globals['_POWERLOSS']._serialized_start=885
-  _globals['_POWERLOSS']._serialized_end=951
-  _globals['_EVICTION']._serialized_start=953
-  _globals['_EVICTION']._serialized_end=1025
-  _globals['_HEALTH']._serialized_start=1028
-  _globals['_HEALTH']._serialized_end=1279
-  _globals['_HEALTH_GAUGESENTRY']._serialized_start=1234
-  _globals['_HEALTH_GAUGESENTRY']._serialized_end=1279
-  _globals['_TOMBSTONE']._serialized_start=1282
-  _globals['_TOMBSTONE']._serialized_end=1445
+  _globals['_POWERLOSS']._serialized_end=974
+  _globals['_EVICTION']._serialized_start=976
+  _globals['_EVICTION']._serialized_end=1048
+  _globals['_HEALTH']._serialized_start=1051
+  _globals['_HEALTH']._serialized_end=1302
+  _globals['_HEALTH_GAUGESENTRY']._serialized_start=1257
+  _globals['_HEALTH_GAUGESENTRY']._serialized_end=1302
+  _globals['_TOMBSTONE']._serialized_start=1305
+  _globals['_TOMBSTONE']._serialized_end=1513
 # @@protoc_insertion_point(module_scope)

@@ -104,14 +104,16 @@ class ClassAccount(_message.Message):
     def __init__(self, epoch: _Optional[_Union[_identity_pb2.Epoch, _Mapping]] = ..., delivery_class: _Optional[_Union[_identity_pb2.DeliveryClass, str]] = ..., produced: _Optional[int] = ..., acked: _Optional[_Iterable[_Union[_identity_pb2.SeqRange, _Mapping]]] = ..., evicted: _Optional[_Iterable[_Union[Eviction, _Mapping]]] = ..., power_loss: _Optional[_Union[PowerLoss, _Mapping]] = ...) -> None: ...
 
 class PowerLoss(_message.Message):
-    __slots__ = ("first", "bytes_max", "seconds_max")
+    __slots__ = ("first", "bytes_max", "seconds_max", "after_unix_ns")
     FIRST_FIELD_NUMBER: _ClassVar[int]
     BYTES_MAX_FIELD_NUMBER: _ClassVar[int]
     SECONDS_MAX_FIELD_NUMBER: _ClassVar[int]
+    AFTER_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
     first: int
     bytes_max: int
     seconds_max: float
-    def __init__(self, first: _Optional[int] = ..., bytes_max: _Optional[int] = ..., seconds_max: _Optional[float] = ...) -> None: ...
+    after_unix_ns: int
+    def __init__(self, first: _Optional[int] = ..., bytes_max: _Optional[int] = ..., seconds_max: _Optional[float] = ..., after_unix_ns: _Optional[int] = ...) -> None: ...
 
 class Eviction(_message.Message):
     __slots__ = ("range", "reason")
@@ -143,11 +145,15 @@ class Health(_message.Message):
     def __init__(self, t_mono_ns: _Optional[int] = ..., accounts: _Optional[_Iterable[_Union[ClassAccount, _Mapping]]] = ..., samples_produced: _Optional[int] = ..., shed: _Optional[_Iterable[_Union[Shed, _Mapping]]] = ..., gauges: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class Tombstone(_message.Message):
-    __slots__ = ("epoch", "delivery_class", "eviction")
+    __slots__ = ("epoch", "delivery_class", "eviction", "first_unix_ns", "last_unix_ns")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_CLASS_FIELD_NUMBER: _ClassVar[int]
     EVICTION_FIELD_NUMBER: _ClassVar[int]
+    FIRST_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
+    LAST_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
     epoch: _identity_pb2.Epoch
     delivery_class: _identity_pb2.DeliveryClass
     eviction: Eviction
-    def __init__(self, epoch: _Optional[_Union[_identity_pb2.Epoch, _Mapping]] = ..., delivery_class: _Optional[_Union[_identity_pb2.DeliveryClass, str]] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ...) -> None: ...
+    first_unix_ns: int
+    last_unix_ns: int
+    def __init__(self, epoch: _Optional[_Union[_identity_pb2.Epoch, _Mapping]] = ..., delivery_class: _Optional[_Union[_identity_pb2.DeliveryClass, str]] = ..., eviction: _Optional[_Union[Eviction, _Mapping]] = ..., first_unix_ns: _Optional[int] = ..., last_unix_ns: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,90 @@
+"""Gaps in time for `vantel ledger`: the range asked for, the timeline of each van, and its lines for people.
+
+Texts such as 2h, 3d or an ISO 8601 time -> Unix seconds; spans of cloud.timeline -> JSON and sentences. Times UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from cloud.ledger import Ends, VanReport
+from cloud.timeline import STORED, Span, sentence, timeline
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+PERIOD_S_MAX = 7 * 86_400
+LINES_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A range of Unix seconds. since_s None: from the first second known, at most PERIOD_S_MAX before until_s."""
+
+    since_s: int | None
+    until_s: int
+
+
+def parse_time(text: str, now_s: float) -> int:
+    """Unix seconds of an ISO 8601 time (UTC where it names no zone) or of an age such as 90s, 15m, 2h, 3d.
+
+    ValueError says what is wrong.
+    """
+    age = re.fullmatch(r"(\d{1,9})([smhd])", text.strip())
+    if age:
+        return max(int(now_s) - int(age[1]) * SECONDS[age[2]], 0)
+    try:
+        # Python 3.10 does not read the Z
+        when = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text.strip()))
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no time; give 2026-11-26T08:00, or an age such as 90s, 15m, 2h, 3d"
+        ) from None
+    unix_s = int((when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp())
+    if unix_s < 0:
+        raise ValueError(f"{text!r} is before 1970")
+    return unix_s
+
+
+def period_of(since: str | None, until: str | None, now_s: float) -> Period:
+    """The range that --since and --until ask for. ValueError when it runs backwards or cannot be read."""
+    until_s = int(now_s) if until is None else parse_time(until, now_s)
+    since_s = None if since is None else parse_time(since, now_s)
+    if since_s is not None and since_s > until_s:
+        raise ValueError(f"--since {since} is later than --until {until or 'now'}")
+    return Period(since_s, until_s)
+
+
+def timelines(
+    ends: Ends, reports: Mapping[str, VanReport], period: Period, vans: Iterable[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Spans of each van as JSON."""
+    told = {}
+    for van in sorted(vans):
+        since_s = period.since_s
+        if since_s is None:
+            known = [cloud.times.covered for stream, cloud in ends.books.clouds.items() if stream.van == van]
+            first = min((first for seconds in known for first, _ in seconds), default=period.until_s)
+            since_s = min(max(first, period.until_s - PERIOD_S_MAX), period.until_s)
+        spans = timeline(van, since_s, period.until_s, ends.books, ends.backlog, reports.get(van))
+        told[van] = [span.as_dict() for span in spans]
+    return told
+
+
+def gap_lines(told: Mapping[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """One line for each span that is not plainly stored; LINES_MAX of them, and how many more there are."""
+    lines = [
+        f"{van}  {_clock(span.first_unix_s)} to {_clock(span.last_unix_s + 1)}  {sentence(span)}"
+        for van, spans in told.items()
+        for span in (Span(**item) for item in spans)
+        if span.state != STORED
+    ]
+    yield from lines[:LINES_MAX]
+    if len(lines) > LINES_MAX:
+        yield f"and {len(lines) - LINES_MAX} more; ask for one --van, or for less with --since and --until"
+
+
+def _clock(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
