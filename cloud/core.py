@@ -48,14 +48,11 @@ class Digest:
     report: VanAccount | None = None
     catalog: bytes = b""
     news: News | None = None
-<<<<<<< HEAD
-    campaigns: bytes = b""
-    """What the van says about its campaigns: payload of a CampaignReport."""
-=======
     window: Window | None = None
     shed: tuple[str, ...] = ()
     tombstone: Tombstone | None = None
->>>>>>> main
+    campaigns: bytes = b""
+    """What the van says about its campaigns: payload of a CampaignReport."""
 
     @property
     def points(self) -> int:
@@ -97,12 +94,9 @@ class _Content:
     values: tuple[tuple[int, Last], ...] = ()
     gauges: dict[str, float] | None = None
     t_gauges_unix_ms: int = 0
-<<<<<<< HEAD
-    campaigns: bytes = b""
-=======
     shed: tuple[str, ...] = ()
     tombstone: Tombstone | None = None
->>>>>>> main
+    campaigns: bytes = b""
 
 
 def digest(incoming: Incoming, catalogs: CatalogBook, now_s: float) -> Digest:
@@ -129,11 +123,7 @@ def digest(incoming: Incoming, catalogs: CatalogBook, now_s: float) -> Digest:
     return Digest(
         incoming, ACCEPT, envelope.stream, envelope.seq, envelope.catalog_hash, content.lines, content.samples,
         content.values_unrepresentable, content.columns_refused, content.report, content.catalog,
-<<<<<<< HEAD
-        _news(incoming, envelope, clock, content), content.campaigns,
-=======
-        _news(incoming, envelope, clock, content), window, content.shed, content.tombstone,
->>>>>>> main
+        _news(incoming, envelope, clock, content), window, content.shed, content.tombstone, content.campaigns,
     )  # fmt: skip
 
 
@@ -157,13 +147,8 @@ def _content(
         return _health(envelope, clock)
     if kind is PayloadKind.TOMBSTONE:
         tombstone = Tombstone.decode(envelope.payload)
-<<<<<<< HEAD
-        return _Content(report=van_account_of(envelope.van, 0, tombstone))
-    if kind in (PayloadKind.COMMAND_RESULT, PayloadKind.DIAGNOSTICS):
-=======
         return _Content(report=van_account_of(envelope.van, 0, tombstone), tombstone=tombstone)
-    if kind is PayloadKind.COMMAND_RESULT:
->>>>>>> main
+    if kind in (PayloadKind.COMMAND_RESULT, PayloadKind.DIAGNOSTICS):
         return _Content()
     if kind is PayloadKind.CAMPAIGN_REPORT:
         CampaignReport.decode(envelope.payload)

@@ -213,15 +213,12 @@ class Delivery:
             if item.report is not None:
                 self._books.report(item.report)
                 vans[item.report.van] = None
-<<<<<<< HEAD
-        reports = {
-            item.stream.van: item.campaigns for item in digests if item.campaigns and item.stream is not None
-        }
-=======
             if item.tombstone is not None:
                 gone = self._books.note_gone(item.incoming.van, item.tombstone)
                 streams |= {gone: None} if gone is not None else {}
->>>>>>> main
+        reports = {
+            item.stream.van: item.campaigns for item in digests if item.campaigns and item.stream is not None
+        }
         if not streams and not vans:
             return
         async with self._ledger_lock:

@@ -206,7 +206,7 @@ class CampaignRun:
         now_unix_ns = t_mono_ns + self.offset_ns
         if campaign.end_unix_ns and now_unix_ns >= campaign.end_unix_ns:
             return CampaignStatus.EXPIRED
-        if now_unix_ns < campaign.start_unix_ns:
+        if campaign.start_unix_ns and now_unix_ns < campaign.start_unix_ns:
             return CampaignStatus.WAITING
         if now_unix_ns // DAY_NS == usage.day and usage.bytes_today >= campaign.bytes_per_day_max:
             return CampaignStatus.OVER_BUDGET
