@@ -29,7 +29,7 @@ _log = structlog.get_logger("agent")
 class SpoolThread:
     """run() is its body. replayed, simulated: marks of every envelope. wake: something can be sent.
 
-    kept: called with what is in the spool. upkeep: its files brought up to date; gives what goes into the spool besides.
+    kept: called with what is in the spool, and its offset to Unix time in ns. upkeep: its files brought up to date; gives what goes into the spool besides.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class SpoolThread:
         wake: Callable[[], None],
         encode: Callable[[Outgoing | ClosedBatch], list[Outgoing]],
         *,
-        kept: Callable[[Outgoing], None],
+        kept: Callable[[Outgoing, int], None],
         upkeep: Callable[[], Iterable[Outgoing]],
         replayed: bool,
         simulated: bool,
@@ -98,7 +98,7 @@ class SpoolThread:
                 simulated=self._simulated,
                 position=item.position,
             )
-            self._kept(item)
+            self._kept(item, stamp.offset_ns)
         except EnvelopeError as cause:
             _log.error("payload not spooled", kind=item.kind.name, bytes=len(item.payload), cause=str(cause))
         self._wake()

@@ -2,7 +2,8 @@
 
 "VCLIP1\\n", then records: u32 length, u32 masked crc32c of kind and payload, u8 kind, payload. The first record is the
 catalog, then summaries and pieces in the order in which they were made; the last summary counts. A torn end is no
-record: readers stop there, and what was whole before it is good. Kinds are those of payloads, CATALOG and CAMPAIGN.
+record: readers stop there, and what was whole before it is good. Kinds are those of payloads, CATALOG, CAMPAIGN and CLOCK (int64:
+what is added to the times gives Unix ns).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from vantel.envelope import EnvelopeError
 from vantel.identity import PayloadKind
 
 MAGIC = b"VCLIP1\n"
-CATALOG, CAMPAIGN = 200, 201
+CATALOG, CAMPAIGN, CLOCK = 200, 201, 202
 RECORD_BYTES_MAX = 1024 * 1024
 _HEAD = struct.Struct("<IIB")
 

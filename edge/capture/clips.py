@@ -8,6 +8,7 @@ told. Nothing here touches the spool.
 from __future__ import annotations
 
 import json
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,12 +31,11 @@ _log = structlog.get_logger("captures")
 
 @dataclass(slots=True)
 class Clip:
-    """One file. held_until_unix_s 0: not held."""
+    """One file."""
 
     path: Path
     summary: CaptureSummary
     bytes: int
-    held_until_unix_s: float = 0.0
 
 
 class Clips:
@@ -56,7 +56,6 @@ class Clips:
         )
         self._clips: dict[str, Clip] = {}
         self._problem = ""
-        holds = read_holds(folder)
         paths = (
             sorted(folder.glob("*.clip"), key=lambda path: path.stat().st_mtime) if folder.exists() else []
         )
@@ -65,21 +64,21 @@ class Clips:
             if summary is None:
                 path.unlink(missing_ok=True)
                 continue
-            self._clips[path.stem] = Clip(path, summary, path.stat().st_size, holds.get(path.stem, 0.0))
+            self._clips[path.stem] = Clip(path, summary, path.stat().st_size)
 
     @property
     def clips(self) -> list[Clip]:
         """Oldest first."""
         return list(self._clips.values())
 
-    def keep(self, item: Outgoing) -> None:
-        """A summary or piece on its way into the spool; other payloads are no concern."""
+    def keep(self, item: Outgoing, offset_ns: int = 0) -> None:
+        """A summary or piece on its way into the spool; other payloads are no concern. offset_ns: to Unix time."""
         if item.kind not in KINDS:
             return
         record = ClipRecord(int(item.kind), item.payload)
         try:
             if item.kind is PayloadKind.CAPTURE_SUMMARY:
-                self._summary(CaptureSummary.decode(item.payload), record)
+                self._summary(CaptureSummary.decode(item.payload), record, offset_ns)
             else:
                 clip = self._clips.get(CapturePart.decode(item.payload).capture_id)
                 if clip is not None:
@@ -92,17 +91,9 @@ class Clips:
 
     def hold(self, capture_id: str, duration_s: float, now_unix_s: float) -> str:
         """Keep a clip for so long, 0 releases it; "" or why not."""
-        clip = self._clips.get(capture_id)
-        if clip is None:
+        if capture_id not in self._clips:
             return f"this van has no capture {capture_id}"
-        held = sum(item.held_until_unix_s > now_unix_s for item in self._clips.values())
-        if duration_s and held >= self._settings.holds_max and clip.held_until_unix_s <= now_unix_s:
-            return f"{held} captures are held, at most {self._settings.holds_max}; release one first"
-        clip.held_until_unix_s = (
-            now_unix_s + min(duration_s, self._settings.hold_days_max * 86_400.0) if duration_s else 0.0
-        )
-        write_holds(self._folder, {key: item.held_until_unix_s for key, item in self._clips.items()})
-        return ""
+        return hold_clip(self._folder, capture_id, duration_s, now_unix_s, self._settings)
 
     def again(self, capture_id: str, catalog_hash: int) -> Iterator[Outgoing]:
         """All payloads of a clip for the spool: the same bytes, so that nothing is counted twice as a point."""
@@ -113,7 +104,7 @@ class Clips:
         if clip is not None:
             yield Outgoing(DeliveryClass.P0, PayloadKind.CAPTURE_SUMMARY, clip.summary.encode(), catalog_hash)
 
-    def _summary(self, summary: CaptureSummary, record: ClipRecord) -> None:
+    def _summary(self, summary: CaptureSummary, record: ClipRecord, offset_ns: int) -> None:
         clip = self._clips.get(summary.capture_id)
         if clip is not None and summary.state is not CaptureState.OPEN:
             clip.summary, clip.bytes = summary, clip_file.append(clip.path, [record], new=False)
@@ -124,25 +115,27 @@ class Clips:
         campaigns = [
             found for name in {t.campaign: 1 for t in summary.triggers} if (found := self._campaign_of(name))
         ]
-        heads = [ClipRecord(clip_file.CATALOG, self._catalog)]
+        heads = [
+            ClipRecord(clip_file.CATALOG, self._catalog),
+            ClipRecord(clip_file.CLOCK, struct.pack("<q", offset_ns)),
+        ]
         heads += [
             ClipRecord(clip_file.CAMPAIGN, campaign.to_pb().SerializeToString()) for campaign in campaigns
         ]
         size = clip_file.append(path, [*heads, record], new=True)
-        held = clip.held_until_unix_s if clip is not None else 0.0
-        self._clips[summary.capture_id] = Clip(path, summary, size, held)
+        self._clips[summary.capture_id] = Clip(path, summary, size)
         hold_s = max((campaign.hold_s for campaign in campaigns), default=0.0)
         if hold_s and (problem := self.hold(summary.capture_id, hold_s, time.time())):
             _log.warning("capture not held", id=summary.capture_id, cause=problem)
 
     def _evict(self) -> None:
         """Make room for a new clip."""
-        now = time.time()
+        now, holds = time.time(), read_holds(self._folder)
         for capture_id, clip in list(self._clips.items()):
             total = sum(item.bytes for item in self._clips.values())
             if total < self._settings.bytes_max and len(self._clips) < self._settings.clips_max:
                 return
-            if clip.held_until_unix_s <= now and clip.summary.state is not CaptureState.OPEN:
+            if holds.get(capture_id, 0.0) <= now and clip.summary.state is not CaptureState.OPEN:
                 clip.path.unlink(missing_ok=True)
                 del self._clips[capture_id]
         total = sum(item.bytes for item in self._clips.values())
@@ -161,8 +154,18 @@ def read_holds(folder: Path) -> dict[str, float]:
         return {}
 
 
-def write_holds(folder: Path, holds: dict[str, float]) -> None:
-    """Replace the file of the holds. OSError as it comes."""
+def hold_clip(
+    folder: Path, capture_id: str, duration_s: float, now_unix_s: float, bounds: CaptureSection
+) -> str:
+    """Hold a clip for so long, 0 releases it; "" or why not. The file is the truth, for the agent and the command."""
+    holds = {
+        key: until for key, until in read_holds(folder).items() if until > now_unix_s and key != capture_id
+    }
+    if duration_s and len(holds) >= bounds.holds_max:
+        return f"{len(holds)} captures are held, at most {bounds.holds_max}; release one first"
+    if duration_s:
+        holds[capture_id] = now_unix_s + min(duration_s, bounds.hold_days_max * 86_400.0)
     temporary = folder / f"{HOLDS_FILE}.tmp"
-    temporary.write_text(json.dumps({key: until for key, until in holds.items() if until}), encoding="utf-8")
+    temporary.write_text(json.dumps(holds), encoding="utf-8")
     temporary.replace(folder / HOLDS_FILE)
+    return ""

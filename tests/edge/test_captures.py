@@ -7,18 +7,22 @@ Method: synthetic streams through the pipeline; bodies decoded and compared with
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mcap.reader import make_reader
+from typer.testing import CliRunner
 
+from edge.__main__ import app
 from edge.campaign.judge import InForce, Limits, judge
 from edge.campaign.run import Ledger
 from edge.campaign.store import CampaignStore
 from edge.capture import clip_file
-from edge.capture.clips import Clips
+from edge.capture.clips import Clips, read_holds
 from edge.model import SampleBlock, TextTable
 from edge.pipeline import Pipeline
 from edge.queues import Outgoing
@@ -277,3 +281,54 @@ def test_a_hold_keeps_a_clip_that_would_be_evicted(tmp_path: Path) -> None:
         clips.keep(item)
     assert held in [clip.summary.capture_id for clip in clips.clips]
     assert len(clips.clips) <= 2
+
+
+def test_a_clip_becomes_mcap_with_all_that_is_needed_to_read_it(tmp_path: Path) -> None:
+    out = run(tmp_path, [DOOR], cut(stream(30, doors=[15]), 100))
+    clips = Clips(
+        tmp_path / "state" / "captures",
+        CaptureSection(),
+        CATALOG.encode(),
+        lambda name: DOOR if name == "door" else None,
+    )
+    for item in out:
+        clips.keep(item, 5)
+    capture_id = clips.clips[0].summary.capture_id
+    (tmp_path / "van.dbc").write_text('VERSION "1"')
+    (tmp_path / "drive.csv").write_text("t,a\n0,1\n")
+    config = tmp_path / "edge.toml"
+    config.write_text(
+        f'[van]\nid = "van-1"\nstate_dir = "{tmp_path / "state"}"\n[[sources]]\nkind = "can"\ndbc = ["{tmp_path / "van.dbc"}"]\n'
+    )
+    runner = CliRunner()
+    listed = json.loads(runner.invoke(app, ["capture", "list", "--config", str(config), "--json"]).stdout)
+    assert [row["id"] for row in listed] == [capture_id]
+    assert runner.invoke(app, ["capture", "hold", capture_id, "--config", str(config)]).exit_code == 0
+    assert capture_id in read_holds(tmp_path / "state" / "captures")
+    assert runner.invoke(app, ["capture", "release", capture_id, "--config", str(config)]).exit_code == 0
+    assert read_holds(tmp_path / "state" / "captures") == {}
+    assert (
+        runner.invoke(
+            app, ["capture", "export", "0" * 16, "-o", str(tmp_path / "x"), "--config", str(config)]
+        ).exit_code
+        == 65
+    )
+    done = runner.invoke(
+        app, ["capture", "export", capture_id, "-o", str(tmp_path / "clip.mcap"), "--config", str(config)]
+    )
+    assert done.exit_code == 0, done.output
+    with (tmp_path / "clip.mcap").open("rb") as file:
+        reader = make_reader(file)
+        messages = [(m.log_time, json.loads(m.data)) for _, _, m in reader.iter_messages()]
+        attached = {item.name: item.data for item in reader.iter_attachments()}
+        told = next(iter(reader.iter_metadata()))
+    assert set(attached) == {"catalog.json", "campaign-door.json", "van.dbc"}
+    assert json.loads(attached["campaign-door.json"])["condition"] == "Van.Door"
+    assert told.metadata["capture"] == capture_id
+    fast = sorted((t - 5, values["Fast"]) for t, values in messages if "Fast" in values)
+    body = [
+        (t, v)
+        for name, t, v in samples(out, capture_id) + samples(out, capture_id, last_values=True)
+        if name == "Van.Fast"
+    ]
+    assert fast == sorted(body)
