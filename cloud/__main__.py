@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from cloud.campaigns.command import app as campaign_app
+from cloud.order_command import app as order_app
 from cloud.settings import CloudSettings, SettingsError, load, tomllib
 from vantel.commands import CommandStatus
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )  # fmt: skip
 app.add_typer(campaign_app, name="campaign")
+app.add_typer(order_app, name="order")
 Config = Annotated[
     Path | None, typer.Option("--config", "-c", help="settings file (TOML); default: environment only")
 ]

@@ -125,8 +125,11 @@ class CampaignRun:
         rules = Rules(self._catalog, [Collected(name) for name in signals or ("*",)])
         if not rules.wanted.any():
             return f"no signal is called {', '.join(signals)}", []
-        if not 0 < end - start <= 2 * WARM_NS or end > self._clock + WARM_NS:
-            return f"the range must be up to {2 * WARM_NS // 10**9} s long and lie in the last minute", []
+        if not 0 < end - start <= 2 * WARM_NS or start < self._clock - WARM_NS or end > self._clock + WARM_NS:
+            return (
+                f"the rings hold the last {WARM_NS // 10**9} s; give a range that begins in them, up to two minutes long",
+                [],
+            )
         out = self.recorder.trigger(CaptureTrigger("", 0, start), 0, end - start, rules, self._clock)
         return "", [*out, *self._go_on()]
 
