@@ -18,7 +18,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import structlog
+
 from cloud.settings import InfluxSection
+
+_log = structlog.get_logger("sink")
 
 SAME_BODY_TRIES_MAX = 4
 BEATEN_MAX = 3
@@ -94,6 +98,8 @@ class Sink:
         self._settings = settings
         self._jitter = jitter
         self._known_good = b""
+        self._trouble_since_s = 0.0
+        self._retries_before = 0
         self.state = SinkState()
 
     async def write(self, lines: Sequence[bytes]) -> list[Refusal]:
@@ -104,7 +110,7 @@ class Sink:
             part = parts.popleft()
             answer = await self._send(lines[part.first : part.last])
             if answer.good:
-                self.state.trouble = ""
+                self._recovered()
                 self.state.lines += part.last - part.first
                 self._known_good = lines[part.first]
                 continue
@@ -125,6 +131,16 @@ class Sink:
             else:
                 refusals.append(Refusal(part.first, f"{answer.status} {answer.text}"))
         return sorted(refusals, key=lambda refusal: refusal.at)
+
+    def _recovered(self) -> None:
+        """A write went through: say so once, if one had not before."""
+        if self.state.trouble:
+            self.state.trouble = ""
+            _log.info(
+                "the database takes what we write again",
+                away_s=round(time.monotonic() - self._trouble_since_s, 1),
+                retries=self.state.retries - self._retries_before,
+            )
 
     def _parts(self, lines: Sequence[bytes]) -> list[_Part]:
         """Requests within both bounds; a line larger than the bound goes alone."""
@@ -161,9 +177,11 @@ class Sink:
     async def _wait(self, answer: Answer, tries: int) -> None:
         """Full jitter below a doubling bound, never shorter than the server asks for."""
         self.state.retries += 1
-        self.state.trouble = f"write to {self._settings.url}: {answer.status or answer.kind} {answer.text}"[
-            :500
-        ]
+        trouble = f"write to {self._settings.url}: {answer.status or answer.kind} {answer.text}"
+        if not self.state.trouble:
+            self._trouble_since_s, self._retries_before = time.monotonic(), self.state.retries - 1
+            _log.warning("the database does not take what we write, waiting for it", cause=trouble[:500])
+        self.state.trouble = trouble[:500]
         bound_s = min(self._settings.backoff_s_max, self._settings.backoff_s_min * 2 ** min(tries, 20))
         asked_s = min(answer.retry_after_s or 0.0, RETRY_AFTER_S_MAX)
         wait_s = asked_s + self._jitter() * bound_s

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
 
 from cloud.influx import InfluxWriter, retry_after_s
 from cloud.query import InfluxQuery
@@ -122,6 +123,22 @@ def test_a_server_in_trouble_is_waited_out(influx_double: Any, status: int) -> N
     assert refusals == []
     assert sink.state.retries == 3
     assert influx_double.count() == 40
+
+
+def test_an_outage_is_told_once_and_its_end_too(influx_double: Any) -> None:
+    """Whatever the answers and however many the tries; two outages are told twice."""
+    settings = section(influx_double.url)
+    with structlog.testing.capture_logs() as told:
+        sink = Sink(InfluxWriter(settings), settings)
+        for _ in range(2):
+            influx_double.script.extend([(503, {}, "starting"), (500, {}, "busy"), (429, {}, "slow down")])
+            asyncio.run(sink.write(GOOD))
+        asyncio.run(sink.write(GOOD))
+    assert [(item["log_level"], item.get("retries")) for item in told] == [
+        ("warning", None), ("info", 3), ("warning", None), ("info", 3),
+    ]  # fmt: skip
+    assert "503 starting" in told[0]["cause"]
+    assert influx_double.url in told[0]["cause"]
 
 
 def test_retry_after_is_honoured(influx_double: Any) -> None:
