@@ -25,7 +25,7 @@ from cloud.outcome import CATALOG_UNKNOWN, LINE_REFUSED, SIGNAL_UNKNOWN, Reject,
 from cloud.sink import Refusal, Sink
 from cloud.steps.open import Incoming, open_bundle
 from cloud.steps.validate import RETRY_AFTER_S, CatalogBook
-from cloud.topics import DEADLETTER, LEDGER
+from cloud.topics import CAMPAIGN, DEADLETTER, LEDGER
 from vantel.catalog import CatalogError
 from vantel.identity import StreamKey
 
@@ -216,6 +216,9 @@ class Delivery:
             if item.tombstone is not None:
                 gone = self._books.note_gone(item.incoming.van, item.tombstone)
                 streams |= {gone: None} if gone is not None else {}
+        reports = {
+            item.stream.van: item.campaigns for item in digests if item.campaigns and item.stream is not None
+        }
         if not streams and not vans:
             return
         async with self._ledger_lock:
@@ -225,6 +228,9 @@ class Delivery:
             ]
             records += [
                 Outgoing(LEDGER, van_key(van).encode(), self._books.vans[van].encode()) for van in vans
+            ]
+            records += [
+                Outgoing(CAMPAIGN, f"report|{van}".encode(), report) for van, report in reports.items()
             ]
             await self._publish(records)
 

@@ -238,6 +238,23 @@ class UplinkSection(Section):
     )
 
 
+class CaptureSection(Section):
+    """Captures kept on the van; what goes up lies in the spool besides."""
+
+    bytes_max: Count = 512 * 1024 * 1024
+    clips_max: Annotated[int, Field(ge=1, le=10_000)] = 256
+    holds_max: Annotated[int, Field(ge=0, le=10_000)] = 64
+    hold_days_max: Positive = 90.0
+
+
+class CampaignSection(Section):
+    """Campaigns: who may say what this van collects."""
+
+    keys_file: Path | None = Field(
+        None, description="public keys of the operators, PEM; without it every campaign is refused"
+    )
+
+
 class HealthSection(Section):
     """Reports of the agent about itself."""
 
@@ -274,6 +291,8 @@ class EdgeSettings(BaseSettings):
     spool: SpoolSection = SpoolSection()
     clock: ClockSection = ClockSection()
     uplink: UplinkSection = UplinkSection()
+    capture: CaptureSection = CaptureSection()
+    campaign: CampaignSection = CampaignSection()
     health: HealthSection = HealthSection()
     log: LogSection = LogSection()
 

@@ -14,12 +14,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from vantel_rig.command import EPILOG, replay
+
 app = typer.Typer(
     help="Vantel on a desk: demo, ledger, top, sim.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
 )
+app.command(epilog=EPILOG)(replay)
 
 
 @app.command(epilog="Example: ./demo --seconds 30 --vans 3 --headless --report report.json --speed 10")
