@@ -39,7 +39,7 @@ M = "Vehicle.Robovan.Modem1."
 PATH = f"{ROOT}/Modem/3"
 
 
-class ModemManager:
+class StandIn:
     """Answers as ModemManager does, from tables that the test changes."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ def plant(root: Path, sent: str = "123456") -> None:
 
 
 def test_a_modem_goes_through_the_whole_agent(bus: BusRig, tmp_path: Path) -> None:
-    manager, root = ModemManager(), tmp_path / "root"
+    manager, root = StandIn(), tmp_path / "root"
     bus.serve(SERVICE, manager.answer)
     plant(root)
     with socket.create_server(("127.0.0.1", 0)) as broker:
