@@ -28,7 +28,7 @@ from edge.pipeline import Pipeline
 from edge.queues import Outgoing
 from edge.settings import CaptureSection, EdgeSettings
 from vantel import codec
-from vantel.campaign.document import Campaign, CampaignSet, Collected
+from vantel.campaign.document import Campaign, CampaignSet, Collected, Network
 from vantel.campaign.signature import new_key, public_keys, sign
 from vantel.captures import CampaignReport, CampaignStatus, CapturePart, CaptureState, CaptureSummary
 from vantel.catalog import Catalog, Signal, SignalType, assemble
@@ -215,6 +215,7 @@ def test_a_set_is_judged_and_an_older_version_stays(tmp_path: Path) -> None:
         (replace(DOOR, version=2, before_s=58.0), "window", -1),
         (replace(always, name="door", version=2), "budget", -1),
         (replace(DOOR, version=2, after_s=float("nan")), "range", -1),
+        (replace(DOOR, version=2, network=Network.UNMETERED), "range", -1),
     ]
     for campaign, reason, position in worse:
         verdict = judge(came(7, campaign), first, CATALOG, limits)
