@@ -64,7 +64,10 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     except (SettingsError, ValueError, OSError) as cause:
         print(f"vantel-edge: {cause}", file=sys.stderr)
         raise typer.Exit(EXIT_SETTINGS) from None
-    raise typer.Exit(agent.run(stop, drain))
+    code = agent.run(stop, drain)
+    if agent.starts_anew and not code and not stop.is_set():
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same process, as it was started
+    raise typer.Exit(code)
 
 
 @app.command(epilog="Example: vantel-edge check --config edge.toml --broker")

@@ -16,7 +16,7 @@ import structlog
 
 from edge import sources
 from edge.batcher import ClosedBatch
-from edge.births import Births, catalog_of
+from edge.births import Births, Declaring, catalog_of
 from edge.campaign.onboard import Onboard
 from edge.clock import TimeSources, VanClock
 from edge.clock_choice import STEP_NS
@@ -103,6 +103,8 @@ class Agent:
         self._source_threads: list[threading.Thread] = []
         self._pipeline_done = threading.Event()
         self._failure = ""
+        self.starts_anew = False
+        """Left because other processes declared signals that the catalog in use does not have."""
 
     def run(self, stop: threading.Event, drain: threading.Event) -> int:
         """Run until stop is set; drain ends the sources, and the agent leaves once the cloud has everything.
@@ -133,7 +135,8 @@ class Agent:
         _log.info("running", van=settings.van.id, epoch=self._spool.epoch.text, signals=len(self._catalog),
                   resume_position=self._resume, recovered=self._spool.recovery.records)  # fmt: skip
         self._supervise(stop, drain, notifier)
-        notifier.stopping("sealing what is in memory")
+        if not self.starts_anew:
+            notifier.stopping("sealing what is in memory")
         self._leave(threads)
         tail.join(THREAD_JOIN_S)
         write_status(settings.van.state_dir, self.status())
@@ -192,6 +195,9 @@ class Agent:
             if self._spool.degraded != degraded:
                 degraded = self._spool.degraded
                 log_spool(degraded)
+            if any(s.restart_due() for s in self._sources if isinstance(s, Declaring)):
+                self.starts_anew = True
+                return
             if drain.is_set():
                 self._stop_sources.set()
             if (drain.is_set() or self._exit_at_end) and self._drained():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import structlog
@@ -81,6 +82,45 @@ class Births:
 
 def catalog_of(parts: Sequence[Source]) -> tuple[Catalog, list[np.ndarray]]:
     """The catalog in use and, for each source, int32[signals of the source]: its rows in the catalog."""
+    _make_way(parts)
+    try:
+        return _assembled(parts)
+    except CatalogError as cause:
+        declaring = [source for source in parts if isinstance(source, Declaring)]
+        if not any(source.signals() for source in declaring):
+            raise
+        # other processes declared more than a catalog holds: the van goes on without theirs
+        _log.error(
+            "declared signals left out", cause=str(cause), fix="remove signals from the declarations file"
+        )
+        for source in declaring:
+            source.leave_out([signal.name for part in parts for signal in part.signals()])
+        return _assembled(parts)
+
+
+@runtime_checkable
+class Declaring(Protocol):
+    """A source whose signals other processes declare, also while the agent runs: it gives way to every other source."""
+
+    def leave_out(self, names: Sequence[str]) -> None:
+        """Names that it must not have."""
+        ...
+
+    def restart_due(self) -> bool:
+        """Whether new signals wait for a catalog that has them."""
+        ...
+
+
+def _make_way(parts: Sequence[Source]) -> None:
+    """A name that two sources have is left to the one that the settings name it for."""
+    names = [signal.name for part in parts if not isinstance(part, Declaring) for signal in part.signals()]
+    for source in parts:
+        if isinstance(source, Declaring):
+            source.leave_out(names)
+            names += [signal.name for signal in source.signals()]
+
+
+def _assembled(parts: Sequence[Source]) -> tuple[Catalog, list[np.ndarray]]:
     declared: list[Signal] = []
     owner: dict[str, str] = {}
     for source in parts:

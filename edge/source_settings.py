@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from vantel.catalog import builtin
+from vantel.units import conversion
+
 Positive = Annotated[float, Field(gt=0)]
 UNITS_MAX = 64
 J1939_HELP = "29-bit ids by parameter group, transport protocol, DM1"
@@ -24,11 +27,25 @@ class Section(BaseModel):
 
 
 class SignalMap(Section):
-    """What a column or bus signal becomes: a catalog name, and value * scale + offset in the catalog's unit."""
+    """What a column or bus signal becomes: a catalog name, and value * scale + offset in the catalog's unit.
+
+    unit: instead of scale and offset, the unit that the source has; converted to the catalog's.
+    """
 
     signal: str
     scale: float = 1.0
     offset: float = 0.0
+    unit: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _converted(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("unit") is None or given.get("signal") not in builtin():
+            return given
+        scale, offset = conversion(str(given["unit"]), builtin().by_name(given["signal"]).unit)
+        if (given.get("scale", scale), given.get("offset", offset)) != (scale, offset):
+            raise ValueError("give unit, or scale and offset, not both")
+        return {**given, "scale": scale, "offset": offset}
 
 
 class RecordingSection(Section):
@@ -142,6 +159,36 @@ class SystemSource(Section):
                 f"root = {str(self.root)!r} is no folder; leave it out on a van, it is / by default"
             )
         return self
+
+
+class SocketSource(Section):
+    """Samples from other processes over a Unix socket: docs/own-signals.md."""
+
+    kind: Literal["socket"]
+    name: str = Field("stack", description="first part of the names of signals that are not built in")
+    path: Path = Path("/run/vantel/samples.sock")
+    declarations: Path = Field(
+        Path("/var/lib/vantel/declared-signals.json"),
+        description="what clients declared, kept for the next start",
+    )
+    users: list[Annotated[int, Field(ge=0)]] = Field(
+        default_factory=list, description="user ids that may send; empty: root and the agent's own"
+    )
+    clients_max: Annotated[int, Field(ge=1, le=256)] = 16
+    client_samples_per_s_max: Positive = Field(20_000.0, description="beyond it a client's send waits")
+    samples_per_s_max: Positive = Field(50_000.0, description="of all clients together")
+    gather_s: Annotated[float, Field(ge=0, le=0.1)] = Field(
+        0.005, description="what comes within so long makes one block: processor time against delay"
+    )
+
+
+class PluginSource(Section):
+    """A source of another package, by its entry point in the group vantel.sources."""
+
+    kind: Literal["plugin"]
+    name: str = "plugin"
+    entry_point: str = Field("", description="name of the entry point")
+    options: dict[str, Any] = Field(default_factory=dict, description="given to the plug-in as they are")
 
 
 class CanSource(Section):
@@ -312,6 +359,8 @@ SourceSection = Annotated[
     | GnssSource
     | ImuSource
     | UnitsSource
-    | ModemSource,
+    | ModemSource
+    | SocketSource
+    | PluginSource,
     Field(discriminator="kind"),
 ]

@@ -1,5 +1,5 @@
 """Sources of samples: CAN buses, GNSS receivers, inertial sensors, replay of recordings, synthetic van, probe for fault
-injection, the machine itself.
+injection, the machine, services, modems, other processes.
 
 build() makes the source of a section of the settings; it reads and checks recordings, so it may take seconds and
 raises RecordingError (a ValueError) with file, cause and fix.
@@ -17,6 +17,8 @@ from edge.settings import ProbeSource as ProbeSection
 from edge.settings import ReplaySource as ReplaySection
 from edge.settings import SyntheticSource as SyntheticSection
 from edge.settings import UnitsSource as UnitsSection
+from edge.source_settings import PluginSource as PluginSection
+from edge.source_settings import SocketSource as SocketSection
 from edge.source_settings import SourceSection
 
 
@@ -59,6 +61,14 @@ def build(
         from edge.sources.probe import ProbeSource
 
         return ProbeSource(section, clock)
+    if isinstance(section, SocketSection):
+        from edge.sources.socket_source import SocketSource
+
+        return SocketSource(section, clock, texts)
+    if isinstance(section, PluginSection):
+        from edge.sources.plugin import PluginSource
+
+        return PluginSource(section, clock, texts)
     from edge.sources.system import SystemSource
 
     return SystemSource(section, clock, texts)

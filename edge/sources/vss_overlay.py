@@ -1,7 +1,7 @@
 """The VSS overlay that says which bus signals become which catalog names.
 
 A .vspec file (YAML of the COVESA Vehicle Signal Specification), in which a node has an entry `dbc:` with the bus signal
-and, if need be, scale and offset to the unit of the catalog:
+and, if need be, its unit, or scale and offset to the unit of the catalog:
 
     Vehicle.Speed:
       type: sensor
@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from edge.settings import SignalMap
 from edge.sources.errors import RecordingError
 from vantel.catalog import builtin
 
-KEYS = ("signal", "scale", "offset")
-_LINEAR_FIX = "write scale: and offset:; nothing else is computed on the van"
+KEYS = ("signal", "scale", "offset", "unit")
+_LINEAR_FIX = "write unit:, or scale: and offset:; nothing else is computed on the van"
 
 
 def load_overlay(path: Path) -> tuple[dict[str, SignalMap], dict[str, int]]:
@@ -80,7 +81,7 @@ def _entry(path: Path, name: str, node: yaml.Node) -> tuple[SignalMap, str]:
                 path, f"{name}: unknown key {key.value}", f"known are {', '.join(KEYS)}", where
             )
         found[key.value] = value.value
-        if key.value != "signal":
+        if key.value in {"scale", "offset"}:
             try:
                 found[key.value] = float(value.value)
             except (TypeError, ValueError):
@@ -90,7 +91,12 @@ def _entry(path: Path, name: str, node: yaml.Node) -> tuple[SignalMap, str]:
     if not isinstance(found.get("signal"), str):
         raise RecordingError(path, f"{name}: dbc names no signal", "write signal: can0.Message.Signal", line)
     bus_signal = found.pop("signal")
-    return SignalMap(signal=name, **found), bus_signal
+    try:
+        return SignalMap(signal=name, **found), bus_signal
+    except ValidationError as cause:
+        told = cause.errors()[0]["msg"].removeprefix("Value error, ")
+        fix = f"the catalog has {name} in {builtin().by_name(name).unit or 'no unit'}"
+        raise RecordingError(path, f"{name}: {told}", fix, line) from None
 
 
 def _value(node: yaml.Node, key: str) -> yaml.Node | None:

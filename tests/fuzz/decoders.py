@@ -28,7 +28,7 @@ from tests.fuzz.campaigns import campaigns
 from tests.fuzz.line_protocol import round_trip
 from tests.fuzz.recordings import recordings
 from vantel.acks import Ack
-from vantel.catalog import Catalog, CatalogError, Signal, assemble
+from vantel.catalog import Catalog, CatalogError, Signal, SignalType, assemble
 from vantel.codec import CodecError, decode, encode
 from vantel.columns import Column
 from vantel.commands import Command, CommandResult, CommandStatus, LiveView, Rebirth, Resend
@@ -37,6 +37,16 @@ from vantel.envelope import EnvelopeError, open_envelope, open_message, seal
 from vantel.identity import DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet
 from vantel.payloads import Batch, Birth, Death, Event, Health, Tombstone
+from vantel.source_socket import (
+    Declaration,
+    Frames,
+    Samples,
+    SourceMessageError,
+    decode_client,
+    encode_declaration,
+    encode_samples,
+    framed,
+)
 from vantel.topics import parse_up, up
 
 GOLDEN = Path(__file__).parents[1] / "proto" / "golden" / "v1"
@@ -180,6 +190,8 @@ def _sources() -> list[Decoder]:
         Decoder("gnss_receiver", _receiver(), _read_receiver, (), _resealed_receiver),
         Decoder("gpsd", [GPSD], _read_gpsd),
         Decoder("isotp", [frames], _isotp),
+        Decoder("source_socket", [b"".join(map(framed, _client_messages()))], _client_stream, (SourceMessageError,)),
+        Decoder("source_message", _client_messages(), _client_message, (SourceMessageError,)),
         Decoder("j1939", [frames], _j1939),
     ]  # fmt: skip
 
@@ -220,6 +232,29 @@ def _read_gpsd(data: bytes) -> None:
     reader = GpsdReader()
     for report in reader.feed(data + b"\n"):
         checked(report.values, reader.counts)
+
+
+def _client_messages() -> list[bytes]:
+    """What a client of the socket sends: a declaration, then samples with and without stamps and texts."""
+    declared = Declaration("planner", (Signal("a", unit="m/s"), Signal("note", type=SignalType.STRING)))
+    stamps = np.arange(40, dtype=np.int64) * 10**6
+    samples = [
+        Samples(np.arange(40, dtype=np.uint32) % 2, stamps, np.arange(40.0) % 3, ("x", "y" * 300)),
+        Samples(np.zeros(5, np.uint32), None, np.full(5, np.nan)),
+    ]
+    return [encode_declaration(declared), *map(encode_samples, samples)]
+
+
+def _client_message(data: bytes) -> None:
+    read = decode_client(data)
+    if isinstance(read, Samples):
+        assert len(read.signal) == len(read.value)
+        assert read.t_mono_ns is None or len(read.t_mono_ns) == len(read.value)
+
+
+def _client_stream(data: bytes) -> None:
+    for message in Frames().feed(data):
+        _client_message(message)
 
 
 def _resealed_nmea(data: bytes) -> bytes:

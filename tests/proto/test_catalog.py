@@ -6,8 +6,10 @@ Method: a checksum over the committed (id, name, type) rows, permutations, table
 
 from __future__ import annotations
 
+import ast
 import csv
 import dataclasses
+import gzip
 import hashlib
 import importlib.util
 import math
@@ -237,6 +239,50 @@ def load_script() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+VSS_6_0 = (1267, "6e8947c75e7ff794c75382343b69083abbda87d32d6d1842b06e86adc9cc95db")
+"""Leaves of the export of tag v6.0 (commit 20c609bf95c7) by vss-tools 6.0.0, and SHA-256 of the csv."""
+
+
+def test_vss_is_there_whole_and_the_catalog_is_made_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(str(resources.files("vantel"))) / "vss"
+    export = gzip.decompress((folder / "vss_6.0.csv.gz").read_bytes())
+    assert hashlib.sha256(export).hexdigest() == VSS_6_0[1]
+    leaves = [row for row in csv.DictReader(export.decode().splitlines()) if row["Type"] != "branch"]
+    assert len(leaves) == VSS_6_0[0]
+    for row in leaves:
+        signal = builtin().by_name(row["Signal"])
+        assert signal.unit == row["Unit"], signal.name
+        assert not signal.labels or list(signal.labels) == ast.literal_eval(row["Allowed"])
+    assert {signal.name for signal in builtin()} - {row["Signal"] for row in leaves} == {
+        signal.name for signal in builtin() if signal.name.startswith("Vehicle.Robovan.")
+    }
+    script = load_script()
+    copy = tmp_path / "catalog.csv"
+    copy.write_bytes((folder / "catalog.csv").read_bytes())
+    monkeypatch.setattr(script, "CATALOG", copy)
+    script.main([str(folder / "vss_6.0.csv.gz"), str(folder / "overlay.csv")])
+    assert copy.read_bytes() == (folder / "catalog.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "Lidar.Front",
+        "Lidar.Rear",
+        "Camera.Front",
+        "Camera.RearLeft",
+        "Radar.Front",
+        "RemoteAssistance",
+        "Cargo.Door.Left",
+    ],
+)
+def test_the_overlay_has_what_vss_lacks_for_a_van_without_a_driver(part: str) -> None:
+    names = [s.name for s in builtin() if s.name.startswith(f"Vehicle.Robovan.{part}.")]
+    assert any(name.endswith((".State", ".IsOpen")) for name in names)
 
 
 def test_the_script_gives_ids_to_new_names_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""vantel: the command for people who want to see the whole pipe: demo, ledger, top, decode, sim.
+"""vantel: the command for people who want to see the whole pipe: demo, ledger, top, decode, sim, catalog.
 
 Exit codes: 0 done and balanced, 1 the ledger does not balance, points are missing or a promise is broken, 2 wrong usage,
 65 an end of the account cannot be read, 78 settings.
@@ -14,15 +14,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from vantel_rig.catalog_command import app as catalog_app
 from vantel_rig.command import EPILOG, replay
 
 app = typer.Typer(
-    help="Vantel on a desk: demo, ledger, top, sim.",
+    help="Vantel on a desk: demo, ledger, top, sim, catalog.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
 )
 app.command(epilog=EPILOG)(replay)
+app.add_typer(catalog_app, name="catalog")
 
 
 @app.command(epilog="Example: ./demo --seconds 30 --vans 3 --headless --report report.json --speed 10")

@@ -4,13 +4,14 @@ VSS csv (vspec export csv) + overlay.csv + the existing catalog.csv -> new catal
 ever: existing rows keep theirs, a name that has gone keeps its row, a new name gets the next free id. Units as VSS
 spells them. Overlay rows under a VSS name only set or replace limits. Exits with a message on a conflict.
 
-    python proto/vantel/vss/make_catalog.py vss_6.0.csv proto/vantel/vss/overlay.csv
+    python proto/vantel/vss/make_catalog.py proto/vantel/vss/vss_6.0.csv.gz proto/vantel/vss/overlay.csv
 """
 
 from __future__ import annotations
 
 import ast
 import csv
+import gzip
 import sys
 from pathlib import Path
 
@@ -55,7 +56,8 @@ def type_of(row: Row) -> tuple[str, str]:
 def vss_rows(path: Path) -> list[Row]:
     """Rows of catalog.csv, still without id, from the leaves of the VSS csv."""
     rows = []
-    with path.open(encoding="utf-8", newline="") as lines:
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
             if row["Type"] == "branch":
                 continue

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from edge.settings import SignalMap
 from edge.sources.errors import RecordingError
 from edge.sources.vss_overlay import load_overlay
 
@@ -60,6 +61,20 @@ def test_values_arrive_under_the_names_of_the_catalog(
     assert (signal.scale, signal.offset) == (raw.scale * 3.6, raw.offset * 3.6)
 
 
+def test_a_unit_stands_for_scale_and_offset(tmp_path: Path) -> None:
+    overlay = tmp_path / "van.vspec"
+    overlay.write_text(GOOD.replace("scale: 3.6}", "unit: m/s}"))
+    by_unit = load_overlay(overlay)[0]
+    overlay.write_text(GOOD)
+    for name, target in load_overlay(overlay)[0].items():
+        assert (by_unit[name].scale, by_unit[name].offset) == (target.scale, target.offset)
+    kelvin = SignalMap(signal="Vehicle.Powertrain.ElectricMotor.Temperature", unit="K")
+    assert (kelvin.scale, kelvin.offset) == (1.0, -273.15)
+    assert SignalMap.model_validate(kelvin.model_dump()) == kelvin
+    millivolts = SignalMap(signal="Vehicle.LowVoltageBattery.CurrentVoltage", unit="mV")
+    assert (millivolts.scale, millivolts.offset) == (0.001, 0.0)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "told"),
     [
@@ -69,6 +84,8 @@ def test_values_arrive_under_the_names_of_the_catalog(
         ("    offset: 10", "    ofset: 10", 13, "unknown key ofset"),
         ("    signal: gnss_altitude.Altitude\n", "", 12, "names no signal"),
         ("gnss_altitude.Altitude", "can2.gnss_speed.Speed", 12, "in line 7 already"),
+        ("scale: 3.6}", "unit: Celsius}", 7, "Celsius cannot become km/h"),
+        ("scale: 3.6}", "unit: m/s, scale: 2}", 7, "not both"),
         ("dbc: {signal", "dbc: [signal", 7, "not YAML"),
     ],
 )
