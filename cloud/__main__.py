@@ -16,6 +16,8 @@ from typing import Annotated, Any
 
 import typer
 
+from cloud.campaigns.command import app as campaign_app
+from cloud.order_command import app as order_app
 from cloud.settings import CloudSettings, SettingsError, load, tomllib
 from vantel.commands import CommandStatus
 
@@ -26,6 +28,8 @@ app = typer.Typer(
     help="Cloud side of Vantel: bridge, worker and their tools.", no_args_is_help=True, add_completion=False,
     rich_markup_mode=None,
 )  # fmt: skip
+app.add_typer(campaign_app, name="campaign")
+app.add_typer(order_app, name="order")
 Config = Annotated[
     Path | None, typer.Option("--config", "-c", help="settings file (TOML); default: environment only")
 ]

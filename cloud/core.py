@@ -8,7 +8,7 @@ and the message's clock stamp; out: Unix ns. Nothing here raises on data.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cloud.accounts import EpochSamples, Settled, VanAccount, van_account_of
 from cloud.last_values import GAUGES_MAX, MS, Last, News, newest_of
@@ -18,6 +18,7 @@ from cloud.steps.decode import decode_batch
 from cloud.steps.open import Incoming, open_incoming
 from cloud.steps.rollup import fields_of
 from cloud.steps.validate import CatalogBook, check_birth, check_origin, in_time_range
+from vantel.captures import CampaignReport, CapturePart, CaptureSummary
 from vantel.catalog import Catalog, CatalogError
 from vantel.crc32c import crc32c
 from vantel.envelope import ClockStamp, Envelope, EnvelopeError
@@ -25,7 +26,7 @@ from vantel.identity import PayloadKind, StreamKey
 from vantel.payloads import BATCH_SAMPLES_MAX, Birth, Event, Fidelity, Health, Tombstone
 from vantel.window import Window, window_of
 
-TELEMETRY, EVENTS, AGENT = "telemetry", "events", "agent"
+TELEMETRY, EVENTS, AGENT, CAPTURES = "telemetry", "events", "agent", "captures"
 CHANNELS = ("range", "rate", "stuck", "timeout", "robust_z")
 CHANNEL_STEP = 167
 US = 1000
@@ -50,6 +51,8 @@ class Digest:
     window: Window | None = None
     shed: tuple[str, ...] = ()
     tombstone: Tombstone | None = None
+    campaigns: bytes = b""
+    """What the van says about its campaigns: payload of a CampaignReport."""
 
     @property
     def points(self) -> int:
@@ -93,6 +96,7 @@ class _Content:
     t_gauges_unix_ms: int = 0
     shed: tuple[str, ...] = ()
     tombstone: Tombstone | None = None
+    campaigns: bytes = b""
 
 
 def digest(incoming: Incoming, catalogs: CatalogBook, now_s: float) -> Digest:
@@ -119,7 +123,7 @@ def digest(incoming: Incoming, catalogs: CatalogBook, now_s: float) -> Digest:
     return Digest(
         incoming, ACCEPT, envelope.stream, envelope.seq, envelope.catalog_hash, content.lines, content.samples,
         content.values_unrepresentable, content.columns_refused, content.report, content.catalog,
-        _news(incoming, envelope, clock, content), window, content.shed, content.tombstone,
+        _news(incoming, envelope, clock, content), window, content.shed, content.tombstone, content.campaigns,
     )  # fmt: skip
 
 
@@ -144,13 +148,25 @@ def _content(
     if kind is PayloadKind.TOMBSTONE:
         tombstone = Tombstone.decode(envelope.payload)
         return _Content(report=van_account_of(envelope.van, 0, tombstone), tombstone=tombstone)
-    if kind is PayloadKind.COMMAND_RESULT:
+    if kind in (PayloadKind.COMMAND_RESULT, PayloadKind.DIAGNOSTICS):
         return _Content()
+    if kind is PayloadKind.CAMPAIGN_REPORT:
+        CampaignReport.decode(envelope.payload)
+        return _Content(campaigns=envelope.payload)
+    if kind is PayloadKind.CAPTURE_SUMMARY:
+        return _capture(envelope, clock)
     catalog = catalogs.find(envelope, now_s)
     if not isinstance(catalog, Catalog):
         return catalog
     if kind is PayloadKind.EVENT:
         return _event(envelope, clock, catalog)
+    if kind is PayloadKind.CAPTURE_PART:
+        body = CapturePart.decode(envelope.payload).batch.encode()
+        content = _batch(replace(envelope, payload=body), clock, catalog)
+        if isinstance(content, Reject):
+            return content
+        # its samples are those of batches too: as points they would count twice
+        return replace(content, lines=tuple(line._replace(fields=0) for line in content.lines), samples=0)
     return _batch(envelope, clock, catalog)
 
 
@@ -197,6 +213,25 @@ def _event(envelope: Envelope, clock: ClockStamp, catalog: Catalog) -> _Content 
     }
     t_ns = event_time_ns(t_unix_ns, event.signal_id, event.channel)
     encoded = encode_point(EVENTS, envelope.van, signal.group, fields, t_ns)
+    return _Content(tuple(encoded.lines), 0, encoded.unrepresentable)
+
+
+def _capture(envelope: Envelope, clock: ClockStamp) -> _Content | Reject:
+    """One line for the state of a capture, at the time of its first trigger: its end overwrites its start."""
+    summary = CaptureSummary.decode(envelope.payload)
+    t_mono_ns = summary.triggers[0].t_mono_ns if summary.triggers else summary.start_mono_ns
+    t_unix_ns = t_mono_ns + clock.offset_ns
+    if not in_time_range(t_unix_ns):
+        return Reject("time_range", f"stamp {t_mono_ns} ns with offset {clock.offset_ns} ns")
+    fields: dict[str, float | bool | str] = {
+        "capture": summary.capture_id,
+        "campaign": summary.triggers[0].campaign if summary.triggers else "",
+        "state": summary.state.name.lower(),
+        "seconds": (summary.end_mono_ns - summary.start_mono_ns) / 1e9,
+        "samples": float(summary.samples),
+        "bytes": float(summary.body_bytes),
+    }
+    encoded = encode_point(CAPTURES, envelope.van, "", fields, t_unix_ns, counted=False)
     return _Content(tuple(encoded.lines), 0, encoded.unrepresentable)
 
 

@@ -25,7 +25,7 @@ from cloud.outcome import CATALOG_UNKNOWN, LINE_REFUSED, SIGNAL_UNKNOWN, Reject,
 from cloud.sink import Refusal, Sink
 from cloud.steps.open import Incoming, open_bundle
 from cloud.steps.validate import RETRY_AFTER_S, CatalogBook
-from cloud.topics import DEADLETTER, LEDGER
+from cloud.topics import CAMPAIGN, DEADLETTER, LEDGER
 from vantel.catalog import CatalogError
 from vantel.identity import StreamKey
 
@@ -216,6 +216,14 @@ class Delivery:
                 gone = self._books.note_gone(item.incoming.van, item.tombstone)
                 streams |= {gone: None} if gone is not None else {}
         await self.publish_accounts(streams, vans)
+        reports = {
+            item.stream.van: item.campaigns for item in digests if item.campaigns and item.stream is not None
+        }
+        if reports:
+            async with self._ledger_lock:
+                await self._publish(
+                    [Outgoing(CAMPAIGN, f"report|{van}".encode(), report) for van, report in reports.items()]
+                )
 
     async def publish_accounts(self, streams: Iterable[StreamKey], vans: Iterable[str]) -> None:
         """Accounts as they are now, one record each.

@@ -87,7 +87,7 @@ class MqttLink:
         self._happened: deque[Happening] = deque()
         self._handed_over = threading.Lock()
         self._scheduled = False
-        self._orders: deque[tuple[int, int, str, bytes, int, int]] = deque()
+        self._orders: deque[tuple[int, int, str, bytes, int, int, bool]] = deque()
         self._read_end, self._write_end = socket.socketpair()
         self._read_end.setblocking(False)
         self._write_end.setblocking(False)
@@ -111,12 +111,15 @@ class MqttLink:
         """Acknowledge a message of a connection; nothing happens when it is gone."""
         self._order(connection, mid, "", b"", 0, 0)
 
-    def publish(self, connection: int, topic: str, payload: bytes, tag: int, expiry_s: int = 0) -> None:
-        """Send with QoS 1, not retained; Published comes with the tag unless the connection ends first.
+    def publish(
+        self, connection: int, topic: str, payload: bytes, tag: int, expiry_s: int = 0, retain: bool = False
+    ) -> None:
+        """Send with QoS 1; Published comes with the tag unless the connection ends first.
 
-        expiry_s: the broker drops the message when it could not deliver it for so long; 0 never.
+        expiry_s: the broker drops the message when it could not deliver it for so long; 0 never. retain: whoever
+        subscribes later gets it too.
         """
-        self._order(connection, 0, topic, payload, tag, expiry_s)
+        self._order(connection, 0, topic, payload, tag, expiry_s, retain)
 
     def release(self) -> None:
         """The next connection may be made: nothing of the last one is held any more."""
@@ -134,9 +137,18 @@ class MqttLink:
             self._read_end.close()
             self._write_end.close()
 
-    def _order(self, connection: int, mid: int, topic: str, payload: bytes, tag: int, expiry_s: int) -> None:
+    def _order(
+        self,
+        connection: int,
+        mid: int,
+        topic: str,
+        payload: bytes,
+        tag: int,
+        expiry_s: int,
+        retain: bool = False,
+    ) -> None:
         wake = not self._orders
-        self._orders.append((connection, mid, topic, payload, tag, expiry_s))
+        self._orders.append((connection, mid, topic, payload, tag, expiry_s, retain))
         if wake:
             self._wake()
 
@@ -268,7 +280,7 @@ class MqttLink:
     def _obey(self, client: paho.Client) -> None:
         """Carry out the orders for this connection; those for older ones are dropped."""
         while self._orders and not self._end:
-            connection, mid, topic, payload, tag, expiry_s = self._orders.popleft()
+            connection, mid, topic, payload, tag, expiry_s, retain = self._orders.popleft()
             if connection != self._number:
                 continue
             if mid:
@@ -279,7 +291,7 @@ class MqttLink:
             if expiry_s:
                 properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
                 properties.MessageExpiryInterval = expiry_s
-            info = client.publish(topic, payload, qos=1, properties=properties)
+            info = client.publish(topic, payload, qos=1, retain=retain, properties=properties)
             if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._tags[info.mid] = tag
             else:

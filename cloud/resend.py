@@ -18,7 +18,7 @@ from cloud.settings import CloudSettings
 from cloud.steps.open import open_bundle, open_incoming
 from cloud.topics import BY_CLASS
 from vantel import topics
-from vantel.commands import RESEND_ENVELOPES_MAX, Command, CommandResult, Resend
+from vantel.commands import RESEND_ENVELOPES_MAX, Body, Command, CommandResult, Resend
 from vantel.envelope import EnvelopeError
 from vantel.identity import DeliveryClass, Epoch, PayloadKind, check_van_id
 
@@ -72,7 +72,7 @@ class _Sender:
                 self.link.release()
 
 
-async def order(settings: CloudSettings, van: str, body: Resend, timeout_s: float) -> CommandResult:
+async def order(settings: CloudSettings, van: str, body: Body, timeout_s: float) -> CommandResult:
     """Give the command and wait for its result. ResendError, KafkaUnavailable, ConnectionRefused."""
     command_id, start_ms = secrets.token_hex(8), int(time.time() * 1000)
     found: list[CommandResult] = []

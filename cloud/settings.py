@@ -174,6 +174,15 @@ class WebSection(Section):
         return value
 
 
+class CampaignSection(Section):
+    """Campaigns."""
+
+    groups: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="groups of vans for `campaign push --group`: name to ids, with * and ?",
+    )
+
+
 class LogSection(Section):
     """Structured logs on standard error."""
 
@@ -195,6 +204,7 @@ class CloudSettings(BaseSettings):
     influx: InfluxSection = InfluxSection()
     http: HttpSection = HttpSection()
     web: WebSection = WebSection()
+    campaign: CampaignSection = CampaignSection()
     log: LogSection = LogSection()
 
     @classmethod

@@ -21,6 +21,7 @@ LAST = "vantel.last"
 CATALOG = "vantel.catalog"
 LEDGER = "vantel.ledger"
 ACKEVENTS = "vantel.ackevents"
+CAMPAIGN = "vantel.campaign"
 
 TOPICS = (
     KafkaTopic(BY_CLASS[DeliveryClass.P0], "shard", compacted=False),
@@ -31,4 +32,7 @@ TOPICS = (
     KafkaTopic(CATALOG, "catalog hash, 16 hex digits", compacted=True),
     KafkaTopic(LEDGER, "van|epoch|class, or van|van for the van's own end", compacted=True),
     KafkaTopic(ACKEVENTS, "event id, 16 hex digits", compacted=True),
+    KafkaTopic(
+        CAMPAIGN, "set|van: the signed set it shall have, or report|van: its last word", compacted=True
+    ),
 )

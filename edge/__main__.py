@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from edge.capture.command import app as capture_app
 from edge.settings import EdgeSettings, SettingsError, load
 
 EXIT_CHECK_FAILED = 65
@@ -30,6 +31,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+app.add_typer(capture_app, name="capture")
 Config = Annotated[Path, typer.Option("--config", "-c", help="settings file (TOML)", show_default=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
 DEFAULT_CONFIG = Path("/etc/vantel/edge.toml")

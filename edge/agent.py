@@ -17,6 +17,7 @@ import structlog
 from edge import sources
 from edge.batcher import ClosedBatch
 from edge.births import Births, Declaring, catalog_of
+from edge.campaign.onboard import Onboard
 from edge.clock import TimeSources, VanClock
 from edge.clock_choice import STEP_NS
 from edge.clock_watch import ClockWatch, MachineTime
@@ -72,7 +73,10 @@ class Agent:
             [s.name for s in self._sources],
         )
         offset_ns = 0 if self._original else self._clock.stamp().offset_ns
-        self._pipeline = Pipeline(self._catalog, settings, self._texts, offset_ns, self._resume)
+        self._onboard = Onboard(settings, self._catalog, "" if self._original else self._clock.boot_id.hex())
+        self._pipeline = Pipeline(
+            self._catalog, settings, self._texts, offset_ns, self._resume, self._onboard.ledger
+        )
         self._fault_file = FaultFile(settings.faults_file) if settings.faults_file else None
         now_ns = None if self._original else self._clock.mono_ns
         self._tail = Tail(settings.van.state_dir, self._catalog, self._texts, now_ns)
@@ -82,7 +86,7 @@ class Agent:
         self._uplink = Uplink(
             settings.van.id, self._spool.epoch, settings.mqtt, settings.uplink, self._spool,
             on_rebirth=lambda hashes: self._sealing.rebirth(hashes),  # noqa: PLW0108 - made below
-            on_command=self._commands.put,
+            on_command=self._commands.put, on_campaign=self._onboard.put,
             meter=Meter(settings.uplink, settings.van.state_dir),
         )  # fmt: skip
         self._shed: dict[str, int] = {}
@@ -90,6 +94,7 @@ class Agent:
         self._shed_lock = threading.Lock()
         self._sealing = SpoolThread(
             self._spool, self._outgoing, self._watch, self._births, self._now_ns, self._uplink.wake, self._pipeline.encode,
+            kept=self._onboard.kept, upkeep=self._onboard.upkeep,
             replayed=any(source.replayed for source in self._sources),
             simulated=all(source.simulated for source in self._sources),
         )  # fmt: skip
@@ -116,6 +121,8 @@ class Agent:
         gc.freeze()
         self._births.remember()
         self._outgoing.put(self._births.current(self._now_ns()), 0, self._stop_pipeline)
+        self._onboard.status = self.status
+        self._forward(self._onboard.attach(self._pipeline, self._now_ns()))
         threads = [
             self._start("uplink", lambda: self._uplink.run(self._stop_uplink)),
             self._start("spool", lambda: self._sealing.run(self._stop_spool)),
@@ -335,8 +342,12 @@ class Agent:
                 self._sealing.rebirth((self._catalog.hash,))
             if order.resend is not None:
                 self._sealing.resend(order.result.command_id, order.resend)
+            elif order.onboard is not None:
+                self._onboard.ask(order.onboard)
             else:
-                self._forward([order.outgoing])
+                self._onboard.heard(order)
+                self._forward(self._onboard.fetched(order) if order.fetch is not None else [order.outgoing])
+        self._forward(self._onboard.obey())
 
     def _count_shed(self, reason: str, samples: int) -> None:
         with self._shed_lock:

@@ -21,6 +21,10 @@ from vantel.commands import (
     Command,
     CommandResult,
     CommandStatus,
+    Diagnostics,
+    FetchCapture,
+    FetchRange,
+    HoldCapture,
     LiveView,
     Rebirth,
     Resend,
@@ -42,6 +46,11 @@ class Order:
     watch_s: float | None = None
     rebirth: bool = False
     resend: Resend | None = None
+    onboard: Command | None = None
+    """Captures or diagnostics: the spool thread carries it out and tells the result."""
+    fetch: FetchRange | None = None
+    asked: str = ""
+    """The command in words, for the audit record."""
 
     @property
     def outgoing(self) -> Outgoing:
@@ -77,6 +86,7 @@ class Commands:
                 _log.warning("command not understood", bytes=len(data), cause=str(cause))
                 continue
             if order is not None:
+                order = replace(order, asked=repr(Command.decode(data).body))
                 result = order.result
                 _log.info("command", id=result.command_id, status=result.status.name, detail=result.detail)
                 yield order
@@ -99,6 +109,10 @@ class Commands:
             return _order(command, CommandStatus.DONE, "the birth is sent again", rebirth=True)
         if isinstance(command.body, Resend):
             return self._resend(command, command.body)
+        if isinstance(command.body, FetchCapture | HoldCapture | Diagnostics):
+            return replace(_order(command, CommandStatus.DONE, "handed on"), onboard=command)
+        if isinstance(command.body, FetchRange):
+            return replace(_order(command, CommandStatus.DONE, "recorded as a capture"), fetch=command.body)
         if not isinstance(command.body, LiveView):
             return _order(command, CommandStatus.UNSUPPORTED, "this agent does not know such a command")
         return self._live_view(command, command.body)

@@ -2,7 +2,8 @@
 
 RMC (recommended minimum: time, date, validity) and ZDA (time and date) of any talker. A sentence leaves the receiver after
 the second that it names, by an unknown time of at most latency_ns_max: the reading takes the middle and half of it as its
-bound. CONSISTENT_FIXES of them in a row must agree. What is damaged, not valid or not plausible is counted and left out.
+bound. CONSISTENT_FIXES of them in a row must agree. What is damaged, not valid or not plausible (a week count that rolled
+over) and steps of whole seconds (leap seconds that came late) are counted and left out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ YEAR_MAX = 2115
 """Beyond, a stamp is out of the range that the cloud stores."""
 LATENCY_NS_MAX = 1_000_000_000
 """Without a pulse per second: a sentence of a 1 Hz receiver comes before the next second."""
+STEP_SHARE_MAX = 0.6
+"""Two messages in a row differ in delay by less than this share of the latency; more is a step of the receiver's time."""
+LEAP_S_MAX = 20
+"""GPS minus UTC is 18 s since 2017; a receiver without the almanac starts from 0 or from what its firmware knew."""
+LEAP_JITTER_NS = 300_000_000
 
 
 def sentence_time_ns(sentence: str) -> int | None:
@@ -57,6 +63,12 @@ def sentence_time_ns(sentence: str) -> int | None:
     return whole_s * 10**9 + int(fraction.ljust(9, "0")[:9] or 0)
 
 
+def is_leap_step(step_ns: int) -> bool:
+    """Whether a step looks like a receiver that learned the leap seconds after its start: a few whole seconds."""
+    whole_s = round(step_ns / 1e9)
+    return 1 <= whole_s <= LEAP_S_MAX and abs(step_ns - whole_s * 10**9) <= LEAP_JITTER_NS
+
+
 class GnssTime:
     """State of one receiver: the last fixes, and counts of what was refused, by reason."""
 
@@ -72,15 +84,19 @@ class GnssTime:
         except (ValueError, IndexError):
             self.refused["damaged"] += 1
             return None
-        if t_unix_ns is None:
-            return None
+        return None if t_unix_ns is None else self.take(t_unix_ns, t_mono_ns)
+
+    def take(self, t_unix_ns: int, t_mono_ns: int) -> Reading | None:
+        """Take the time that a message names; a reading once enough of them agree."""
         half_ns = self._latency_ns_max // 2
         reading = Reading(Source.GNSS, t_unix_ns + half_ns - t_mono_ns, half_ns, t_mono_ns)
         if not plausible(reading):
             self.refused["implausible"] += 1
             return None
-        if self._last and abs(self._last[-1].offset_ns - reading.offset_ns) > self._latency_ns_max:
-            self.refused["inconsistent"] += 1
-            self._last.clear()
+        if self._last:
+            step_ns = abs(self._last[-1].offset_ns - reading.offset_ns)
+            if step_ns > STEP_SHARE_MAX * self._latency_ns_max:
+                self.refused["leap_step" if is_leap_step(step_ns) else "inconsistent"] += 1
+                self._last.clear()
         self._last.append(reading)
         return reading if len(self._last) == CONSISTENT_FIXES else None

@@ -1,6 +1,6 @@
 """The pipeline: blocks of samples in, payloads for the spool out. Pure: owned by one thread, no clock, no I/O.
 
-ordering -> fault injector -> rings -> detector -> sampler -> batcher. encode() is the codec: it touches no state, and the
+ordering -> fault injector -> rings -> health events, detector -> sampler -> batcher. encode() is the codec: it touches no state, and the
 spool thread calls it, so that rings and detector never wait for it. What lies before resume_position of a replay runs
 through everything but the batcher and the output, so that ring, detector and the state of the injector are those of an
 undisturbed run (docs/architecture.md, "Restart of a replay").
@@ -14,8 +14,12 @@ from dataclasses import replace
 import numpy as np
 
 from edge.batcher import Batcher, ClosedBatch
+from edge.campaign.run import CampaignRun, Ledger
+from edge.capture.body import BodyEncoder
+from edge.capture.recorder import Recorder
 from edge.detector import Detector
 from edge.faults import FaultInjector
+from edge.health_events import HealthEvents
 from edge.model import SampleBlock, TextTable
 from edge.ordering import Ordering
 from edge.queues import Outgoing
@@ -39,7 +43,13 @@ class Pipeline:
     """All state between the sources and the spool."""
 
     def __init__(
-        self, catalog: Catalog, settings: EdgeSettings, texts: TextTable, offset_ns: int, resume_position: int
+        self,
+        catalog: Catalog,
+        settings: EdgeSettings,
+        texts: TextTable,
+        offset_ns: int,
+        resume_position: int,
+        campaigns: Ledger | None = None,
     ) -> None:
         self._catalog = catalog
         self._slots = {signal.id: slot for slot, signal in enumerate(catalog.signals)}
@@ -48,11 +58,16 @@ class Pipeline:
         self._faults = FaultInjector(list(settings.faults), catalog)
         self._rings = Rings(len(catalog), settings.ring)
         self._detector = Detector(catalog, settings.detector, offset_ns)
+        self._health = HealthEvents(catalog)
         self._sampler = Sampler(catalog, settings.sampler, offset_ns)
         self._watched_until_ns = 0
         self._batcher = Batcher(catalog, settings.batch, texts, offset_ns)
         self._datum = CoordinateSystem[settings.van.coordinate_system.upper()]
         self._position_ids = {signal.id for signal in catalog.signals if signal.name in POSITION_SIGNALS}
+        body = BodyEncoder(catalog, texts, self._datum, self._position_ids)
+        ids = np.array([signal.id for signal in catalog.signals], np.int64)
+        recorder = Recorder(self._rings, ids, catalog.hash, body)
+        self.campaigns = CampaignRun(catalog, self._rings, recorder, campaigns or Ledger(), offset_ns)
         self.offset_ns = offset_ns
         self.samples_produced = 0
         self.events_produced = 0
@@ -85,14 +100,15 @@ class Pipeline:
         repeated = 0 < block.position <= self._resume_position
         block = self._faults.apply(self._ordering.apply(block))
         self._rings.push(block)
-        events = self._detector.step(block)
+        events = [*self._health.step(block), *self._detector.step(block)]
+        captured = self.campaigns.step(block, events)
         for event in events:
             self._batcher.note_event(event.t_mono_ns)
         # who watches gets every sample
         watched = len(block) > 0 and int(block.t_mono_ns[-1]) < self._watched_until_ns
         block = self._sampler.apply(block, all_kept=watched)
         if repeated:
-            return []
+            return list(captured)  # a capture that was not whole yet is made again, under the same id
         # what a dropout or the sampler took away does not count
         self.samples_produced += int(np.count_nonzero(block.slot >= 0))
         out = [self._event(event) for event in events]
@@ -101,22 +117,22 @@ class Pipeline:
             told = Counter(closed[0].shed) + Counter(shed)
             closed[0] = replace(closed[0], shed=dict(told))
             shed.clear()
-        return [*out, *closed]
+        return [*out, *captured, *closed]
 
     def idle(self, t_mono_ns: int) -> list[Outgoing | ClosedBatch]:
         """Nothing arrived until t_mono_ns: silence time-outs, and windows whose end has passed."""
         out = [self._event(event) for event in self._detector.idle(t_mono_ns)]
-        return [*out, *self._batcher.flush(t_mono_ns)]
+        return [*out, *self.campaigns.idle(t_mono_ns), *self._batcher.flush(t_mono_ns)]
 
     def rebase(self, offset_ns: int) -> list[Outgoing | ClosedBatch]:
         """The clock has jumped: what is open is cut, windows follow the new time."""
-        self.offset_ns = offset_ns
+        self.offset_ns = self.campaigns.offset_ns = offset_ns
         self._detector.rebase(offset_ns)
         return list(self._batcher.rebase(offset_ns))
 
     def close(self) -> list[Outgoing | ClosedBatch]:
-        """The last, partial window."""
-        return list(self._batcher.close())
+        """The last, partial window, and what there is of open captures."""
+        return [*self.campaigns.close(), *self._batcher.close()]
 
     def _event(self, event: Event) -> Outgoing:
         marked = replace(event, injected=self._faults.mark_at(self._slots[event.signal_id], event.t_mono_ns))

@@ -133,6 +133,14 @@ class Rings:
         order = np.argsort(t_found, kind="stable")
         return t_found[order], v_found[order]
 
+    def rows(
+        self,
+    ) -> tuple[
+        NDArray[np.int32], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]
+    ]:
+        """The memory itself, to read only: slot, t, value, first row of each ring (one more than rings), rows written."""
+        return self._slot, self._t, self._value, self._first, self._written
+
     def newest(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Copies of time and value of every signal's newest sample; NEVER is the time before the first."""
         return self._last_t.copy(), self._last_value.copy()

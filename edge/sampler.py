@@ -24,7 +24,7 @@ from edge.settings import SamplerSection
 from vantel.catalog import Catalog
 
 THINNED = -1
-_NEVER = np.iinfo(np.int64).min
+NEVER = np.iinfo(np.int64).min
 _PERIOD, _SILENCE = range(2)
 
 
@@ -46,7 +46,7 @@ _PERIOD, _SILENCE = range(2)
     nogil=True,
     cache=True,
 )
-def _thin(slot, t, value, ruled, times, deadband, keyframe, offset, all_kept, last_t, last_value, out):  # type: ignore[no-untyped-def]
+def thin(slot, t, value, ruled, times, deadband, keyframe, offset, all_kept, last_t, last_value, out):  # type: ignore[no-untyped-def]
     """slot int32[n], t int64[n] ns, value float64[n] -> out int32[n], THINNED where a sample is left out; returns how many.
 
     By signal: ruled, times (least period and most silence in ns, 0 for none), deadband (negative: every value differs),
@@ -58,7 +58,7 @@ def _thin(slot, t, value, ruled, times, deadband, keyframe, offset, all_kept, la
         out[i] = s
         if s < 0 or s >= ruled.shape[0] or not ruled[s]:
             continue
-        kept = all_kept or last_t[s] == _NEVER
+        kept = all_kept or last_t[s] == NEVER
         if not kept:
             age = t[i] - last_t[s]
             step = abs(value[i] - last_value[s])
@@ -88,7 +88,7 @@ class Sampler:
         self._ruled = np.zeros(signals, np.bool_)
         self._times = np.zeros((signals, 2), np.int64)
         self._deadband = np.full(signals, -1.0)
-        self._last_t = np.full(signals, _NEVER, np.int64)
+        self._last_t = np.full(signals, NEVER, np.int64)
         self._last_value = np.zeros(signals, np.float64)
         for row, signal in enumerate(catalog.signals):
             for rule in settings.rules:
@@ -104,7 +104,7 @@ class Sampler:
         if self._idle or not len(block):
             return block
         out = np.empty(len(block), np.int32)
-        thinned = _thin(
+        thinned = thin(
             np.ascontiguousarray(block.slot, np.int32), np.ascontiguousarray(block.t_mono_ns, np.int64),
             np.ascontiguousarray(block.value, np.float64), self._ruled, self._times, self._deadband,
             self._keyframe_ns, self._offset_ns, all_kept, self._last_t, self._last_value, out,

@@ -18,6 +18,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from edge.source_settings import (
     CanSource,
+    GnssSource,
+    ImuSource,
+    ModemSource,
     Positive,
     ProbeSource,
     RecordingSection,
@@ -27,6 +30,7 @@ from edge.source_settings import (
     SourceSection,
     SyntheticSource,
     SystemSource,
+    UnitsSource,
 )
 from vantel.identity import check_van_id
 from vantel.payloads import BATCH_SAMPLES_MAX
@@ -39,6 +43,9 @@ else:
 __all__ = [
     "CanSource",
     "EdgeSettings",
+    "GnssSource",
+    "ImuSource",
+    "ModemSource",
     "ProbeSource",
     "RecordingSection",
     "ReplaySource",
@@ -46,6 +53,7 @@ __all__ = [
     "SignalMap",
     "SyntheticSource",
     "SystemSource",
+    "UnitsSource",
     "load",
 ]
 
@@ -276,6 +284,23 @@ class UplinkSection(Section):
     p2_metered_day_bytes_max: Annotated[int, Field(ge=0)] = 0
 
 
+class CaptureSection(Section):
+    """Captures kept on the van; what goes up lies in the spool besides."""
+
+    bytes_max: Count = 512 * 1024 * 1024
+    clips_max: Annotated[int, Field(ge=1, le=10_000)] = 256
+    holds_max: Annotated[int, Field(ge=0, le=10_000)] = 64
+    hold_days_max: Positive = 90.0
+
+
+class CampaignSection(Section):
+    """Campaigns: who may say what this van collects."""
+
+    keys_file: Path | None = Field(
+        None, description="public keys of the operators, PEM; without it every campaign is refused"
+    )
+
+
 class HealthSection(Section):
     """Reports of the agent about itself."""
 
@@ -312,6 +337,8 @@ class EdgeSettings(BaseSettings):
     spool: SpoolSection = SpoolSection()
     clock: ClockSection = ClockSection()
     uplink: UplinkSection = UplinkSection()
+    capture: CaptureSection = CaptureSection()
+    campaign: CampaignSection = CampaignSection()
     health: HealthSection = HealthSection()
     log: LogSection = LogSection()
 

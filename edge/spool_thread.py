@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -27,7 +27,10 @@ _log = structlog.get_logger("agent")
 
 
 class SpoolThread:
-    """run() is its body. replayed, simulated: marks of every envelope. wake: something can be sent."""
+    """run() is its body. replayed, simulated: marks of every envelope. wake: something can be sent.
+
+    kept: called with what is in the spool, and its offset to Unix time in ns. upkeep: its files brought up to date; gives what goes into the spool besides.
+    """
 
     def __init__(
         self,
@@ -39,11 +42,14 @@ class SpoolThread:
         wake: Callable[[], None],
         encode: Callable[[Outgoing | ClosedBatch], list[Outgoing]],
         *,
+        kept: Callable[[Outgoing, int], None],
+        upkeep: Callable[[], Iterable[Outgoing]],
         replayed: bool,
         simulated: bool,
     ) -> None:
         self._spool, self._outgoing, self._watch, self._births = spool, outgoing, watch, births
         self._now_ns, self._wake, self._encode = now_ns, wake, encode
+        self._kept, self._upkeep = kept, upkeep
         self._replayed, self._simulated = replayed, simulated
         self._rebirths: deque[tuple[int, ...]] = deque(maxlen=REQUESTS_MAX)
         self._resends: deque[tuple[str, Resend]] = deque(maxlen=REQUESTS_MAX)
@@ -73,6 +79,8 @@ class SpoolThread:
                 command_id, wanted = self._resends.popleft()
                 resent = self._spool.resend(wanted.epoch, wanted.delivery_class, wanted.first, wanted.last)
                 self._append(resent_outgoing(command_id, resent), stamp)
+            for payload in self._upkeep():
+                self._append(payload, stamp)
             self._spool.maintain()
             if item is None and stop.is_set() and not len(self._outgoing):
                 return  # nothing can have come in since the look above
@@ -90,6 +98,7 @@ class SpoolThread:
                 simulated=self._simulated,
                 position=item.position,
             )
+            self._kept(item, stamp.offset_ns)
         except EnvelopeError as cause:
             _log.error("payload not spooled", kind=item.kind.name, bytes=len(item.payload), cause=str(cause))
         self._wake()

@@ -19,6 +19,7 @@ KERNEL_MODULES = (
     "edge.sampler",
     "edge.batcher",
     "edge.faults",
+    "edge.capture.gather",
     "edge.sources.dbc_kernel",
     "edge.sources.can_socket",
     "edge.sources.receive_stamps",

@@ -1,4 +1,5 @@
-"""Sources of samples: CAN buses, replay of recordings, synthetic van, probe for fault injection, the machine, other processes.
+"""Sources of samples: CAN buses, GNSS receivers, inertial sensors, replay of recordings, synthetic van, probe for fault
+injection, the machine, services, modems, other processes.
 
 build() makes the source of a section of the settings; it reads and checks recordings, so it may take seconds and
 raises RecordingError (a ValueError) with file, cause and fix.
@@ -9,22 +10,20 @@ from __future__ import annotations
 from edge.clock import VanClock
 from edge.model import Source, TextTable
 from edge.settings import CanSource as CanSection
+from edge.settings import GnssSource as GnssSection
+from edge.settings import ImuSource as ImuSection
+from edge.settings import ModemSource as ModemSection
 from edge.settings import ProbeSource as ProbeSection
 from edge.settings import ReplaySource as ReplaySection
 from edge.settings import SyntheticSource as SyntheticSection
-from edge.settings import SystemSource as SystemSection
+from edge.settings import UnitsSource as UnitsSection
 from edge.source_settings import PluginSource as PluginSection
 from edge.source_settings import SocketSource as SocketSection
+from edge.source_settings import SourceSection
 
 
 def build(
-    section: CanSection
-    | ReplaySection
-    | SyntheticSection
-    | ProbeSection
-    | SystemSection
-    | SocketSection
-    | PluginSection,
+    section: SourceSection,
     clock: VanClock,
     texts: TextTable,
     resume_position: int,
@@ -34,6 +33,22 @@ def build(
         from edge.sources.can_bus import CanBus
 
         return CanBus(section, clock, texts)
+    if isinstance(section, GnssSection):
+        from edge.sources.gnss import GnssReceiver
+
+        return GnssReceiver(section, clock)
+    if isinstance(section, ImuSection):
+        from edge.sources.imu_iio import ImuSource
+
+        return ImuSource(section, clock)
+    if isinstance(section, UnitsSection):
+        from edge.sources.units import UnitsSource
+
+        return UnitsSource(section, clock)
+    if isinstance(section, ModemSection):
+        from edge.sources.modem import ModemSource
+
+        return ModemSource(section, clock, texts)
     if isinstance(section, ReplaySection):
         from edge.sources.replay import ReplaySource
 
@@ -56,4 +71,4 @@ def build(
         return PluginSource(section, clock, texts)
     from edge.sources.system import SystemSource
 
-    return SystemSource(section, clock)
+    return SystemSource(section, clock, texts)

@@ -15,9 +15,11 @@ from edge.sources.can_recording import CanRecording
 from edge.sources.chunks import Recording
 from edge.sources.csv_log import CsvRecording
 from edge.sources.errors import RecordingError
+from edge.sources.gnss_log import GnssRecording
 from edge.sources.tegrastats import TegrastatsRecording, parse_line
 
 _CAN_SUFFIXES = (".asc", ".blf", ".trc", ".mf4")
+_GNSS_SUFFIXES = (".nmea", ".ubx")
 _CSV_SUFFIXES = (".csv", ".tsv")
 _CANDUMP = re.compile(rb"\s*\(\d+(\.\d+)?\)\s+\S+\s+[0-9A-Fa-f]+")
 LINES_LOOKED_AT_MAX = 50
@@ -30,6 +32,8 @@ def open_recording(section: RecordingSection, texts: TextTable) -> Recording:
         return CanRecording(section, texts)
     if kind == "tegrastats":
         return TegrastatsRecording(section, section.name or "board")
+    if kind == "gnss":
+        return GnssRecording(section, section.name or "gnss")
     stem = section.path.name.removesuffix(".gz").rsplit(".", 1)[0]
     return CsvRecording(section, section.name or stem, texts)
 
@@ -38,6 +42,8 @@ def _format(section: RecordingSection) -> str:
     suffix = inner_suffix(section.path)
     if suffix in _CAN_SUFFIXES:
         return "can"
+    if suffix in _GNSS_SUFFIXES:
+        return "gnss"
     if suffix in _CSV_SUFFIXES:
         return "csv"
     for number, line in read_lines(section.path):
@@ -51,5 +57,5 @@ def _format(section: RecordingSection) -> str:
         return "can"
     raise RecordingError(
         section.path, f"cannot tell its format from the ending {suffix!r} or its first lines",
-        'set format = "can", "csv" or "tegrastats"',
+        'set format = "can", "csv", "gnss" or "tegrastats"',
     )  # fmt: skip

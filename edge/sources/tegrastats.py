@@ -12,19 +12,17 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from functools import lru_cache
 
 import numpy as np
 
 from edge.settings import RecordingSection
+from edge.sources.board_names import BOARD, board_names
 from edge.sources.can_log import BadLines, read_lines
 from edge.sources.chunks import Chunk, SlotTable, legal_group, legal_name
 from edge.sources.decimal_time import NS_MAX
 from edge.sources.errors import RecordingError
-from vantel.catalog import builtin
 
 LINES_PER_CHUNK = 512
-BOARD = "Vehicle.Robovan.Board."
 ABSENT_C = -256.0
 MIB = 1024.0 * 1024.0
 _DATE = re.compile(r"\s*(\d\d)-(\d\d)-(\d{4})\s+(\d\d):(\d\d):(\d\d)\s+")
@@ -74,12 +72,6 @@ def _load(part: str, load: str | None, clock: str | None) -> list[Reading]:
     if clock:
         readings.append((f"{part}.Frequency", "MHz", 1e6, float(clock)))
     return readings
-
-
-@lru_cache(maxsize=1)
-def board_names() -> dict[str, str]:
-    """Names of the overlay for boards, by their lower-case form."""
-    return {signal.name.lower(): signal.name for signal in builtin() if signal.name.startswith(BOARD)}
 
 
 class TegrastatsRecording:

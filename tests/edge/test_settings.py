@@ -31,6 +31,14 @@ kind = "replay"
 path = "a.log"
 """
 
+GNSS = """
+[van]
+id = "van-1"
+[[sources]]
+kind = "gnss"
+{}
+"""
+
 
 def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "edge.toml"
@@ -57,6 +65,23 @@ def test_file_over_default_and_environment_over_file(tmp_path: Path, monkeypatch
         (GOOD + "[batch]\nwindow_s = 10\nwindow_live_s = 3\n", ["batch", "whole multiple"]),
         (REPLAY.format(extra="loop = true"), ["sources.0", 'time = "shifted"']),
         (REPLAY.format(extra='time = "original"') + '[[sources]]\nkind = "probe"\n', ["recording's clock"]),
+        (GNSS.format('address = "gpsd"'), ["sources.0", "'gpsd'", "neither host:port", "127.0.0.1:2947"]),
+        (
+            GNSS.format('address = "/dev/ttyACM0"'),
+            ["sources.0", "/dev/ttyACM0 is a device", 'protocol = "receiver"'],
+        ),
+        (GNSS.format('protocol = "ubx"'), ["sources.0", "protocol", "'gpsd' or 'receiver'"]),
+        (GNSS.format('address = "/etc/hostname"\nprotocol = "receiver"'), ["is a file", 'format = "gnss"']),
+        (GNSS.replace("gnss", "imu").format(""), ["sources.0", "device", "missing"]),
+        (
+            GNSS.replace("gnss", "imu").format('device = "a"\nmounting_deg = [0, 90]'),
+            ["mounting_deg", "missing"],
+        ),
+        (
+            GNSS.replace("gnss", "system").format('root = "/nowhere"'),
+            ["'/nowhere' is no folder", "leave it out"],
+        ),
+        (GNSS.format("baud_rate = 9600"), ["baud_rate", "unknown key", "did you mean baud?"]),
         ("[van\n", ["not TOML", "line 1"]),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,10 @@ from cloud.redrive import way_back
 from cloud.steps.open import Incoming, open_bundle, open_incoming, pack
 from edge.gnss_time import sentence_time_ns
 from edge.sources.dbc_kernel import EXTENDED
+from edge.sources.gnss_decoding import ReceiverDecoder
+from edge.sources.gnss_gpsd import GpsdReader
+from edge.sources.gnss_report import checked
+from edge.sources.gnss_stream import sentence_body, ubx_checksum
 from edge.sources.isotp import IsoTp
 from edge.sources.j1939 import Transport, TroubleCodes
 from edge.sources.tegrastats import parse_line
@@ -192,11 +197,51 @@ def _sources() -> list[Decoder]:
         Decoder("nmea", [b"$GPZDA,201530.00,04,07,2002,00,00*60"], lambda d: sentence_time_ns(d.decode("latin-1")),
                 (ValueError, IndexError), _resealed_nmea),
         Decoder("tegrastats_line", lines, lambda d: parse_line(d.decode("utf-8", "replace"))),
+        Decoder("gnss_receiver", _receiver(), _read_receiver, (), _resealed_receiver),
+        Decoder("gpsd", [GPSD], _read_gpsd),
         Decoder("isotp", [frames], _isotp),
         Decoder("source_socket", [b"".join(map(framed, _client_messages()))], _client_stream, (SourceMessageError,)),
         Decoder("source_message", _client_messages(), _client_message, (SourceMessageError,)),
         Decoder("j1939", [frames], _j1939),
     ]  # fmt: skip
+
+
+def _receiver() -> list[bytes]:
+    pvt = bytes.fromhex("60ce0a0fe807011e0f1f3437220000005e8ef9ff0403210e")
+    frame = b"\x01\x07\x5c\x00" + pvt + bytes(92 - len(pvt))
+    bodies = (b"GNRMC,003956.00,A,4552.65403,S,17030.00668,E,0.025,,120419,,,A,V", b"GNGSA,A,3,13,16,,1.05,0.64,0.83,1",
+              b"GNGGA,003956.00,4552.65403,S,17030.00668,E,1,12,0.64,14.2,M,1.8,M,,", b"GPGSV,3,1,12,05,06,110,19")  # fmt: skip
+    sentences = b"".join(_resealed_nmea(b"$" + body + b"*") + b"\r\n" for body in bodies)
+    return [sentences, b"\xb5b" + frame + ubx_checksum(frame)]
+
+
+def _resealed_receiver(data: bytes) -> bytes:
+    """Every sentence and the first frame with right checksums."""
+    if data[:2] == b"\xb5b" and len(data) >= 8:
+        return data[:-2] + ubx_checksum(data[2:-2])
+    return b"\r\n".join(
+        _resealed_nmea(line) if line.startswith(b"$") else line for line in data.split(b"\r\n")
+    )
+
+
+def _read_receiver(data: bytes) -> None:
+    decoder = ReceiverDecoder()
+    for report in decoder.feed(data):
+        assert report.values == checked(report.values, Counter())
+    for line in data.splitlines():
+        sentence_body(line)
+
+
+GPSD = (
+    b'{"class":"TPV","mode":3,"status":2,"time":"2026-09-21T14:13:20.000Z","lat":48.75,"lon":9.25,"leapseconds":18}\n'
+    b'{"class":"SKY","hdop":0.8,"nSat":21,"satellites":[{"PRN":1,"used":true}]}\n'
+)
+
+
+def _read_gpsd(data: bytes) -> None:
+    reader = GpsdReader()
+    for report in reader.feed(data + b"\n"):
+        checked(report.values, reader.counts)
 
 
 def _client_messages() -> list[bytes]:

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from vantel_rig.catalog_command import app as catalog_app
+from vantel_rig.command import EPILOG, replay
 
 app = typer.Typer(
     help="Vantel on a desk: demo, ledger, top, sim, catalog.",
@@ -22,6 +23,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+app.command(epilog=EPILOG)(replay)
 app.add_typer(catalog_app, name="catalog")
 
 

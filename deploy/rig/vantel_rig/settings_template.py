@@ -36,6 +36,8 @@ CLOUD_HEAD = """\
 # Settings of vantel-cloud. Every key is here; what is commented out is the default.
 # Any key can be set by environment: VANTEL_CLOUD__INFLUX__URL=https://influx.example.org
 """
+EXAMPLES = {"device": "lsm6dso"}
+"""For keys of sources that have no default."""
 REQUIRED = {"id": "van-001", "path": "drive.log", "signal": "Vehicle.Speed", "kind": "spike"}
 
 
@@ -55,7 +57,7 @@ def section_lines(model: type[BaseModel], required: dict[str, Any]) -> Iterator[
 
 
 def _one_line(name: str, value: Any) -> str:
-    plain = str(value) if isinstance(value, Path) else value
+    plain = str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
     if isinstance(plain, list):
         return f"{name} = {json.dumps(plain)}"
     return f"{name} = {{}}" if plain == {} else tomli_w.dumps({name: plain}).strip()
@@ -73,7 +75,7 @@ def edge_template() -> str:
         if name == "sources":
             for at, model in enumerate(_source_models()):
                 kind = model.model_fields["kind"].annotation.__args__[0]  # type: ignore[union-attr]
-                lines = list(section_lines(model, {"kind": kind}))
+                lines = list(section_lines(model, {**EXAMPLES, "kind": kind}))
                 parts.append(
                     "\n".join(["[[sources]]", *lines] if at == 0 else ["# [[sources]]", *_off(lines)])
                 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from edge.model import SampleBlock, Source, TextTable
 from edge.settings import ProbeSource, ReplaySource, SyntheticSource, SystemSource
 from edge.sources import build
 from edge.sources import system as system_source
+from edge.sources.board_files import BoardFiles
+from edge.sources.board_thermal import temperatures
 from vantel.catalog import assemble
 
 
@@ -84,7 +87,9 @@ def test_absent_and_failing_probes_cost_only_their_signal() -> None:
         return {"x.flaky": 1.0}
 
     probes: dict[str, Any] = {"absent": absent, "flaky": flaky, "good": lambda: {"x.good": 7.0}}
-    source = system_source.SystemSource(SystemSource(kind="system", period_s=0.01), VanClock(), probes)
+    source = system_source.SystemSource(
+        SystemSource(kind="system", period_s=0.01), VanClock(), TextTable(), probes
+    )
     assert [s.name for s in source.signals()] == ["x.flaky", "x.good"]
     slot, _, value = flat(collect(source, 5))
     assert set(slot.tolist()) == {1}
@@ -94,16 +99,17 @@ def test_absent_and_failing_probes_cost_only_their_signal() -> None:
 
 
 def test_thermal_zones_by_type(tmp_path: Path) -> None:
+    counts: Counter[str] = Counter()
     for number, (kind, temp) in enumerate([("cpu-thermal", "45500"), ("CV0-therm", "-256000"), ("acpitz", "30000"),
                                            ("acpitz", "31000"), ("gpu-thermal", "nonsense")]):  # fmt: skip
-        zone = tmp_path / f"thermal_zone{number}"
-        zone.mkdir()
+        zone = tmp_path / f"sys/class/thermal/thermal_zone{number}"
+        zone.mkdir(parents=True)
         (zone / "type").write_text(kind + "\n")
         (zone / "temp").write_text(temp + "\n")
-    assert system_source.thermal_zones(tmp_path, "system") == {
+    assert temperatures(BoardFiles(tmp_path, counts), "system") == {
         "Vehicle.Robovan.Board.Temperature.CPU": 45.5,
-        "system.temperature.acpitz": 30.0,
-        "system.temperature.acpitz_2": 31.0,
+        "system.Temperature.acpitz": 30.0,
+        "system.Temperature.acpitz_2": 31.0,
     }
 
 

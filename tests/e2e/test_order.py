@@ -1,0 +1,94 @@
+"""Commands about captures, as an operator gives them.
+
+Goal: a range out of the rings becomes a capture; it is held, released and sent again; diagnostics come; each command is
+in the van's audit record; what a van does not have is refused with a reason.
+Method: a real van, broker, bridge, Kafka and worker; the command line; the van's clips and audit file.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from edge.capture import clip_file
+from edge.capture.clips import read_holds
+from vantel.captures import CaptureState
+from vantel_rig.cloud_side import CloudSide
+from vantel_rig.pytest_plugin import VanFactory
+from vantel_rig.report import join_ledger
+
+pytestmark = [pytest.mark.servers, pytest.mark.e2e]
+
+
+def order(cloud: CloudSide, *words: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "cloud", "order", *words, "--config", str(cloud.config)],
+        capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_a_range_is_fetched_held_released_and_sent_again(
+    vantel_cloud: CloudSide, vantel_van: VanFactory
+) -> None:
+    van = vantel_van("order-1", [{"kind": "synthetic", "rate_hz": 20}])
+    time.sleep(6.0)
+    start = time.time() - 4.0
+    code, words = order(
+        vantel_cloud,
+        "range",
+        van.id,
+        "--start",
+        f"{start:.3f}",
+        "--seconds",
+        "3",
+        "--signal",
+        "Vehicle.Speed",
+    )
+    assert code == 0, words
+    folder = van.folder / "state" / "captures"
+    until_s = time.monotonic() + 60
+    while not [
+        p
+        for p in folder.glob("*.clip")
+        if (s := clip_file.summary_of(p)) and s.state is CaptureState.COMPLETE
+    ]:
+        assert time.monotonic() < until_s, van.tail()
+        time.sleep(0.2)
+    path = next(folder.glob("*.clip"))
+    summary = clip_file.summary_of(path)
+    assert summary is not None
+    assert summary.samples >= 59
+    assert order(vantel_cloud, "hold", van.id, path.stem)[0] == 0
+    assert path.stem in read_holds(folder)
+    assert order(vantel_cloud, "release", van.id, path.stem)[0] == 0
+    code, words = order(vantel_cloud, "fetch", van.id, path.stem)
+    assert code == 0
+    assert "sent again" in words
+    code, words = order(vantel_cloud, "fetch", van.id, "0" * 16)
+    assert code == 1
+    assert "no capture" in words
+    code, words = order(vantel_cloud, "range", van.id, "--start", "1000", "--seconds", "3")
+    assert code == 1
+    assert "the rings hold" in words
+    assert order(vantel_cloud, "diagnostics", van.id)[0] == 0
+    asked = [
+        json.loads(line)["asked"]
+        for line in (van.folder / "state" / "commands.jsonl").read_text().splitlines()
+    ]
+    assert [text.split("(")[0] for text in asked][:4] == [
+        "FetchRange",
+        "HoldCapture",
+        "HoldCapture",
+        "FetchCapture",
+    ]
+    assert van.drain(120), van.tail()
+    vantel_cloud.wait_drained(60)
+    sheet = join_ledger(vantel_cloud.settings, [van.folder / "state"], van.id)["ledger"]
+    assert sheet["residual"] == 0
+    assert sheet["produced"] == sheet["stored"]
