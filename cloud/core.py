@@ -23,7 +23,7 @@ from vantel.catalog import Catalog, CatalogError
 from vantel.crc32c import crc32c
 from vantel.envelope import ClockStamp, Envelope, EnvelopeError
 from vantel.identity import PayloadKind, StreamKey
-from vantel.payloads import Birth, Event, Fidelity, Health, Tombstone
+from vantel.payloads import BATCH_SAMPLES_MAX, Birth, Event, Fidelity, Health, Tombstone
 from vantel.window import Window, window_of
 
 TELEMETRY, EVENTS, AGENT, CAPTURES = "telemetry", "events", "agent", "captures"
@@ -177,6 +177,8 @@ def _batch(envelope: Envelope, clock: ClockStamp, catalog: Catalog) -> _Content 
         return decoded
     if decoded.refused and not decoded.columns:
         return Reject(SIGNAL_UNKNOWN, "; ".join(decoded.refused))
+    if decoded.samples > BATCH_SAMPLES_MAX:
+        return Reject("oversize", f"{decoded.samples} samples, at most {BATCH_SAMPLES_MAX} are allowed")
     for _, column in decoded.columns:
         for t_mono_ns in column.t_ns[[0, -1]].tolist() if len(column.t_ns) else ():
             if not in_time_range(t_mono_ns + clock.offset_ns):

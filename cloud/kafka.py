@@ -12,7 +12,12 @@ import ssl
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition  # type: ignore[import-untyped]
+from aiokafka import (  # type: ignore[import-untyped]
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    ConsumerRebalanceListener,
+    TopicPartition,
+)
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code  # type: ignore[import-untyped]
 
@@ -24,6 +29,7 @@ __all__ = [
     "AIOKafkaAdminClient",
     "AIOKafkaConsumer",
     "AIOKafkaProducer",
+    "ConsumerRebalanceListener",
     "KafkaError",
     "KafkaTimeoutError",
     "KafkaUnavailable",
@@ -38,6 +44,7 @@ __all__ = [
     "error_of_code",
     "open_admin",
     "open_consumer",
+    "open_group_consumer",
     "open_producer",
     "partitions_of",
     "ssl_of",
@@ -48,6 +55,8 @@ RECORD_BYTES_MAX = 1_000_000
 REQUEST_S_MAX = 10.0
 START_S_MAX = 15.0
 CLOSE_S_MAX = 3.0
+HEARTBEATS_A_SESSION = 4
+"""Heartbeats of a member within the time after which it counts as gone."""
 _BATCH_BYTES_MAX = 512 * 1024
 
 T = TypeVar("T")
@@ -162,6 +171,27 @@ async def open_consumer(kafka: KafkaSection, name: str, group: str | None = None
         auto_offset_reset="earliest",
         **client_arguments(kafka),
     )
+    await _started(consumer, kafka, "stop")
+    return consumer
+
+
+async def open_group_consumer(
+    kafka: KafkaSection, name: str, topics: list[str], listener: ConsumerRebalanceListener
+) -> AIOKafkaConsumer:
+    """A started member of the group, subscribed to topics; commit() is the caller's. An outage of what comes after is
+    waited out, not a reason to rebalance: only a lost session is.
+    """
+    consumer = AIOKafkaConsumer(
+        client_id=f"vantel-{name}",
+        group_id=kafka.group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=int(kafka.session_timeout_s * 1000),
+        heartbeat_interval_ms=int(kafka.session_timeout_s * 1000 / HEARTBEATS_A_SESSION),
+        max_poll_interval_ms=86_400_000,
+        **client_arguments(kafka),
+    )
+    consumer.subscribe(topics, listener=listener)
     await _started(consumer, kafka, "stop")
     return consumer
 

@@ -94,6 +94,9 @@ class BridgeSection(Section):
 class WorkerSection(Section):
     """The stream worker."""
 
+    adapter: Literal["faust", "aiokafka"] = Field(
+        "faust", description='what brings its records: "faust", or "aiokafka", a plain Kafka consumer'
+    )
     take_max: Count = 64
     take_within_s: Positive = 0.05
     commit_interval_s: Positive = 1.0

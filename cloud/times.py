@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from vantel.envelope import EnvelopeError
 from vantel.intervals import IntervalSet
@@ -30,8 +31,7 @@ TOUCHING_MS = 60_000
 """Neighbours join while the step in time between them is no longer: the agent reports at least this often."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timed:
+class Timed(NamedTuple):
     """Envelopes first..last are from first_ms..last_ms, evenly. source: the better one wins where two tell."""
 
     first: int
@@ -56,6 +56,13 @@ class Timed:
         right = [self.part(max(self.first, last + 1), self.last)] if self.last > last else []
         return left + right
 
+    def grown(self, after: Timed) -> Timed:
+        """Both as one stretch."""
+        return Timed(
+            self.first, after.last, min(self.first_ms, after.first_ms), max(self.last_ms, after.last_ms),
+            self.source,
+        )  # fmt: skip
+
     def joins(self, after: Timed) -> bool:
         """Whether both are one stretch: same source, next number, no step in time."""
         step_ms = after.first_ms - self.last_ms
@@ -72,6 +79,9 @@ class SeqTimes:
 
     def put(self, new: Timed) -> None:
         """Take in what is known of a stretch; what a source as good has told before stays."""
+        if self._items and self._items[-1].joins(new):  # by far the most: the next in order
+            self._items[-1] = self._items[-1].grown(new)
+            return
         low = bisect_left(self._items, new.first - 1, key=lambda item: item.last)
         high = bisect_right(self._items, new.last + 1, key=lambda item: item.first)
         fresh, kept = [new], []
@@ -84,12 +94,9 @@ class SeqTimes:
         joined: list[Timed] = []
         for item in sorted(kept + fresh, key=lambda item: item.first):
             if joined and joined[-1].joins(item):
-                before = joined.pop()
-                item = Timed(  # noqa: PLW2901 - the item grew
-                    before.first, item.last, min(before.first_ms, item.first_ms), max(before.last_ms, item.last_ms),
-                    item.source,
-                )  # fmt: skip
-            joined.append(item)
+                joined[-1] = joined[-1].grown(item)
+            else:
+                joined.append(item)
         self._items[low:high] = joined
         del self._items[:-TIMED_MAX]
 
@@ -127,7 +134,7 @@ class SeqTimes:
                 item.source == EVICTED and right is not None
             ):  # told wider than it was: the neighbours know better
                 begin_at, end_at = max(item.first_ms, left.last_ms), min(item.last_ms, right.first_ms)
-                item = replace(item, first_ms=begin_at, last_ms=max(begin_at, end_at))  # noqa: PLW2901
+                item = item._replace(first_ms=begin_at, last_ms=max(begin_at, end_at))  # noqa: PLW2901
             _add(ranges, item, first, last)
         return ranges
 

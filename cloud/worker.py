@@ -1,9 +1,8 @@
-"""The Faust adapter of the worker: takes bundles from the class topics, hands them to Delivery, acks strictly in order.
+"""The worker: takes bundles from the class topics, hands them to Delivery, acks strictly in order. Knows no framework.
 
-The only file that imports faust, and only inside build_app. Faust acks an event when an agent raises, take() acks a
-whole batch, and a commit can pass a record left unacked, so: noack_take, one agent a topic, no tables, acks only after
-all of a batch is written, and os._exit inside the agent on whatever is unexpected, before any finaliser of Faust can
-ack. Exit codes: 0 stopped, 70 unexpected error, 75 stalled, 78 the database refuses us.
+An adapter (Faust, or a plain Kafka consumer) brings records and takes acks; which one, the settings say. Either way acks
+come only after all of a batch is written, and os._exit ends the process on whatever is unexpected, within the task that
+met it, before any finaliser can ack. Exit codes: 0 stopped, 70 unexpected error, 75 stalled, 78 the database refuses us.
 """
 
 from __future__ import annotations
@@ -13,12 +12,10 @@ import contextlib
 import os
 import signal
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Coroutine
-from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Coroutine, Sequence
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import structlog
 
@@ -26,7 +23,6 @@ from cloud.accounts import Books
 from cloud.ack_queue import AckQueue
 from cloud.certificates import CertificateMetrics
 from cloud.compacted import CompactedTopic
-from cloud.connection import password_of
 from cloud.delivery import Delivery, Record
 from cloud.http import Health, StatusServer
 from cloud.influx import InfluxWriter
@@ -35,7 +31,7 @@ from cloud.lag import LagWatch, Progress, beat, start_watchdog
 from cloud.last_values import LastBoard
 from cloud.late_catalogs import LateCatalogs
 from cloud.publish import Publisher, publish_last
-from cloud.settings import CloudSettings, KafkaSection
+from cloud.settings import CloudSettings
 from cloud.sink import Sink, SinkStopped
 from cloud.steps.open import Incoming
 from cloud.steps.validate import CatalogBook
@@ -47,15 +43,37 @@ EXIT_SETTINGS = 78
 STOP_S_MAX = 4.5
 RETRY_S = 1.0
 KAFKA_SILENT_S_MAX = 30.0
-HEARTBEATS_A_SESSION = 4
-BUFFER_RECORDS_MAX = 512
-"""Records that Faust holds for one topic; below 512 its pausing and resuming stalls (about 0.8 s each)."""
 T = TypeVar("T")
 _log = structlog.get_logger("worker")
 
 
+class Event(Protocol):
+    """A record as the adapter brings it."""
+
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+
+    def ack(self) -> object:
+        """All of it is dealt with; called in the order in which the records of a topic were brought."""
+
+
+class Adapter(Protocol):
+    """Brings the records of the class topics to Runtime.handle, one batch of a topic at a time, and commits acks."""
+
+    crash_reason: BaseException | None
+
+    async def start(self) -> None:
+        """Join the group."""
+
+    async def wait_until_stopped(self) -> object:
+        """Returns when it has ended by itself."""
+
+    async def stop(self) -> None:
+        """Commit what is acked, and leave the group."""
+
+
 class Runtime:
-    """What the agents share: delivery, readers of the compacted topics, signs of life. Decides nothing."""
+    """What the batches share: delivery, readers of the compacted topics, signs of life. Decides nothing."""
 
     def __init__(self, settings: CloudSettings) -> None:
         """ConnectionRefused when the settings do not allow the connections."""
@@ -111,14 +129,13 @@ class Runtime:
         self.progress.moved_s = time.monotonic()
         self._assigned += 1
 
-    async def handle(self, events: list[Any]) -> None:
-        """One batch of Faust events of one topic: written when this returns; acked in order, when all of it is done."""
-        topic = events[0].message.topic
+    async def handle(self, topic: str, events: Sequence[Event]) -> None:
+        """One batch of records of one topic: written when this returns; acked in order, when all of it is done."""
         records = [Record(topic, event.value) for event in events]
-        waiting = await self._or_leave(self._take(records))
+        waiting = await self.or_leave(self._take(records))
         give_up = asyncio.Event()
         rest = (
-            asyncio.create_task(self._or_leave(self.delivery.outlast(waiting, give_up))) if waiting else None
+            asyncio.create_task(self.or_leave(self.delivery.outlast(waiting, give_up))) if waiting else None
         )
         held_bytes = sum(len(record.value or b"") for record in records)
         await self.acks[topic].add(events, rest, give_up, held_bytes)
@@ -127,7 +144,7 @@ class Runtime:
         await self._catch_up()
         return await self.delivery.take(records)
 
-    async def _or_leave(self, work: Coroutine[Any, Any, T]) -> T:
+    async def or_leave(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of work, or the end of the process: an exception that left an agent would make Faust ack."""
         try:
             return await work
@@ -191,80 +208,28 @@ class Runtime:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process now: no finaliser of Faust may run, for it would ack or commit."""
+    """End the process now: no finaliser of a framework may run, for it would ack or commit."""
     sys.stderr.flush()
     os._exit(code)
 
 
-def build_app(settings: CloudSettings, runtime: Runtime, folder: Path) -> Any:
-    """The Faust app with one agent for each class topic. Needs no broker yet. folder: Faust insists on one."""
-    import faust
-
-    kafka, worker = settings.kafka, settings.worker
-    app: Any = faust.App(
-        kafka.group,
-        broker=[f"kafka://{host.strip()}" for host in kafka.bootstrap.split(",")],
-        broker_credentials=_credentials(faust, kafka),
-        broker_session_timeout=kafka.session_timeout_s,
-        broker_heartbeat_interval=kafka.session_timeout_s / HEARTBEATS_A_SESSION,
-        broker_commit_interval=worker.commit_interval_s,
-        broker_max_poll_interval=86_400.0,  # an outage of the database is waited out, not a reason to rebalance
-        broker_max_poll_records=BUFFER_RECORDS_MAX,
-        consumer_auto_offset_reset="earliest",
-        processing_guarantee="at_least_once",
-        stream_buffer_maxsize=BUFFER_RECORDS_MAX,
-        stream_wait_empty=False,
-        stream_recovery_delay=0.0,
-        table_standby_replicas=0,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        value_serializer="raw",
-        key_serializer="raw",
-        datadir=folder,
-        web_enabled=False,
-        worker_redirect_stdouts=False,
-        autodiscover=False,
-    )
-    for delivery_class, name in BY_CLASS.items():
-        topic = app.topic(
-            name, value_type=bytes, key_type=bytes, value_serializer="raw", key_serializer="raw"
-        )
-        _add_agent(app, topic, runtime, f"worker_{delivery_class.label}")
-
-    async def assigned(_: Any, partitions: set[TopicPartition], **__: Any) -> None:
-        runtime.assigned(partitions)
-
-    app.on_partitions_assigned.connect(assigned, weak=False)
-    return app
-
-
-def _add_agent(app: Any, topic: Any, runtime: Runtime, name: str) -> None:
-    take_max, within_s = runtime.settings.worker.take_max, runtime.settings.worker.take_within_s
-
-    async def agent(stream: Any) -> None:
-        async for events in stream.noack_take(take_max, within=within_s):
-            await runtime.handle(events)
-
-    app.agent(topic, name=name, concurrency=1)(agent)
-
-
-def _credentials(faust: Any, kafka: KafkaSection) -> Any:
-    context = ssl_of(kafka)
-    if kafka.security == "sasl_ssl":
-        return faust.SASLCredentials(
-            username=kafka.username, password=password_of("kafka", kafka), ssl_context=context,
-            mechanism=kafka.sasl_mechanism,
-        )  # fmt: skip
-    return None if context is None else faust.SSLCredentials(context)
-
-
 def run_worker(settings: CloudSettings) -> int:
     """Run until SIGTERM or SIGINT; the exit code. ConnectionRefused for settings that cannot work."""
-    # Faust insists on a folder, without tables it stays empty; one name for ever leaves nothing behind after a kill
-    return asyncio.run(_run(settings, Path(tempfile.gettempdir()) / f"vantel-worker-{os.getuid()}"))
+    return asyncio.run(_run(settings))
 
 
-async def _run(settings: CloudSettings, folder: Path) -> int:
+def adapter_of(settings: CloudSettings, runtime: Runtime) -> Adapter:
+    """The adapter that worker.adapter names; the other one is not even imported."""
+    if settings.worker.adapter == "aiokafka":
+        from cloud.consumer_adapter import ConsumerAdapter
+
+        return ConsumerAdapter(settings, runtime)
+    from cloud.faust_adapter import FaustAdapter
+
+    return FaustAdapter(settings, runtime)
+
+
+async def _run(settings: CloudSettings) -> int:
     runtime = Runtime(settings)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -277,34 +242,40 @@ async def _run(settings: CloudSettings, folder: Path) -> int:
     await server.start()
     tasks: list[asyncio.Task[None]] = []
     off = threading.Event()
-    app: Any = None
+    adapter: Adapter | None = None
     try:
         await runtime.open()
         if not runtime.stop.is_set():
-            app = build_app(settings, runtime, folder)
+            adapter = adapter_of(settings, runtime)
             tasks = runtime.tasks()
             off = start_watchdog(runtime.progress, settings.worker.stalled_after_s, runtime.waited_s)
-            await app.start()
-            _log.info("worker started", group=settings.kafka.group, topics=sorted(BY_CLASS.values()))
-            await _until_stopped(runtime, app)
+            await adapter.start()
+            _log.info(
+                "worker started",
+                group=settings.kafka.group,
+                topics=sorted(BY_CLASS.values()),
+                adapter=settings.worker.adapter,
+            )
+            await _until_stopped(runtime, adapter)
     finally:
         off.set()
-        if app is not None:
-            await app.stop()
+        if adapter is not None:
+            await adapter.stop()
         for task in tasks:
             task.cancel()
         await runtime.close()
         await server.close()
-    crash = getattr(app, "crash_reason", None)
-    if crash is not None:
-        _log.critical("Faust crashed", cause=repr(crash))
+    if adapter is not None and adapter.crash_reason is not None:
+        _log.critical(
+            "the adapter crashed", adapter=settings.worker.adapter, cause=repr(adapter.crash_reason)
+        )
         return EXIT_ERROR
     return 0
 
 
-async def _until_stopped(runtime: Runtime, app: Any) -> None:
-    """Until a signal, or until Faust has stopped by itself."""
-    waits = [asyncio.create_task(runtime.stop.wait()), asyncio.create_task(app.wait_until_stopped())]
+async def _until_stopped(runtime: Runtime, adapter: Adapter) -> None:
+    """Until a signal, or until the adapter has stopped by itself."""
+    waits = [asyncio.create_task(runtime.stop.wait()), asyncio.create_task(adapter.wait_until_stopped())]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()

@@ -27,6 +27,7 @@ from edge.source_settings import (
     SystemSource,
 )
 from vantel.identity import check_van_id
+from vantel.payloads import BATCH_SAMPLES_MAX
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -156,7 +157,7 @@ class BatchSection(Section):
     window_s: Positive = 10.0
     window_live_s: Positive = Field(1.0, description="while watched, or after an event")
     live_after_event_s: Annotated[float, Field(ge=0)] = 30.0
-    samples_max: Annotated[int, Field(ge=1, le=100_000)] = 30_000
+    samples_max: Annotated[int, Field(ge=1, le=BATCH_SAMPLES_MAX)] = 30_000
     fidelity: Literal["rollup", "full"] = "rollup"
 
     @model_validator(mode="after")

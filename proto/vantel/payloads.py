@@ -22,6 +22,9 @@ _Pb = TypeVar("_Pb", bound=Message)
 REPEATED_MAX = 200_000
 """No list inside a payload may be longer; far above anything the agent makes."""
 
+BATCH_SAMPLES_MAX = 100_000
+"""A batch never holds more samples: the agent cuts it, and the cloud refuses one that does as a decompression bomb."""
+
 
 class Fidelity(enum.IntEnum):
     """What the cloud keeps of a batch: rollups or every sample."""

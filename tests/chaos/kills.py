@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cloud.query import InfluxQuery
 from vantel_rig.cloud_side import CloudSide
+from vantel_rig.content import Points, difference, points_of
 from vantel_rig.drives import drive
 from vantel_rig.process import Process, ProcessError
 from vantel_rig.report import join_ledger
@@ -41,7 +41,6 @@ ROUND_S_MAX = 1500.0
 CALM_S_MAX = 300.0
 SESSION_TIMEOUT_S = 6.0
 VICTIMS = ("agent", "bridge", "worker")
-Points = dict[tuple[str, str, int, str], Any]
 
 
 @dataclass
@@ -78,20 +77,6 @@ def spikes() -> list[dict[str, Any]]:
     """Events all along the drive."""
     spike = {"signal": "imu.ax_fwd_mps2", "kind": "spike", "magnitude": 400.0, "at_s": 5.0, "every_s": 5.0}
     return [{**spike, "mark": "kill"}]
-
-
-def points_of(cloud: CloudSide, van: str) -> Points:
-    """All field values of signals and events of a van: (measurement, group, time in ns, field) -> value."""
-    query = InfluxQuery(cloud.settings.influx)
-    found: Points = {}
-    for measurement in ("telemetry", "events"):
-        text = f'SELECT * FROM "{measurement}" WHERE van = \'{van}\' GROUP BY "group"'
-        for part in query.query(text):
-            for row in part.rows():
-                for name, value in row.items():
-                    if name not in {"time", "van"} and value is not None:
-                        found[measurement, part.tags["group"], int(row["time"]), name] = value
-    return found
 
 
 class Chaos:
@@ -141,7 +126,7 @@ class Chaos:
         if not van.wait_exit(CALM_S_MAX):
             raise ProcessError(f"the undisturbed run did not end:\n{van.tail()}")
         self.cloud.wait_drained(60.0)
-        self._calm = points_of(self.cloud, van.id)
+        self._calm = points_of(self.cloud.settings.influx, van.id)
         if not any(measurement == "events" for measurement, *_ in self._calm) or len(self._calm) < 10_000:
             raise ProcessError(f"the undisturbed run has {len(self._calm)} points only")
         return len(self._calm)
@@ -258,16 +243,11 @@ class Chaos:
 
     def _compare(self, van: Van) -> list[str]:
         assert self.cloud is not None
-        found, wrong = points_of(self.cloud, van.id), []
+        found, wrong = points_of(self.cloud.settings.influx, van.id), []
         self.state.compared_points += len(found)
-        if found != self._calm:
-            missing = sorted(set(self._calm) - set(found))
-            extra = sorted(set(found) - set(self._calm))
-            other = [key for key in found if key in self._calm and found[key] != self._calm[key]]
-            wrong.append(
-                f"{van.id}: {len(missing)} points missing {missing[:3]}, {len(extra)} too many {extra[:3]}, "
-                f"{len(other)} differ {other[:3]}"
-            )
+        differs = difference(self._calm, found)
+        if differs:
+            wrong.append(f"{van.id}: {differs}")
         sheet = join_ledger(self.cloud.settings, [van.folder / "state"], van.id)
         ledger = sheet["ledger"]
         if ledger["residual"] or ledger["stored"] != ledger["produced"]:
@@ -284,6 +264,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--vans", type=int, default=2, help="vans at once")
     parser.add_argument("--speed", type=float, default=1.0, help="replay this many times as fast")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--adapter", choices=("faust", "aiokafka"), default="faust", help="adapter of the worker"
+    )
     parser.add_argument("--no-server-faults", action="store_true", help="leave the servers alone")
     parser.add_argument("--state", type=Path, help="keep the counts here and go on from them")
     parser.add_argument("--folder", type=Path, help="logs and data; default: a temporary folder")
@@ -303,7 +286,8 @@ def main() -> int:
 
     wrong: list[str] = []
     try:
-        with Chaos(folder, state, args.seed, args.vans, not args.no_server_faults) as chaos:
+        worker = {"adapter": args.adapter}
+        with Chaos(folder, state, args.seed, args.vans, not args.no_server_faults, worker=worker) as chaos:
             tell(f"undisturbed: {chaos.calm()} points; files in {folder}")
             while not wrong and any(state.total(name) < goals[name] for name in VICTIMS):
                 wrong = chaos.round(goals, args.speed)

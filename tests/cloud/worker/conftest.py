@@ -98,11 +98,15 @@ class Bench:
         return self.message(van, seq, PayloadKind.EVENT, event.encode(), DeliveryClass.P0)
 
     def record(
-        self, van: str, messages: list[bytes], delivery_class: DeliveryClass = DeliveryClass.P1
+        self,
+        van: str,
+        messages: list[bytes],
+        delivery_class: DeliveryClass = DeliveryClass.P1,
+        received_ns: int = 1,
     ) -> Outgoing:
         """A Kafka record as the bridge makes it."""
         shard, topic = shard_of(van), BY_CLASS[delivery_class]
-        bundled = [Incoming(topic, van, message, 1) for message in messages]
+        bundled = [Incoming(topic, van, message, received_ns) for message in messages]
         return Outgoing(topic, str(shard).encode(), pack(shard, bundled))
 
 
@@ -269,6 +273,20 @@ def worker_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
+@pytest.fixture(scope="session", params=["faust", "aiokafka"])
+def adapter_stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Stack]]:
+    """Both adapters of the worker, each with servers of its own: what one has stored must not help the other."""
+    with Stack(tmp_path_factory.mktemp(f"worker-{request.param}")) as stack:
+        yield request.param, stack
+
+
+@pytest.fixture
+def adapter(adapter_stack: tuple[str, Stack]) -> str:
+    return adapter_stack[0]
+
+
 class WorkerRun:
     """A worker process with a group and a bucket of its own, and what a test asks of Kafka and the database."""
 
@@ -345,14 +363,16 @@ class WorkerRun:
 
 @pytest.fixture
 def worker_run(
-    worker_stack: Stack, tmp_path: Path, request: pytest.FixtureRequest
+    adapter_stack: tuple[str, Stack], tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., WorkerRun]]:
     """Factory of worker runs; ends the processes after the test."""
+    adapter, stack = adapter_stack
     runs: list[WorkerRun] = []
 
     def make(**sections: dict[str, Any]) -> WorkerRun:
+        sections["worker"] = {**sections.get("worker", {}), "adapter": adapter}
         name = f"{request.node.name.split('[')[0][:40]}-{len(runs)}".replace("test_", "").replace("_", "-")
-        runs.append(WorkerRun(worker_stack, tmp_path / str(len(runs)), name, **sections))
+        runs.append(WorkerRun(stack, tmp_path / str(len(runs)), name, **sections))
         return runs[-1]
 
     yield make

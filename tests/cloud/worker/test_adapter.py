@@ -1,6 +1,7 @@
-"""Goal: the Faust app is built as the guards need it, from settings alone, and Faust stays out of import time.
+"""Goal: the Faust app is built as the guards need it, from settings alone, and Faust stays out of import time; the plain
+consumer commits what is acked of the present assignment and nothing else.
 
-Method: the app is built without a broker and its settings are read back.
+Method: the app is built without a broker and its settings are read back; the book of acks is played by hand.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from typing import Any
 
 import pytest
 
+from cloud.consumer_adapter import Acked
+from cloud.faust_adapter import build_app
+from cloud.kafka import TopicPartition
 from cloud.settings import CloudSettings
-from cloud.worker import Runtime, build_app
+from cloud.worker import Runtime
 
 
 def built(settings: CloudSettings, folder: Path) -> Any:
@@ -25,8 +29,28 @@ def built(settings: CloudSettings, folder: Path) -> Any:
 
 
 def test_importing_the_worker_does_not_import_faust() -> None:
-    code = "import sys, cloud.worker; sys.exit('faust' in sys.modules)"
+    code = "import sys, cloud.worker, cloud.consumer_adapter, cloud.faust_adapter; sys.exit('faust' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_only_acks_of_the_present_assignment_are_committed() -> None:
+    one, two = TopicPartition("vantel.p1", 0), TopicPartition("vantel.p1", 1)
+    acked = Acked()
+    acked.reassigned()
+    first = acked.assignment
+    acked.ack(first, one, 4)
+    acked.ack(first, one, 5)
+    acked.ack(first, two, 0)
+    assert acked.due() == {one: 6, two: 1}
+    acked.committed(first, {one: 6, two: 1})
+    acked.ack(first, one, 6)
+    assert acked.due() == {one: 7}
+    acked.reassigned()
+    acked.ack(first, one, 7)
+    assert acked.due() == {}, "an ack of a batch that another worker may hold now"
+    acked.ack(acked.assignment, one, 6)
+    acked.committed(first, {one: 7})
+    assert acked.due() == {one: 7}, "a commit of the assignment before says nothing about this one"
 
 
 def test_the_app_is_set_up_for_acks_in_order(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Goal: with real Kafka and InfluxDB, what is in Kafka ends as points, dead letters and a ledger that agree; a worker
 that is killed, stopped, broken or stuck at the worst moment loses nothing and doubles nothing.
 
-Method: the worker runs as an ordinary process; a fault is put into it by a few lines of Python started in its place. The
+Method: the worker runs as an ordinary process, once on each of its adapters; a fault is put into it by a few lines of Python started in its place. The
 tests of the guards go red when the guard is taken out (tried by hand, each).
 """
 
@@ -21,7 +21,6 @@ from cloud.redrive import redrive
 from cloud.topics import CATALOG
 from vantel.catalog import Catalog, Signal, assemble
 from vantel.identity import DeliveryClass
-from vantel_rig.stack import Stack
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 P0, P1 = DeliveryClass.P0, DeliveryClass.P1
@@ -62,9 +61,7 @@ def exit_code(run: Any, timeout_s: float = 30.0) -> int:
     return int(code)
 
 
-def test_bundles_become_points_and_poison_dead_letters(
-    worker_run: Callable[..., Any], bench: Any, worker_stack: Stack
-) -> None:
+def test_bundles_become_points_and_poison_dead_letters(worker_run: Callable[..., Any], bench: Any) -> None:
     run = worker_run()
     poison = bench.speeds("good-1", 5)[:-1]
     run.publish(
@@ -139,19 +136,32 @@ def test_an_unexpected_error_leaves_the_process_and_commits_nothing(
     assert run.query.count_points_by_van()["bug-1"] == 200
 
 
-def test_a_crash_of_faust_itself_ends_the_worker(
-    worker_run: Callable[..., Any], bench: Any, tmp_path: Path
+CRASH = {
+    "faust": (
+        "import asyncio\nfrom cloud import faust_adapter\noriginal = faust_adapter.build_app\n"
+        "def build(*arguments):\n    app = original(*arguments)\n"
+        "    later = lambda: asyncio.ensure_future(app.crash(RuntimeError('from within')))\n"
+        "    asyncio.get_running_loop().call_later(1.0, later)\n    return app\nfaust_adapter.build_app = build"
+    ),
+    "aiokafka": (
+        "from aiokafka import AIOKafkaConsumer\n"
+        "async def getmany(*arguments, **named):\n    raise RuntimeError('from within')\n"
+        "AIOKafkaConsumer.getmany = getmany\n"
+        "from cloud import compacted\nasync def nothing(self):\n    pass\ncompacted.CompactedTopic.catch_up = nothing"
+    ),
+}
+
+
+def test_a_crash_of_the_adapter_itself_ends_the_worker(
+    worker_run: Callable[..., Any], bench: Any, tmp_path: Path, adapter: str
 ) -> None:
     run = worker_run()
     run.publish(bench.record("crash-1", [bench.birth("crash-1", 0)], P0))
-    fault = (
-        "import asyncio\noriginal = worker.build_app\ndef build(*arguments):\n    app = original(*arguments)\n"
-        "    later = lambda: asyncio.ensure_future(app.crash(RuntimeError('from within')))\n"
-        "    asyncio.get_running_loop().call_later(1.0, later)\n    return app\nworker.build_app = build"
-    )
-    run.start(faulty(tmp_path, fault))
+    before = run.lag()
+    run.start(faulty(tmp_path, CRASH[adapter]))
     assert exit_code(run) == 70
     assert "from within" in run.tail()
+    assert run.lag() >= before - 1
 
 
 def test_a_stuck_worker_is_ended_by_its_watchdog(
