@@ -142,6 +142,8 @@ def test_windows_that_overlap_are_one_capture_with_the_signals_of_all(tmp_path: 
     ends = [item for item in summaries(out) if item.state is CaptureState.COMPLETE]
     assert len(ends) == 1
     assert [trigger.campaign for trigger in ends[0].triggers] == ["door", "slow", "door"]
+    named = {CATALOG.by_id(signal_id).name for signal_id in ends[0].signal_ids}
+    assert named == {"Van.Fast", "Van.Door", "Van.Slow"}
     assert samples(out, ends[0].capture_id) == sorted(
         wanted(block, ("Van.Fast", "Van.Door"), START_NS + 5 * SECOND + 10_000_000, ends[0].end_mono_ns)
         + wanted(block, ("Van.Slow",), ends[0].triggers[1].t_mono_ns - 12 * SECOND, ends[0].end_mono_ns)
