@@ -28,7 +28,7 @@ NUMBER_TYPES: dict[int, np.dtype[np.generic]] = {
     9: np.dtype("<u1"),
 }
 NUMBER_CODES: dict[np.dtype[np.generic], int] = {
-    kind.newbyteorder(order): code for code, kind in NUMBER_TYPES.items() for order in "<>"
+    either: code for code, kind in NUMBER_TYPES.items() for either in (kind, kind.newbyteorder("S"))
 }
 """Type code by type, in either byte order."""
 TYPE_BOOL = 10
