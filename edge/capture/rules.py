@@ -9,6 +9,7 @@ import numpy as np
 
 from edge.capture.gather import Rows
 from edge.sampler import NEVER, THINNED, thin
+from vantel import codec
 from vantel.campaign.document import Collected
 from vantel.catalog import Catalog, SignalType
 
@@ -63,8 +64,6 @@ class Rules:
                  self._times, self._kernel_deadband, 0, 0, False, self._last_t, self._last_value, out)  # fmt: skip
             kept = out != THINNED
             slot, t, value = slot[kept], t[kept], value[kept]
-        step = 2.0 * self._error[slot]
-        if step.any():
-            with np.errstate(divide="ignore", invalid="ignore"):
-                value = np.where(step > 0, np.round(value / step) * step, value)
+        if self._error.any():
+            value = codec.within(value, self._error[slot])
         return slot, t, value

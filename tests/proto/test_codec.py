@@ -8,6 +8,7 @@ reference.py; recorded shapes of signals; every prefix; every flipped bit; strea
 from __future__ import annotations
 
 import contextlib
+import threading
 import tracemalloc
 from collections.abc import Callable
 from types import ModuleType
@@ -380,3 +381,12 @@ def test_an_array_that_models_make_larger_never_writes_past_its_room(kind: int) 
 def test_what_a_newer_encoder_made_is_unsupported() -> None:
     with pytest.raises(codec.UnsupportedError):
         codec.decode(b"\xff" * 20)
+
+
+def test_the_first_array_of_a_thread_may_be_empty() -> None:
+    """Each thread has memory of its own, made with its first array."""
+    results: list[bytes] = []
+    thread = threading.Thread(target=lambda: results.append(codec.encode_values(np.zeros(0))))
+    thread.start()
+    thread.join()
+    assert len(codec.decode_values(results[0])) == 0

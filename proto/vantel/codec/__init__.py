@@ -1,11 +1,12 @@
 """The codec: columns <-> bytes (docs/format.md, section 7), and the same for one array alone.
 
-Column times are monotonic ns, values in the unit of the signal. Exact to the bit, both ways. Decoding arbitrary bytes
+Column times are monotonic ns, values in the unit of the signal. Exact to the bit, both ways, unless a bound of error is given. Decoding arbitrary bytes
 gives columns or a CodecError, in bounded time and memory.
 """
 
 from __future__ import annotations
 
+from vantel.codec.bounded import lines, within
 from vantel.codec.decoding import decode, decode_times, decode_values
 from vantel.codec.encoding import encode, encode_times, encode_values
 from vantel.codec.errors import (
@@ -28,4 +29,6 @@ __all__ = [
     "encode",
     "encode_times",
     "encode_values",
+    "lines",
+    "within",
 ]

@@ -6,7 +6,8 @@ bit. Columns that the format cannot hold raise InvalidArgumentError with the sig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from vantel.codec import floats
 from vantel.codec import format as fmt
 from vantel.codec import layout as at
+from vantel.codec.bounded import within
 from vantel.codec.errors import InvalidArgumentError
 from vantel.codec.stream import KIND_AND_WIDTH, Writer, one_array, words_of
 from vantel.columns import Column
@@ -23,9 +25,16 @@ LEVEL_MAX = 1
 _HEADER_NUMBERS = 8
 
 
-def encode(columns: Sequence[Column], *, level: int = LEVEL_MAX) -> bytes:
-    """Coded columns, in the order given. level: 0 is faster, 1 smaller; both are decoded alike."""
+def encode(
+    columns: Sequence[Column], *, level: int = LEVEL_MAX, error_max: Mapping[int, float] | None = None
+) -> bytes:
+    """Coded columns, in the order given. level: 0 is faster, 1 smaller; both are decoded alike.
+
+    error_max: by signal id, in its unit, how far a float may come back from what it was.
+    """
     _check_level(level)
+    if error_max:
+        columns = [_bounded(column, error_max.get(column.signal_id, 0.0), level) for column in columns]
     if len(columns) > fmt.COLUMNS_MAX:
         raise InvalidArgumentError(
             f"encode: {len(columns)} columns, at most {fmt.COLUMNS_MAX} fit; split them"
@@ -70,9 +79,13 @@ def encode(columns: Sequence[Column], *, level: int = LEVEL_MAX) -> bytes:
     return writer.finish()
 
 
-def encode_values(values: NDArray[Any], *, level: int = LEVEL_MAX) -> bytes:
-    """One array float64[n], float32[n], bool[n] or of any integer width, alone. InvalidArgumentError for other types."""
+def encode_values(values: NDArray[Any], *, level: int = LEVEL_MAX, error_max: float = 0.0) -> bytes:
+    """One array float64[n], float32[n], bool[n] or of any integer width, alone. InvalidArgumentError for other types.
+
+    With error_max, in the unit of the values, floats may come back off by as much, where that makes them smaller.
+    """
     _check_level(level)
+    _check_bound(error_max)
     values = np.asarray(values)
     code = fmt.TYPE_BOOL if values.dtype.kind == "b" else fmt.NUMBER_CODES.get(values.dtype)
     if code is None or values.ndim != 1 or len(values) > fmt.SAMPLES_MAX:
@@ -82,7 +95,10 @@ def encode_values(values: NDArray[Any], *, level: int = LEVEL_MAX) -> bytes:
     if code == fmt.TYPE_BOOL:
         return one_array(values.astype(np.int64), code, at.BITS, floats.WHOLE, -64, level)
     numbers = np.ascontiguousarray(values, fmt.NUMBER_TYPES[code])
-    return one_array(words_of(numbers), code, at.VALUES, *KIND_AND_WIDTH[numbers.dtype], level)
+    data = one_array(words_of(numbers), code, at.VALUES, *KIND_AND_WIDTH[numbers.dtype], level)
+    if error_max and numbers.dtype.kind == "f":
+        return min(data, encode_values(within(numbers, error_max), level=level), key=len)
+    return data
 
 
 def encode_times(t_ns: NDArray[np.int64], *, level: int = LEVEL_MAX) -> bytes:
@@ -151,6 +167,23 @@ def _write_numbers(writer: Writer, code: int, values: NDArray[Any]) -> None:
         writer.integers(at.BITS, values.astype(np.int64))
         return
     writer.values(np.ascontiguousarray(values, fmt.NUMBER_TYPES[code]))
+
+
+def _bounded(column: Column, error_max: float, level: int) -> Column:
+    """The column with values within the bound, where that is smaller."""
+    _check_bound(error_max)
+    values = np.asarray(column.values)
+    if not error_max or values.dtype.kind != "f":
+        return column
+    near = within(values, error_max)
+    if len(encode_values(near, level=level)) < len(encode_values(values, level=level)):
+        return replace(column, values=near)
+    return column
+
+
+def _check_bound(error_max: float) -> None:
+    if not 0.0 <= error_max < float("inf"):
+        raise InvalidArgumentError(f"encode: error_max {error_max} is not 0 or a positive number")
 
 
 def _check_level(level: int) -> None:

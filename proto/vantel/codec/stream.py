@@ -94,8 +94,8 @@ class _Workspace(threading.local):
     """Arrays for one array alone, kept between calls: to make them anew would cost as much as a short array."""
 
     def __init__(self) -> None:
-        self.room = 0
         self.cells = np.empty(2 * at.CELLS + DECISIONS_ROOM, np.int32)
+        self.grow(1024)
 
     def grow(self, n: int) -> None:
         """Room for n values."""
