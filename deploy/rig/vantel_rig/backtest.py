@@ -6,28 +6,22 @@ Recordings -> the source of a replay -> Pipeline with the campaigns, as fast as 
 
 from __future__ import annotations
 
-import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from edge import sources
-from edge.births import catalog_of
 from edge.campaign.judge import InForce, Limits, judge
 from edge.campaign.run import Ledger
-from edge.clock import VanClock
-from edge.model import SampleBlock, TextTable
+from edge.model import SampleBlock
 from edge.pipeline import Pipeline
 from edge.queues import Outgoing
-from edge.settings import EdgeSettings, RecordingSection
+from edge.settings import RecordingSection
 from vantel.campaign.document import Campaign, CampaignSet
 from vantel.campaign.signature import new_key, public_keys, sign
 from vantel.captures import CampaignState, CaptureState, CaptureSummary
 from vantel.identity import PayloadKind
+from vantel_rig.offline import VAN, drive, replaying
 
-VAN = "back-test"
 DAY_S = 86_400.0
 
 
@@ -90,17 +84,7 @@ class BackTest:
 
 def back_test(recordings: Sequence[RecordingSection], campaigns: Sequence[Campaign]) -> BackTest:
     """Run campaigns over recordings. RecordingError, a ValueError, for files that are none."""
-    with tempfile.TemporaryDirectory() as folder:
-        replay = {
-            "kind": "replay",
-            "time": "original",
-            "speed": 0.0,
-            "recordings": [r.model_dump() for r in recordings],
-        }
-        settings = EdgeSettings(van={"id": VAN, "state_dir": Path(folder)}, sources=[replay])  # type: ignore[arg-type]
-        texts = TextTable()
-        source = sources.build(settings.sources[0], VanClock(), texts, 0)
-        catalog, rows = catalog_of([source])
+    with replaying(recordings) as (source, catalog, rows, texts, settings):
         private, public = new_key()
         limits = Limits(VAN, settings.ring.seconds, public_keys(public))
         signed = sign(CampaignSet(VAN, 1, tuple(campaigns)).encode(), private)
@@ -119,20 +103,11 @@ def back_test(recordings: Sequence[RecordingSection], campaigns: Sequence[Campai
 
         pipeline.campaigns.step = timed  # type: ignore[method-assign, assignment]
 
-        def emit(block: SampleBlock) -> None:
-            slots = rows[0][block.slot]
-            _take(
-                done,
-                pipeline.step(
-                    SampleBlock(slots, block.t_mono_ns, block.value, block.quality, block.position)
-                ),
-            )
-            if len(block):
-                done.start_ns = done.start_ns or int(block.t_mono_ns[0])
-                done.end_ns, done.samples = int(block.t_mono_ns[-1]), done.samples + len(block)
+        def note(block: SampleBlock) -> None:
+            done.start_ns = done.start_ns or int(block.t_mono_ns[0])
+            done.end_ns, done.samples = int(block.t_mono_ns[-1]), done.samples + len(block)
 
-        source.run(emit, threading.Event())
-        _take(done, pipeline.close())
+        drive(source, rows, pipeline, note, lambda out: _take(done, out))
         return done
 
 

@@ -1,4 +1,4 @@
-"""vantel replay: a campaign over recordings, before any van gets it.
+"""vantel replay: a campaign over recordings, before any van gets it; or what each signal costs.
 
 Exit codes: 0 done, 1 a campaign is rejected or over its budget, 2 wrong usage, 65 a file cannot be used.
 """
@@ -8,16 +8,27 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-EPILOG = "Example: vantel replay drive.log --dbc can0=van.dbc --campaign door.toml --plot door.svg"
+EPILOG = (
+    "Examples: vantel replay drive.log --dbc can0=van.dbc --campaign door.toml --plot door.svg; "
+    "vantel replay drive.csv --bytes --budget-mb 50"
+)
+SIGNALS_SHOWN_MAX = 40
 
 
 def replay(
     recordings: Annotated[list[Path], typer.Argument(help="recordings: CAN logs, CSV, tegrastats; also .gz")],
-    campaign: Annotated[list[Path], typer.Option(help="campaign file (TOML); can be repeated")],
+    campaign: Annotated[list[Path] | None, typer.Option(help="campaign file (TOML); can be repeated")] = None,
+    in_bytes: Annotated[bool, typer.Option("--bytes", help="say what each signal costs")] = False,
+    budget_mb: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="bytes a day that shares are of (MB); else all that is sent"),
+    ] = None,
+    fidelity: Annotated[str, typer.Option(help="for --bytes: full or rollup, as in [batch]")] = "full",
+    window_s: Annotated[float, typer.Option(help="for --bytes: seconds of a batch, as in [batch]")] = 10.0,
     dbc: Annotated[list[str] | None, typer.Option(help="DBC file; CHANNEL=FILE for one channel")] = None,
     name: Annotated[list[str] | None, typer.Option("--map", help="LOCAL=CATALOG name of a signal")] = None,
     start_unix_s: Annotated[
@@ -26,22 +37,30 @@ def replay(
     plot: Annotated[Path | None, typer.Option(help="write a picture (SVG) of triggers and windows")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON for programs")] = False,
 ) -> None:
-    """Say what a campaign would have triggered and sent: captures, bytes and CPU a day, by the code of the van."""
+    """Say what a campaign would have triggered and sent, or with --bytes what each signal costs, by the code of the van."""
     from edge import log as logs
     from edge.settings import LogSection, RecordingSection
     from vantel.campaign.text import campaign_of
     from vantel_rig import decode as decoding
     from vantel_rig.backtest import back_test
     from vantel_rig.backtest import plot as drawn
+    from vantel_rig.costs import costs_of
 
+    if in_bytes == bool(campaign):
+        print("vantel replay: give either --campaign FILE or --bytes", file=sys.stderr)
+        raise typer.Exit(2)
     logs.configure(LogSection(level="warning"))
     try:
-        found = [campaign_of(path.read_text(encoding="utf-8")) for path in campaign]
+        found = [campaign_of(path.read_text(encoding="utf-8")) for path in campaign or []]
         names = dict(item.split("=", 1) for item in name or [])
         sections = [
             RecordingSection(path=path, dbc=decoding.databases(dbc or []) if _is_can(path) else {}, map=names, start_unix_s=start_unix_s)
             for path in recordings
         ]  # fmt: skip
+        if in_bytes:
+            told = costs_of(sections, fidelity, window_s).as_dict(budget_mb * 1e6 if budget_mb else None)
+            print(json.dumps(told, indent=2)) if as_json else _show_costs(told)
+            return
         done = back_test(sections, found)
     except (ValueError, OSError) as cause:
         print(f"vantel replay: {cause}", file=sys.stderr)
@@ -67,6 +86,26 @@ def replay(
         sum(capture.body_bytes for capture in done.of(item.name)) * 86_400 / done.seconds > item.bytes_per_day_max for item in found
     )  # fmt: skip
     raise typer.Exit(1 if done.rejected or over else 0)
+
+
+def _show_costs(told: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    rows = list(told["signals"].items())
+    of = "budget" if told["budget_bytes_a_day"] else "all"
+    table = Table("signal", *(Column(name, justify="right") for name in ("samples", "bytes", "bits a sample", "MB a day")),
+                  Column(f"share of {of}", no_wrap=True), title=f"{told['bytes']} bytes in {told['seconds']:.0f} s, {told['messages']} messages, "
+                  f"{told['bytes_a_day'] / 1e6:.1f} MB a day")  # fmt: skip
+    most = max((row["share_of_day"] for _, row in rows), default=0.0) or 1.0
+    for name, row in rows[:SIGNALS_SHOWN_MAX]:
+        bar = "█" * max(1, round(10 * row["share_of_day"] / most))
+        table.add_row(name, str(row["samples"]), f"{row['bytes']:.0f}", f"{row['bits_a_sample']:.2f}",
+                      f"{row['bytes_a_day'] / 1e6:.3f}", f"{bar} {100 * row['share_of_day']:.1f} %")  # fmt: skip
+    console = Console()
+    console.print(table)
+    if len(rows) > SIGNALS_SHOWN_MAX:
+        console.print(f"{len(rows) - SIGNALS_SHOWN_MAX} more signals cost less; --json has them all")
 
 
 def _is_can(path: Path) -> bool:
