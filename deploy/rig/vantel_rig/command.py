@@ -8,9 +8,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from vantel.campaign.document import Campaign
+    from vantel_rig.backtest import BackTest
 
 EPILOG = (
     "Examples: vantel replay drive.log --dbc can0=van.dbc --campaign door.toml --plot door.svg; "
@@ -71,21 +75,25 @@ def replay(
     if as_json:
         print(json.dumps(told, indent=2))
     else:
-        for state in done.rejected:
-            where = f" at character {state.position}" if state.position >= 0 else ""
-            print(f"{state.name}: rejected{where}: {state.reason}: {state.detail}")
-        for item in found:
-            captures = done.of(item.name)
-            size = sum(capture.body_bytes for capture in captures)
-            a_day = size * 86_400 / done.seconds
-            print(f"{item.name}: {len(captures)} captures, {size} bytes in {done.seconds:.0f} s, {a_day / 1e6:.2f} MB a day of {item.bytes_per_day_max / 1e6:.0f}")  # fmt: skip
-        print(
-            f"CPU: {done.cpu_s * 86_400 / done.seconds:.0f} s a day, {100 * done.cpu_s / done.seconds:.3f} % of one core"
-        )
+        _show_campaigns(done, found)
     over = any(
         sum(capture.body_bytes for capture in done.of(item.name)) * 86_400 / done.seconds > item.bytes_per_day_max for item in found
     )  # fmt: skip
     raise typer.Exit(1 if done.rejected or over else 0)
+
+
+def _show_campaigns(done: BackTest, found: list[Campaign]) -> None:
+    for state in done.rejected:
+        where = f" at character {state.position}" if state.position >= 0 else ""
+        print(f"{state.name}: rejected{where}: {state.reason}: {state.detail}")
+    for item in found:
+        captures = done.of(item.name)
+        size = sum(capture.body_bytes for capture in captures)
+        a_day = size * 86_400 / done.seconds
+        print(f"{item.name}: {len(captures)} captures, {size} bytes in {done.seconds:.0f} s, {a_day / 1e6:.2f} MB a day of {item.bytes_per_day_max / 1e6:.0f}")  # fmt: skip
+    print(
+        f"CPU: {done.cpu_s * 86_400 / done.seconds:.0f} s a day, {100 * done.cpu_s / done.seconds:.3f} % of one core"
+    )
 
 
 def _show_costs(told: dict[str, Any]) -> None:

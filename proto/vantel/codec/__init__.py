@@ -6,7 +6,7 @@ gives columns or a CodecError, in bounded time and memory.
 
 from __future__ import annotations
 
-from vantel.codec.bounded import lines, within
+from vantel.codec.bounded import within
 from vantel.codec.decoding import decode, decode_times, decode_values
 from vantel.codec.encoding import encode, encode_times, encode_values
 from vantel.codec.errors import (
@@ -16,6 +16,7 @@ from vantel.codec.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from vantel.codec.simplify import lines
 
 __all__ = [
     "CodecError",

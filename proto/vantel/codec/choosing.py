@@ -70,13 +70,12 @@ def sort_levels(first, n, count, search):
 
 
 @njit(**OPTIONS)
-def level_cost(first, n, count, search):
-    """Estimated cost of levels in 1/8 bits: the sorted keys, and the entropy of the index; sorts as sort_levels does."""
-    sort_levels(first, n, count, search)
+def level_cost(first, n, count, cost_max, search):
+    """Estimated cost of levels in 1/8 bits: the entropy of the index, and the keys, which it sorts as sort_levels does.
+
+    At least cost_max, and nothing sorted, where the entropy alone makes levels too dear.
+    """
     _table, keys, pairs, places = search
-    cost = 8 * bit_length(fold(keys[0])) + 56
-    for k in range(1, count):
-        cost += 8 * bit_length(keys[k] - keys[k - 1]) + 16
     paired = count <= at.LEVELS_PAIRED_MAX
     size = count * count if paired else count
     pairs[:size] = 0
@@ -85,6 +84,7 @@ def level_cost(first, n, count, search):
         k = places[i]
         pairs[before + k] += 1
         before = k * count if paired else 0
+    cost = 56 + 16 * count
     rows = count if paired else 1
     for row in range(rows):
         total = 0
@@ -96,6 +96,12 @@ def level_cost(first, n, count, search):
                 cost -= pairs[row * count + k] * (lg(pairs[row * count + k]) + 4)
         if total:
             cost += total * (lg(total) + 4) + 10 * used
+    if cost >= cost_max:
+        return max(cost, cost_max)
+    sort_levels(first, n, count, search)
+    cost += 8 * bit_length(fold(keys[0]))
+    for k in range(1, count):
+        cost += 8 * bit_length(keys[k] - keys[k - 1])
     return cost
 
 
@@ -138,14 +144,14 @@ def choose(x, n, level, search):
     limit = min(at.LEVELS_MAX, n // 3)
     count = distinct(x, n, limit, False, search)
     if 0 < count <= limit:
-        other = level_cost(0, n, count, search)
+        other = level_cost(0, n, count, cost, search)
         if other < cost:
             best, cost, levels = at.LEVEL, other, count
     if 0 < count <= at.LEVELS_PAIRED_MAX:  # pairs of values tell as much as differences
         return best, levels
     count = distinct(x, n, limit, True, search)
     if 0 < count <= limit:
-        other = level_cost(1, n, count, search) + 8 * bit_length(fold(x[0])) + 56
+        other = level_cost(1, n, count, cost, search) + 8 * bit_length(fold(x[0])) + 56
         if other < cost:
             best, cost, levels = at.LEVEL_STEP, other, count
     if best == at.LEVEL:
