@@ -29,6 +29,8 @@ from vantel.window import Window, window_of
 TELEMETRY, EVENTS, AGENT, CAPTURES = "telemetry", "events", "agent", "captures"
 CHANNELS = ("range", "rate", "stuck", "timeout", "robust_z")
 CHANNEL_STEP = 167
+CAPTURE_SIGNALS_TOLD_MAX = 256
+"""Signals that the line of a capture names; it counts all."""
 US = 1000
 
 
@@ -227,7 +229,11 @@ def _capture(envelope: Envelope, clock: ClockStamp) -> _Content | Reject:
         "capture": summary.capture_id,
         "campaign": summary.triggers[0].campaign if summary.triggers else "",
         "state": summary.state.name.lower(),
+        "before_s": (t_mono_ns - summary.start_mono_ns) / 1e9,
         "seconds": (summary.end_mono_ns - summary.start_mono_ns) / 1e9,
+        "signals": " ".join(map(str, summary.signal_ids[:CAPTURE_SIGNALS_TOLD_MAX])),
+        "signal_count": float(len(summary.signal_ids)),
+        "catalog": f"{envelope.catalog_hash:016x}",
         "samples": float(summary.samples),
         "bytes": float(summary.body_bytes),
     }

@@ -326,6 +326,7 @@ class Agent:
             spool_bytes,
             self._settings.van.state_dir,
             self._settings.mqtt.certificate_file,
+            self._pipeline.campaigns.silent,
         )
         with self._shed_lock:
             shed = dict(self._shed_total)

@@ -115,6 +115,11 @@ class History:
         async with self._gate:
             return await asyncio.to_thread(self._read, ask)
 
+    async def read(self, text: str) -> list[Series]:
+        """The answer to a query of somebody else, who checked it."""
+        async with self._gate:
+            return await asyncio.to_thread(self._query, text)
+
     def _read(self, ask: Ask) -> dict[str, Any]:
         """Every sample where there are few enough; else last, minimum and maximum of short steps, which hide no peak."""
         answer = rows_of(ask, self._query(query_text(ask)))

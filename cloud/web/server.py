@@ -1,4 +1,4 @@
-"""The HTTP side of the page: static files, JSON, server-sent events, acknowledgements. aiohttp's only other user is cloud.http.
+"""The HTTP side of the page: static files, JSON, streams, CSV, acknowledgements. aiohttp's only other user is cloud.http.
 
 No login: it listens on loopback and answers only to names of loopback, or of the reverse proxy that the settings name,
 so that a foreign page cannot reach it by a name that it controls. What changes something wants JSON and our own origin.
@@ -21,6 +21,7 @@ from aiohttp import web
 from cloud.connection import ConnectionRefused
 from cloud.query import QueryError
 from cloud.settings import WebSection
+from cloud.web.captures import CAPTURES_SHOWN, Captures, TooLarge
 from cloud.web.fleet import Fleet
 from cloud.web.history import BadRange, History, ask_of
 from cloud.web.live_views import LiveViews
@@ -48,6 +49,7 @@ class Site:
         """health: what is wrong now, for people; shown on the page and by /healthz."""
         self._settings, self.fleet, self._views, self._history = settings, fleet, views, history
         self._acknowledge, self._health = acknowledge, health
+        self._captures = Captures(history, fleet.catalog)
         self.host, self.port = settings.host, settings.port
         self.ready = False
         self._files = _static_files()
@@ -63,6 +65,8 @@ class Site:
         app.router.add_get("/api/van/{van}", self._van)
         app.router.add_get("/api/van/{van}/stream", self._van_stream)
         app.router.add_get("/api/van/{van}/history", self._van_history)
+        app.router.add_get("/api/van/{van}/captures", self._van_captures)
+        app.router.add_get("/api/van/{van}/captures/{id}.csv", self._capture_csv)
         app.router.add_get("/{name:[a-z_.]*}", self._static)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
 
@@ -224,9 +228,52 @@ class Site:
         except BadRange as cause:
             return web.json_response({"error": str(cause)}, status=400)
         except (QueryError, OSError) as cause:
-            _log.warning("history not read", van=van, cause=str(cause)[:500])
-            return web.json_response({"error": "the database does not answer this"}, status=502)
+            return _not_read("history", van, cause)
         return web.json_response({**answer, "gaps": self.fleet.gaps(van, from_ms, to_ms)})
+
+    async def _van_captures(self, request: web.Request) -> web.StreamResponse:
+        van = self._known(request)
+        try:
+            found = await self._captures.newest(van)
+        except (QueryError, OSError) as cause:
+            return _not_read("captures", van, cause)
+        return web.json_response(
+            {"captures": [item.as_dict() for item in found], "cut": len(found) >= CAPTURES_SHOWN}
+        )
+
+    async def _capture_csv(self, request: web.Request) -> web.StreamResponse:
+        """A table of every stored sample. A download that cannot end whole is broken off, never cut short in silence."""
+        van, capture_id = self._known(request), request.match_info["id"]
+        try:
+            capture = await self._captures.one(van, capture_id)
+            if capture is None:
+                return web.json_response({"error": f"nothing is stored of capture {capture_id}"}, status=404)
+            if not capture.signals:
+                return web.json_response(
+                    {"error": "the catalog of this capture is not known here"}, status=409
+                )
+            await self._captures.check_size(van, capture)
+        except TooLarge as cause:
+            return web.json_response({"error": str(cause)}, status=413)
+        except (QueryError, OSError) as cause:
+            return _not_read("capture", van, cause)
+        except ValueError as cause:
+            return web.json_response({"error": str(cause)}, status=400)
+        name = f"{van}-capture-{capture.id}.csv"
+        headers = {
+            "Content-Type": "text/csv; charset=utf-8",
+            "Content-Disposition": f'attachment; filename="{name}"',
+        }
+        response = web.StreamResponse(headers=headers | self._headers())
+        await response.prepare(request)
+        try:
+            async for piece in self._captures.csv(van, capture):
+                await asyncio.wait_for(response.write(piece), WRITE_S_MAX)
+        except (QueryError, OSError, asyncio.TimeoutError) as cause:
+            _log.warning("download broken off", van=van, capture=capture.id, cause=str(cause)[:500])
+            if request.transport is not None:
+                request.transport.abort()
+        return response
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Changes of the whole fleet: everything first, then at most two messages a second."""
@@ -304,6 +351,11 @@ def _static_files() -> dict[str, bytes]:
         for item in folder.iterdir()
         if "." + item.name.rsplit(".", 1)[-1] in TYPES
     }
+
+
+def _not_read(what: str, van: str, cause: Exception) -> web.Response:
+    _log.warning(f"{what} not read", van=van, cause=str(cause)[:500])
+    return web.json_response({"error": "the database does not answer this"}, status=502)
 
 
 def _encode(tree: dict[str, Any]) -> bytes:

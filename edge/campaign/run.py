@@ -68,7 +68,7 @@ class CampaignRun:
         """offset_ns: from stream time to Unix time. ledger: from before the restart; changed in place."""
         self._catalog, self._rings, self.recorder, self.ledger = catalog, rings, recorder, ledger
         self.offset_ns = offset_ns
-        self._clock = self._looked = Rings.NEVER
+        self._clock = self._looked = self._begun = Rings.NEVER
         self._active: list[_Active] = []
         self._evaluator: Evaluator | None = None
         self._take_on()
@@ -77,6 +77,11 @@ class CampaignRun:
     def campaigns(self) -> dict[str, Campaign]:
         """In force, by name."""
         return {item.campaign.name: item.campaign for item in self._active}
+
+    @property
+    def silent(self) -> int:
+        """Campaigns that are active for longer than data_within_s without a capture. Any thread may ask."""
+        return sum(item.status is CampaignStatus.SILENT for item in self._active)
 
     def adopt(self, in_force: InForce) -> list[Outgoing]:
         """Other campaigns are in force from now on; the answer to the cloud."""
@@ -199,6 +204,8 @@ class CampaignRun:
     def _look(self) -> bool:
         """Bring all states up to date; whether one changed."""
         self._looked = self._clock
+        if self._begun == Rings.NEVER:
+            self._begun = self._clock
         before = [item.status for item in self._active]
         for item in self._active:
             item.status = self._status(item, self._clock)
@@ -214,6 +221,7 @@ class CampaignRun:
         if now_unix_ns // DAY_NS == usage.day and usage.bytes_today >= campaign.bytes_per_day_max:
             return CampaignStatus.OVER_BUDGET
         last = max(usage.last_data_ns, usage.since_ns)
+        last = last if last > 0 else self._begun  # in force before the first sample came
         if campaign.data_within_s and last > 0 and t_mono_ns - last > campaign.data_within_s * 1e9:
             return CampaignStatus.SILENT
         return CampaignStatus.ACTIVE

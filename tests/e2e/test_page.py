@@ -8,34 +8,25 @@ Method: Debian's Chromium, headless, driven by Selenium, against servers, bridge
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Iterator
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from tests.e2e.chromium import assert_clean, browser, get, one, script, until
 from vantel_rig.cloud_side import CloudSide
 from vantel_rig.drives import drive
 from vantel_rig.stack import Stack
 from vantel_rig.van import Van
 
+__all__ = ["browser"]
 pytestmark = [pytest.mark.servers, pytest.mark.e2e]
 
 PROBE = "Vehicle.Robovan.TestBench.Probe"
 EVENT_MS_MAX = 2000.0
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--window-size=1280,860",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -53,64 +44,6 @@ def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CloudSide, 
             if van.alive:
                 van.stop()
             cloud.stop()
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip(
-            "this machine has no Chromium with its driver, and its distribution has no package of them"
-        )
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or "chromium"
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(
-        options=options, service=Service(shutil.which("chromedriver") or "chromedriver")
-    )
-    driver.implicitly_wait(0)
-    yield driver
-    driver.quit()
-
-
-def until(check: Callable[[], Any], what: str, timeout_s: float = 20.0) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"not seen within {timeout_s:.0f} s: {what}")
-
-
-def script(browser: webdriver.Chrome, text: str, *arguments: Any) -> Any:
-    return browser.execute_script(f"return {text}", *arguments)
-
-
-def one(browser: webdriver.Chrome, selector: str, what: str, timeout_s: float = 20.0) -> Any:
-    return until(lambda: next(iter(browser.find_elements(By.CSS_SELECTOR, selector)), None), what, timeout_s)
-
-
-def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return json.loads(answer.read())
-
-
-def assert_clean(browser: webdriver.Chrome, base: str) -> None:
-    """No error in the console, no request to anybody else."""
-    said = [entry for entry in browser.get_log("browser") if entry["level"] in {"SEVERE", "WARNING"}]
-    assert said == []
-    urls = []
-    for entry in browser.get_log("performance"):
-        message = json.loads(entry["message"])["message"]
-        if message["method"] == "Network.requestWillBeSent":
-            urls.append(message["params"]["request"]["url"])
-    # at its start the browser shows a page of its own, from chrome:// addresses inside itself
-    asked = [url for url in urls if urlsplit(url).scheme in {"http", "https", "ws", "wss"}]
-    foreign = [url for url in asked if urlsplit(url).netloc != urlsplit(base).netloc]
-    assert asked
-    assert foreign == []
 
 
 @pytest.mark.timeout(240)

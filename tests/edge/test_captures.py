@@ -335,3 +335,17 @@ def test_a_clip_becomes_mcap_with_all_that_is_needed_to_read_it(tmp_path: Path) 
         if name == "Van.Fast"
     ]
     assert fast == sorted(body)
+
+
+def test_a_campaign_without_data_is_silent_until_its_next_capture(tmp_path: Path) -> None:
+    ledger = Ledger(
+        InForce((replace(DOOR, data_within_s=20.0), replace(DOOR, name="calm")), generation=1, set_hash="x")
+    )
+    pipeline = Pipeline(CATALOG, settings(tmp_path), TextTable(), 0, 0, ledger)
+    silent: dict[int, int] = {}
+    for block in cut(stream(60, doors=[45]), 113):
+        pipeline.step(block)
+        silent[int(block.t_mono_ns.max() - START_NS) // SECOND] = pipeline.campaigns.silent
+    assert silent[15] == 0
+    assert silent[40] == 1, "only the one that asks for it"
+    assert silent[50] == 0

@@ -15,6 +15,8 @@ def test_gauges(tmp_path: Path) -> None:
     found = gauges_of({"connects": 2.0}, 77, tmp_path, None)
     assert found["uplink_connects"] == 2.0
     assert found["spool_bytes"] == 77.0
+    assert found["campaigns_silent"] == 0.0
+    assert gauges_of({}, 0, tmp_path, None, 3)["campaigns_silent"] == 3.0
     assert found["disk_free_bytes"] > 0
     assert found["rss_bytes_max"] > 10 * 1024 * 1024
     assert "certificate_left_s" not in found

@@ -1,6 +1,7 @@
 // One plot on a canvas: numbers as a line with its band of minimum and maximum, states as steps with their texts.
 // Gaps are never bridged: they have the colour of what the ledger says of them (silence, waiting, loss), or a dashed frame
 // where the van's samples are stored and only this signal is silent. Loss also marks the foot of the plot where it is short. points: [t_ms, value] or [t_ms, value, low, high], ascending.
+// mark: a time with a dashed line, or null.
 import { clock, colour, el, measured, number, short, sized, unitOf } from "./dom.js";
 
 const LEFT = 52, BOTTOM = 18, TOP = 6, RIGHT = 6;
@@ -31,7 +32,7 @@ export function makePlot({ title, unit, numeric, onClose, onZoom, onWider }) {
   const value = el("span", { class: "num now", "data-value": title });
   const node = el("section", { class: "card plot", "data-plot": title },
     el("header", {}, el("div", { title }, el("span", { class: "path" }, path || "\u00a0"), el("h3", {}, last)), value, el("button", { type: "button", title: `Close the plot of ${title}`, onclick: onClose }, "×")), canvas);
-  let data = { points: [], from: 0, to: 1, least: 3000, gaps: [] }, hover = null, drag = null, asked = 0;
+  let data = { points: [], from: 0, to: 1, least: 3000, gaps: [], mark: null }, hover = null, drag = null, asked = 0;
 
   function paint() {
     asked = 0;
@@ -61,6 +62,9 @@ export function makePlot({ title, unit, numeric, onClose, onZoom, onWider }) {
       c.fillText(days ? new Date(t).toLocaleDateString() : clock(t), x(t), h - 4);
     }
     if (numeric) lines(c, w, h, x, points, line, soft); else states(c, h, x, points, to);
+    if (data.mark !== null && from <= data.mark && data.mark <= to) {
+      c.strokeStyle = c.fillStyle = colour("--ink"); c.lineWidth = 1; c.setLineDash([5, 3]); c.beginPath(); c.moveTo(x(data.mark), TOP); c.lineTo(x(data.mark), h - BOTTOM); c.stroke(); c.setLineDash([]);
+    }
     const hole = hover === null ? null : holes.find(([a, b]) => x(a) < hover && hover < x(b));
     if (hole) {
       const t = time(hover), gap = data.gaps.find((one) => one.from <= t && t <= one.to);
@@ -130,6 +134,7 @@ export function makePlot({ title, unit, numeric, onClose, onZoom, onWider }) {
       value.replaceChildren(...(last ? measured(last[1], unit) : [el("span", { class: "unknown" }, "nothing here")]));
       value.title = last ? `${number(last[1])} ${unit}, ${clock(last[0])}` : "";
       node.dataset.points = data.points.length;
+      if (data.mark !== null) node.dataset.mark = data.mark;
       draw();
     },
   };

@@ -1,4 +1,5 @@
 // One van: live values and plots, history with zoom, events, board, agent, ledger. While it is open the van sends full rate.
+import { captureCard } from "./captures.js";
 import { drawAgent, drawBoard, drawLedger } from "./condition.js";
 import { SEVERITY, WORDS, age, bytes, clock, el, emptyState, measured, number, stamp, unitOf, unknown } from "./dom.js";
 import { eventTable } from "./events.js";
@@ -6,7 +7,7 @@ import { makeMap } from "./map.js";
 import { makePlot } from "./plot.js";
 import { ask, fleet, now, stateOf, van as vanOf, watch } from "./state.js";
 
-const LIVE_MS = 60000, PLOTS_MAX = 12, GROUP_OPEN_MAX = 14, POLL_MS = 1000, LIVE_GAP_MS = 12000;
+const LIVE_MS = 60000, PLOTS_MAX = 12, GROUP_OPEN_MAX = 14, POLL_MS = 1000, CAPTURES_MS = 5000, LIVE_GAP_MS = 12000;
 const RANGES = [["Live", 0], ["10 min", 600e3], ["1 h", 3600e3], ["6 h", 21600e3], ["24 h", 86400e3], ["7 d", 604800e3]];
 const WANTED = [/^Vehicle\.Speed$/, /wheel.*speed|speed.*wheel/i, /\.speed$/i, /TestBench\.Probe/, /accel/i, /temp/i];
 const LIVE_WORDS = { on: "live at full rate while this page is open", asked: "asking the van for full rate", silent: "the van does not answer", refused: "the van refused", no_link: "no live view", off: "no live view" };
@@ -17,11 +18,11 @@ export function vanPage(main, id) {
   const title = el("h1", {}, id), back = el("a", { href: "#/" }, "← Fleet"), live = el("span", { class: "dim", role: "status", id: "live" }), tiles = el("div", { class: "tiles" });
   const signals = el("div", { class: "card signals" }), filter = el("input", { type: "search", placeholder: "Find a signal  ( / )", "aria-label": "Find a signal", id: "search" });
   const plots = el("div", { class: "plots" }), ranges = el("div", { class: "bar" }), board = el("section", { class: "card" }), agent = el("section", { class: "card" }), ledger = el("section", { class: "card" });
-  const table = eventTable(false), map = makeMap({ tileUrl: fleet.config.tile_url });
+  const table = eventTable(false), captures = captureCard(id, (name) => byName(name)), map = makeMap({ tileUrl: fleet.config.tile_url });
   map.node.classList.remove("grow"); map.node.style.height = "100%"; map.node.style.minHeight = "260px";
   const note = el("p", { class: "legend" });
   main.append(el("div", { class: "head-line" }, back, title, live), tiles, el("div", { class: "van" }, el("div", { class: "side" }, filter, signals),
-    el("div", { class: "stack" }, ranges, plots, note, el("section", { class: "card" }, el("div", { class: "top" }, el("h2", {}, "Events")), table.node), ledger, el("div", { class: "three" }, map.node, board, agent))));
+    el("div", { class: "stack" }, ranges, plots, note, el("section", { class: "card" }, el("div", { class: "top" }, el("h2", {}, "Events")), table.node), captures.node, ledger, el("div", { class: "three" }, map.node, board, agent))));
   let info = null, values = {}, news = null, mode = { span: 0, from: 0, to: 0 }, open = new Map(), source = null, closed = false, track = [], asking = false, again = false, awaited = false;
 
   async function start() {
@@ -29,7 +30,7 @@ export function vanPage(main, id) {
     if (closed) return;
     values = info.values; news = info;
     for (const event of info.events) if (!fleet.events.has(event.id)) fleet.events.set(event.id, event);
-    listSignals(); pickFirst(); refresh(); events(); listen(); poll(); loadTrack();
+    listSignals(); pickFirst(); refresh(); events(); listen(); poll(); loadTrack(); captures.refresh();
   }
   function listen() {
     source = new EventSource(`api/van/${encodeURIComponent(id)}/stream`);
@@ -153,8 +154,8 @@ export function vanPage(main, id) {
     if (awaited && change.rows?.some((row) => row[0] === id)) { window.dispatchEvent(new HashChangeEvent("hashchange")); return; } // its first message has come
     if (change.events?.some?.((e) => e.van === id) || change.acked) events();
   });
-  const timers = [setInterval(() => { if (mode.span === 0) poll(); }, POLL_MS), setInterval(() => { if (mode.span > 0) poll(); }, 10000), setInterval(refresh, 1000)];
-  const redraw = () => { map.draw(); for (const { plot } of open.values()) plot.set({}); };
+  const timers = [setInterval(() => { if (info) captures.refresh(); }, CAPTURES_MS), setInterval(() => { if (mode.span === 0) poll(); }, POLL_MS), setInterval(() => { if (mode.span > 0) poll(); }, 10000), setInterval(refresh, 1000)];
+  const redraw = () => { map.draw(); captures.draw(); for (const { plot } of open.values()) plot.set({}); };
   window.addEventListener("resize", redraw);
   buttons(); start();
   return {

@@ -163,6 +163,8 @@ ALERTS = (
           "gt", 1.6e9, 300, 900, "warning", "more than 1.6 GB wait for the cloud; at spool.bytes_max it evicts"),
     Alert("vantel-van-certificate", "A van's certificate ends soon", _last_of_vans("certificate_left_s"),
           "lt", 14 * DAY_S, 0, 3600, "warning", "less than 14 days; after that the broker refuses the van"),
+    Alert("vantel-campaign-silent", "A campaign is active without data", _last_of_vans("campaigns_silent"),
+          "gt", 0, 0, 900, "warning", "no capture for longer than the campaign's data_within_s"),
     Alert("vantel-cloud-certificate", "A certificate of the cloud side ends soon",
           "min by (connection, file) (vantel_certificate_expiry_timestamp_seconds) - time()",
           "lt", 14 * DAY_S, 0, 600, "critical", "less than 14 days, or it cannot be read"),
