@@ -133,7 +133,7 @@ def load_answers(path: Path) -> AnswerFile:
         tree = tomllib.loads(text)
     except OSError as cause:
         raise RecordingError(
-            path, f"cannot read it: {cause.strerror}", "correct answers = in the settings"
+            path, f"cannot read it: {cause.strerror}", "correct {key}", key="answers"
         ) from cause
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as cause:
         found = re.search(r"at line (\d+)", str(cause))

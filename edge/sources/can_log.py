@@ -104,12 +104,10 @@ def open_binary(path: Path) -> IO[bytes]:
     """The file, unpacked if its name ends in .gz. RecordingError when it cannot be opened or is empty."""
     try:
         if path.stat().st_size == 0:
-            raise RecordingError(path, "the file is empty", "record again or remove it from the settings")
+            raise RecordingError(path, "the file is empty", "record again or leave it out")
         return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
     except OSError as cause:
-        raise RecordingError(
-            path, f"cannot open: {cause.strerror}", "correct path = in the settings"
-        ) from cause
+        raise RecordingError(path, f"cannot open: {cause.strerror}", "correct {key}", key="path") from cause
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -27,7 +27,7 @@ from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.errors import RecordingError
 
 IDS_SHOWN_MAX = 8
-DBC_FIX = "give the DBC of this bus in dbc ="
+DBC_FIX = "give the DBC of this bus by {key}"
 _NUMBER = re.compile(r"\d+$")
 _log = structlog.get_logger("replay")
 
@@ -45,7 +45,7 @@ class CanRecording:
         self.notes = [note for path, database in self._databases.items() for note in doubts(path, database)]
         self._answers = None if section.answers is None else load_answers(section.answers)
         if not self._databases and self._answers is None:
-            raise RecordingError(section.path, "a CAN log needs a DBC to be decoded", DBC_FIX)
+            raise RecordingError(section.path, "a CAN log needs a DBC to be decoded", DBC_FIX, key="dbc")
         self._channels: dict[str, CanChannel | None] = {}
         self._keys_seen: dict[str, set[int]] = {}
 
@@ -75,6 +75,7 @@ class CanRecording:
                 f"the DBC {', '.join(map(str, idle))} defines none of its frames{channels}; "
                 f"the log has {self._ids()}",
                 DBC_FIX,
+                key="dbc",
             )
         for path in idle:
             _log.warning(
@@ -82,7 +83,7 @@ class CanRecording:
                 recording=str(self.path),
                 dbc=str(path),
                 log_has=self._ids(),
-                fix=DBC_FIX,
+                fix="leave it out, or give the DBC of this bus",
             )
         unknown = self.counts["frames_unknown"] + self.counts["frames_without_dbc"]
         if unknown or self.counts["frames_undecodable"]:

@@ -44,11 +44,12 @@ def load_database(path: Path) -> Database:
         raise RecordingError(
             path,
             f"not a usable DBC: {cause}",
-            "repair it or name another in dbc =",
+            "repair it or name another by {key}",
             _line_of(text, str(cause)),
+            key="dbc",
         ) from cause
     if not isinstance(database, Database) or not database.messages:
-        raise RecordingError(path, "the DBC defines no CAN message", "name another file in dbc =")
+        raise RecordingError(path, "the DBC defines no CAN message", "name another by {key}", key="dbc")
     if kind == "dbc":
         _refuse_skipped_lines(path, text, database)
     return database
@@ -97,7 +98,7 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as cause:
         raise RecordingError(
-            path, f"cannot read the DBC: {cause.strerror}", "correct dbc = in the settings"
+            path, f"cannot read the DBC: {cause.strerror}", "correct {key}", key="dbc"
         ) from cause
     try:
         return data.decode("utf-8-sig")

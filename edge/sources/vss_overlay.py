@@ -34,7 +34,7 @@ def load_overlay(path: Path) -> tuple[dict[str, SignalMap], dict[str, int]]:
         root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
     except OSError as cause:
         raise RecordingError(
-            path, f"cannot read it: {cause.strerror}", "correct overlay = in the settings"
+            path, f"cannot read it: {cause.strerror}", "correct {key}", key="overlay"
         ) from cause
     except (yaml.YAMLError, UnicodeDecodeError) as cause:
         mark = getattr(cause, "problem_mark", None)

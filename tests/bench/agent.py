@@ -1,6 +1,6 @@
 """What the agent costs: processor time of one core, anonymous memory and delay of the real agent at full bus load.
 
-    python tests/bench/agent.py [--rates 1000,4000,8000,16000] [--seconds 60] [--json FILE]
+    python tests/bench/agent.py [--rates 1000,4000,8000,16000] [--seconds 60] [--realtime] [--json FILE]
 
 The agent is a process of its own: CAN frames through the real source path (datagrams of struct can_frame on loopback
 UDP stand in for SocketCAN where the kernel has none; the reading code is the same), 6 IMU axes at 200 Hz and GNSS at
@@ -8,6 +8,8 @@ UDP stand in for SocketCAN where the kernel has none; the reading code is the sa
 a bridge that opens and acks every envelope. Frames are those of recorded drives, sent on a fixed schedule. Beside it an
 agent that only imports. Stages are processor time: of threads by the kernel's account, within the pipeline thread by
 a clock around ring and detector, within the spool thread around the codec. The delay is from the kernel's receive stamp to the end of the ring's push.
+--realtime runs the agent under SCHED_FIFO (needs root), so that no other work of the machine can keep it from a core:
+what is left of the delay is the agent's own, the wait for the tick, the queue, the GIL and the steps themselves.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ CAN = ROOT / "tests" / "data" / "can"
 WARM_S = 6.0
 VAN = "bench-1"
 TICK_S = 0.001
+MEMORY_S = 15.0
 SAMPLED = 7
 DELAY_PLACE_NS, DELAY_PLACES = 100_000, 2000
 
@@ -239,11 +242,15 @@ def settings(folder: Path, mqtt_port: int, ports: tuple[int, int]) -> Path:
     return path
 
 
-def one_rate(rate: float, seconds: float, folder: Path, mqtt_port: int, samples: Any) -> dict[str, Any]:
+def one_rate(
+    rate: float, seconds: float, folder: Path, mqtt_port: int, samples: Any, realtime: bool
+) -> dict[str, Any]:
     ports = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
     samples.value = 0
     config, report = settings(folder, mqtt_port, ports), folder / "report.json"
     process = subprocess.Popen([sys.executable, __file__, "--agent", str(config), str(report)], cwd=ROOT)
+    if realtime:  # threads that it starts inherit it
+        os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(1))
     status = folder / "state" / "status.json"
     while not status.exists():
         time.sleep(0.1)
@@ -260,7 +267,11 @@ def one_rate(rate: float, seconds: float, folder: Path, mqtt_port: int, samples:
     sending.start()
     time.sleep(WARM_S)
     process.send_signal(signal.SIGUSR2)
-    time.sleep(seconds)
+    memory_mb = []
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, MEMORY_S))
+        memory_mb.append(round(anonymous_mb(str(process.pid))))
     stop.set()
     sending.join()
     time.sleep(0.5)
@@ -270,6 +281,7 @@ def one_rate(rate: float, seconds: float, folder: Path, mqtt_port: int, samples:
     counted = found.pop("status")
     sources = counted["sources"]
     found["rate_hz"] = rate
+    found["anonymous_mb_series"] = memory_mb
     found["frames_sent"] = sent.value
     found["frames_read"] = sum(sources[name].get("frames", 0) for name in ("can0", "imu"))
     found["frames_dropped"] = sum(sources[name].get("frames_dropped", 0) for name in ("can0", "imu"))
@@ -305,6 +317,7 @@ def main() -> None:
     )
     parser.add_argument("--rates", default="1000,4000,8000,16000", help="CAN frames a second")
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--realtime", action="store_true", help="the agent under SCHED_FIFO; needs root")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     from vantel_rig.servers.mosquitto import Mosquitto
@@ -324,7 +337,9 @@ def main() -> None:
             for rate in options.rates.split(","):
                 place = Path(folder) / rate
                 place.mkdir()
-                rows.append(one_rate(float(rate), options.seconds, place, server.port, samples))
+                rows.append(
+                    one_rate(float(rate), options.seconds, place, server.port, samples, options.realtime)
+                )
                 show(rows[-1])
         finally:
             broker.stop()
@@ -341,6 +356,7 @@ def show(row: dict[str, Any]) -> None:
         f"{row['rate_hz']:8,.0f} frames/s: {row['cpu']:.1%} of a core ({stages})\n"
         f"         anonymous {row['anonymous_mb_begin']:.0f} -> {row['anonymous_mb_end']:.0f} MB, sample to ring p50 "
         f"{row['delay_ms_p50']:.1f} ms, p99 {row['delay_ms_p99']:.1f} ms\n"
+        f"         anonymous each {MEMORY_S:g} s: {', '.join(map(str, row['anonymous_mb_series']))} MB\n"
         f"         frames sent {row['frames_sent']:,}, read {row['frames_read']:,}, dropped {row['frames_dropped']:,}; "
         f"samples emitted {row['samples_emitted']:,}, acked {row['samples_acked']:,}, lost {lost:,}, "
         f"shed {row['samples_shed']}, events {row['events']}\n"

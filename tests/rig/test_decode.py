@@ -140,8 +140,15 @@ def test_signals_are_chosen_and_the_summary_is_for_programs(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("out", "extra", "told"),
     [
-        ("x.parquet", ["--dbc", "nowhere.dbc"], "nowhere.dbc"),
-        ("x.parquet", [], "needs a DBC"),
+        (
+            "x.parquet",
+            ["--dbc", "nowhere.dbc"],
+            "nowhere.dbc: cannot read the DBC: No such file or directory; correct --dbc",
+        ),
+        ("x.parquet", [], "needs a DBC to be decoded; give the DBC of this bus by --dbc"),
+        ("x.csv", ["--dbc", str(DBC.with_name("toyota_adas.dbc"))], "give the DBC of this bus by --dbc"),
+        ("x.csv", ["--answers", "nowhere.toml"], "correct --answers"),
+        ("x.csv", ["--dbc", str(DBC), "--overlay", "nowhere.vspec"], "correct --overlay"),
         ("x.xlsx", ["--dbc", str(DBC)], "write .parquet, .csv or .mcap"),
         ("x.csv", ["--dbc", str(DBC), "--signals", "Nothing.*"], "no signal of the log fits"),
         ("x.csv", ["--dbc", str(DBC), "--dbc", f"can1={DBC}"], "give every --dbc a channel"),
@@ -155,4 +162,5 @@ def test_what_cannot_be_done_is_told_and_leaves_no_half_file(
     result = vantel("decode", log, "-o", tmp_path / out, *extra)
     assert result.returncode == 65
     assert told in re.sub(r"\s+", " ", result.stderr)
+    assert "settings" not in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["drive.log"]

@@ -151,6 +151,7 @@ def decode(
 
     from edge import log as logs
     from edge.settings import LogSection, RecordingSection
+    from edge.sources.errors import RecordingError
     from vantel_rig import decode as decoding
 
     logs.configure(LogSection(level="warning"))
@@ -168,6 +169,9 @@ def decode(
             done = decoding.decode(
                 section, out, signals or [], lambda at: progress.update(task, completed=at)
             )
+    except RecordingError as cause:
+        print(f"vantel decode: {cause.for_command()}", file=sys.stderr)
+        raise typer.Exit(65) from None
     except (ValueError, OSError) as cause:
         print(f"vantel decode: {cause}", file=sys.stderr)
         raise typer.Exit(65) from None

@@ -44,6 +44,7 @@ def replay(
     """Say what a campaign would have triggered and sent, or with --bytes what each signal costs, by the code of the van."""
     from edge import log as logs
     from edge.settings import LogSection, RecordingSection
+    from edge.sources.errors import RecordingError
     from vantel.campaign.text import campaign_of
     from vantel_rig import decode as decoding
     from vantel_rig.backtest import back_test
@@ -66,6 +67,9 @@ def replay(
             print(json.dumps(told, indent=2)) if as_json else _show_costs(told)
             return
         done = back_test(sections, found)
+    except RecordingError as cause:
+        print(f"vantel replay: {cause.for_command()}", file=sys.stderr)
+        raise typer.Exit(65) from None
     except (ValueError, OSError) as cause:
         print(f"vantel replay: {cause}", file=sys.stderr)
         raise typer.Exit(65) from None
