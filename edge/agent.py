@@ -22,6 +22,7 @@ from edge.clock import TimeSources, VanClock
 from edge.clock_choice import STEP_NS
 from edge.clock_watch import ClockWatch, MachineTime
 from edge.commands import Commands
+from edge.detector_state import DetectorStore
 from edge.fault_file import FaultFile
 from edge.faults import FaultError
 from edge.gauges import gauges_of
@@ -77,6 +78,7 @@ class Agent:
         self._pipeline = Pipeline(
             self._catalog, settings, self._texts, offset_ns, self._resume, self._onboard.ledger
         )
+        self._learned = DetectorStore(settings.van, self._clock.boot_id, kept=not self._replay)
         self._fault_file = FaultFile(settings.faults_file) if settings.faults_file else None
         now_ns = None if self._original else self._clock.mono_ns
         self._tail = Tail(settings.van.state_dir, self._catalog, self._texts, now_ns)
@@ -123,12 +125,14 @@ class Agent:
         self._outgoing.put(self._births.current(self._now_ns()), 0, self._stop_pipeline)
         self._onboard.status = self.status
         self._forward(self._onboard.attach(self._pipeline, self._now_ns()))
+        self._learned.resume(self._pipeline.detector)
         threads = [
             self._start("uplink", lambda: self._uplink.run(self._stop_uplink)),
             self._start("spool", lambda: self._sealing.run(self._stop_spool)),
             self._start("pipeline", self._run_pipeline),
         ]
         self._start("clock", lambda: self._watch.run(self._stop_uplink))
+        learned = self._start("detector-state", lambda: self._learned.run(self._stop_spool))
         tail = self._start("tail", lambda: self._tail.run(self._stop_pipeline))
         self._source_threads = [
             self._start(f"source-{source.name}", lambda s=source, r=rows: self._run_source(s, r))  # type: ignore[misc]
@@ -142,6 +146,7 @@ class Agent:
             notifier.stopping("sealing what is in memory")
         self._leave(threads)
         tail.join(THREAD_JOIN_S)
+        learned.join(THREAD_JOIN_S)
         write_status(settings.van.state_dir, self.status())
         return 1 if self._failure else 0
 
@@ -278,12 +283,14 @@ class Agent:
                     shed, self._shed = self._shed, {}
                 self._forward(self._pipeline.step(block, shed))
                 self._tail.offer(self._pipeline.rings)
+                self._learned.offer(self._pipeline.detector)
                 for reason, samples in shed.items():
                     self._carry_shed(reason, samples)
             if blocks:
                 continue
             if self._stop_pipeline.is_set() and not len(self._blocks):
                 self._forward([] if closed else self._pipeline.close())
+                self._learned.offer(self._pipeline.detector, last=True)
                 self._pipeline_done.set()
                 return
             if self._sources_finished():

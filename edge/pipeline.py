@@ -78,6 +78,11 @@ class Pipeline:
         return self._faults
 
     @property
+    def detector(self) -> Detector:
+        """The detector, so that what it learned outlives the process."""
+        return self._detector
+
+    @property
     def rings(self) -> Rings:
         """The past of every signal."""
         return self._rings

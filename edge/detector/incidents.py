@@ -53,6 +53,12 @@ class Incidents:
         """The state, to be saved as it is."""
         return self._last_ns, self._by, self._waiting_i, self._waiting_f, self._due_ns
 
+    def forget(self) -> None:
+        """Time has begun anew: no incident is open, no finding waits."""
+        self._last_ns[:] = NEVER
+        self._by[:] = -1
+        self._due_ns[:] = NEVER
+
     def take(self, findings: list[Finding], clock_ns: int) -> list[Finding]:
         """Add findings in the order of their clock, up to clock_ns; return those to be told, one for each incident."""
         told: list[Finding] = []

@@ -6,6 +6,9 @@ baseline and one tail a channel. Everything a signal has learned is in these two
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 (
     JUMP, VALUE, SHIFT_SHORT, SHIFT_LONG, NOISE_UP, NOISE_DOWN, STUCK, BEYOND, DRIFT, SEQUENCE, FUSED,
 ) = range(11)  # fmt: skip
@@ -45,3 +48,16 @@ CONTEXTS_3 = 128
 COUNTS = (1 + SYMBOLS + SYMBOLS**2 + CONTEXTS_3) * SYMBOLS
 
 STATE_BYTES = LEVELS * 8 + COUNTS
+
+_SEEN_MIN = 32  # more than edge.detector.channels asks for to call a gap a pause
+_LONG_AGO_S = -1e9
+
+
+def begin_anew(levels: NDArray[np.float64]) -> None:
+    """Stamps have begun anew: in float64[rows, LEVELS] the next sample of each row follows a pause.
+
+    Rows that have seen too little to know a pause from their interval are cleared.
+    """
+    levels[levels[:, SEEN] <= _SEEN_MIN] = 0.0
+    levels[levels[:, SEEN] > 0.0, T_PREV] = _LONG_AGO_S
+    levels[:, [CUSUM_UP, CUSUM_DOWN, TOKEN_SUM, TOKEN_N]] = 0.0

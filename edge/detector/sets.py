@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 
 import numba
+import numpy as np
 from numba import types
+from numpy.typing import NDArray
 
 from edge.detector.channels import judge
 from edge.detector.layout import FUSED
@@ -176,3 +178,9 @@ def take(state, members, k, slot, value):  # type: ignore[no-untyped-def]
         for j in range(MEMBERS_MAX):
             state[k, HEAD + j * MEMBER_COLUMNS + FRESH] = 0.0
     return complete
+
+
+def forget_pending(state: NDArray[np.float64]) -> None:
+    """Samples that wait for those of the other members, in float64[sets, SET_COLUMNS], wait no longer."""
+    members = state[:, HEAD:SORTED].reshape(len(state), MEMBERS_MAX, MEMBER_COLUMNS)
+    members[:, :, FRESH] = 0.0

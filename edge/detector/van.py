@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+import zlib
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from edge.detector import guards, walk
 from edge.detector.errors import DetectorStateError
 from edge.detector.group import Sets
 from edge.detector.incidents import Finding, Incidents
-from edge.detector.layout import COUNTS, LEVELS, MAY_REST, MEMORY, SCALES, TAIL_CHANNELS
+from edge.detector.layout import COUNTS, LEVELS, MAY_REST, MEMORY, SCALES, TAIL_CHANNELS, begin_anew
 from edge.detector.peers import declared
+from edge.detector.sets import forget_pending
 from edge.detector.stream import scales
 from edge.model import SampleBlock
 from edge.settings import DetectorSection
@@ -28,8 +30,8 @@ DETECTOR_NAME = "vantel-2"
 """Name and version in every event; changes with anything that changes events or the saved state."""
 _FINDING_ROWS = 256
 _NUMBERS = {SignalType.FLOAT64, SignalType.FLOAT32, SignalType.INT64, SignalType.UINT64}
-_MAGIC = b"VDS2"
-_HEAD = struct.Struct("<4sQII")  # magic, catalog hash, signals, rows
+_MAGIC = b"VDS3"
+_HEAD = struct.Struct("<4sQIII")  # magic, catalog hash, signals, rows, CRC-32 of who is whose peer
 
 
 class Detector:
@@ -116,20 +118,19 @@ class Detector:
 
     def state(self) -> bytes:
         """Everything learned so far; about 4 KiB a signal, and as much for each member of a set."""
-        head = _HEAD.pack(_MAGIC, self._catalog.hash, len(self._catalog), self._sets.row_count)
         arrays = b"".join(
             array.astype(array.dtype.newbyteorder("<")).tobytes() for array in self._state_arrays()
         )
-        return head + arrays
+        return self._head() + arrays
 
     def restore(self, data: bytes) -> None:
-        """Take over what state() of a detector with the same catalog gave. DetectorStateError leaves all as it was."""
+        """Take over what state() of a detector with the same catalog and peers gave. DetectorStateError leaves all as it was."""
         arrays = self._state_arrays()
-        expected = _HEAD.pack(_MAGIC, self._catalog.hash, len(self._catalog), self._sets.row_count)
+        expected = self._head()
         size = len(expected) + sum(array.nbytes for array in arrays)
         if data[: len(expected)] != expected:
             raise DetectorStateError(
-                "restore detector state: it is of another catalog or version; starting afresh"
+                "restore detector state: it is of another catalog, other peers or another version; starting afresh"
             )
         if len(data) != size:
             raise DetectorStateError(
@@ -140,6 +141,27 @@ class Detector:
             saved = np.frombuffer(data, array.dtype.newbyteorder("<"), array.size, offset)
             array[...] = saved.reshape(array.shape)
             offset += array.nbytes
+
+    def resume(self, data: bytes, same_boot: bool) -> None:
+        """Go on, in a new process, from what state() gave. DetectorStateError as restore().
+
+        Nothing was received in between, so no signal counts as silent before it comes again. After a reboot stamps have
+        begun anew: what was learned stays, what is of the moment (guards, open alarms and incidents) is forgotten.
+        """
+        self.restore(data)
+        if same_boot:
+            self._guard_stamps[:, guards.T_ARRIVAL] = guards.NEVER
+            return
+        levels, counts, state = self._levels, self._counts, self._sets.state
+        self._allocate(len(self._catalog), len(levels))
+        self._levels, self._counts = levels, counts
+        begin_anew(levels)
+        forget_pending(state)
+        self._incidents.forget()
+
+    def _head(self) -> bytes:
+        peers = zlib.crc32(self._sets.members.astype("<i4").tobytes())
+        return _HEAD.pack(_MAGIC, self._catalog.hash, len(self._catalog), self._sets.row_count, peers)
 
     def _state_arrays(self) -> tuple[np.ndarray, ...]:
         return (
