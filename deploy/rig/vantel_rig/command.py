@@ -67,11 +67,9 @@ def replay(
             print(json.dumps(told, indent=2)) if as_json else _show_costs(told)
             return
         done = back_test(sections, found)
-    except RecordingError as cause:
-        print(f"vantel replay: {cause.for_command()}", file=sys.stderr)
-        raise typer.Exit(65) from None
     except (ValueError, OSError) as cause:
-        print(f"vantel replay: {cause}", file=sys.stderr)
+        told_as = cause.for_command() if isinstance(cause, RecordingError) else cause
+        print(f"vantel replay: {told_as}", file=sys.stderr)
         raise typer.Exit(65) from None
     told = done.as_dict(found)
     if plot is not None:
@@ -80,10 +78,12 @@ def replay(
         print(json.dumps(told, indent=2))
     else:
         _show_campaigns(done, found)
-    over = any(
-        sum(capture.body_bytes for capture in done.of(item.name)) * 86_400 / done.seconds > item.bytes_per_day_max for item in found
-    )  # fmt: skip
-    raise typer.Exit(1 if done.rejected or over else 0)
+    raise typer.Exit(1 if done.rejected or any(_is_over(done, item) for item in found) else 0)
+
+
+def _is_over(done: BackTest, campaign: Campaign) -> bool:
+    a_day = sum(capture.body_bytes for capture in done.of(campaign.name)) * 86_400 / done.seconds
+    return a_day > campaign.bytes_per_day_max
 
 
 def _show_campaigns(done: BackTest, found: list[Campaign]) -> None:
