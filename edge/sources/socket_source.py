@@ -48,6 +48,7 @@ class _Connection:
     link: socket.socket
     stream: ClientStream
     since_s: float
+    process: int
 
 
 class SocketSource:
@@ -139,13 +140,18 @@ class SocketSource:
         except OSError:
             return
         link.setblocking(False)
-        _, user, _ = _CREDENTIALS.unpack(
+        process, user, _ = _CREDENTIALS.unpack(
             link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         )
         refusal = ""
         if user not in self._users:
             self.counts["refused_user"] += 1
             refusal = f"user {user} may not send; add it to users of source {self.name} in the settings"
+        elif self._held_by(process) >= max(1, self._settings.clients_max // 2):
+            self.counts["refused_process"] += 1
+            refusal = (
+                f"process {process} has half of the places already; one connection carries all its signals"
+            )
         elif len(self._connections) >= self._settings.clients_max:
             self.counts["refused_clients_max"] += 1
             refusal = f"{self._settings.clients_max} clients are connected; raise clients_max in the settings"
@@ -157,9 +163,12 @@ class SocketSource:
         stream = ClientStream(
             self._declarations, self._settings.client_samples_per_s_max, self._code_of, self.counts
         )
-        self._connections[link.fileno()] = _Connection(link, stream, time.monotonic())
+        self._connections[link.fileno()] = _Connection(link, stream, time.monotonic(), process)
         ready.register(link, selectors.EVENT_READ)
         self.counts["clients_welcomed"] += 1
+
+    def _held_by(self, process: int) -> int:
+        return sum(connection.process == process for connection in self._connections.values())
 
     def _read(self, ready: selectors.BaseSelector, connection: _Connection) -> list[SampleBlock]:
         try:

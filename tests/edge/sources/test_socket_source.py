@@ -282,12 +282,6 @@ def test_only_the_users_of_the_settings_are_let_in(tmp_path: Path) -> None:
         pass
 
 
-def test_no_more_clients_than_the_settings_allow(tmp_path: Path) -> None:
-    with Served(tmp_path, clients_max=1) as running, Client(str(running.path), "x", SIGNALS):
-        with pytest.raises(PermissionError, match="clients_max"):
-            Client(str(running.path), "y", SIGNALS)
-
-
 def test_the_socket_takes_the_place_of_a_dead_one_and_of_nothing_else(tmp_path: Path) -> None:
     dead = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     dead.bind(str(tmp_path / "samples.sock"))
