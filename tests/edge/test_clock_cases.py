@@ -182,7 +182,11 @@ def test_steps_cut_the_batch_and_overwrite_nothing(tmp_path: Path) -> None:
     stamped = batches(messages)
     assert len({clock.offset_ns for _, clock in stamped}) >= 5
     aligned = [(batch.end_mono_ns + clock.offset_ns) % WINDOW_NS == 0 for batch, clock in stamped]
-    assert aligned.count(False) <= 5, "windows follow the new time; only what a jump or the end cut does not"
+    # a jump cuts what is open, and may meet a batch on its way to the spool; so may the end
+    assert aligned.count(False) <= 2 * 4 + 1, (
+        "windows follow the new time; only what a jump or the end cut does not"
+    )
+    assert aligned.count(True) >= 5
     assert aligned.count(True) >= 10
     for (before, _), (after, _) in itertools.pairwise(stamped):
         assert before.end_mono_ns <= after.end_mono_ns
