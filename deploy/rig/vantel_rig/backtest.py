@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from edge.campaign.judge import InForce, Limits, judge
 from edge.campaign.run import Ledger
@@ -46,7 +47,7 @@ class BackTest:
         """Captures that a campaign triggered, alone or with others."""
         return [item for item in self.captures if any(t.campaign == campaign for t in item.triggers)]
 
-    def as_dict(self, campaigns: Sequence[Campaign]) -> dict[str, object]:
+    def as_dict(self, campaigns: Sequence[Campaign]) -> dict[str, Any]:
         """For programs; a day is the recording's length made one day long."""
         days = DAY_S / self.seconds
         return {

@@ -78,12 +78,8 @@ def replay(
         print(json.dumps(told, indent=2))
     else:
         _show_campaigns(done, found)
-    raise typer.Exit(1 if done.rejected or any(_is_over(done, item) for item in found) else 0)
-
-
-def _is_over(done: BackTest, campaign: Campaign) -> bool:
-    a_day = sum(capture.body_bytes for capture in done.of(campaign.name)) * 86_400 / done.seconds
-    return a_day > campaign.bytes_per_day_max
+    within = all(item["within_budget"] for item in told["campaigns"].values())
+    raise typer.Exit(1 if done.rejected or not within else 0)
 
 
 def _show_campaigns(done: BackTest, found: list[Campaign]) -> None:
