@@ -16,9 +16,8 @@ from cloud.accounts import Books, CloudAccount, EpochSamples
 from cloud.compacted import CompactedTopic
 from cloud.kafka import answered, end_offsets, open_consumer, partitions_of
 from cloud.lag import committed_of
-from cloud.outcome import Reject
 from cloud.settings import CloudSettings
-from cloud.steps.open import open_bundle, open_incoming
+from cloud.steps.open import readable
 from cloud.times import NS_A_MS, UNSETTLED, SeqTimes, Timed
 from cloud.topics import BY_CLASS, LEDGER
 from vantel.identity import DeliveryClass, Epoch, StreamKey
@@ -277,14 +276,7 @@ class Backlog:
 
     def add_bundle(self, topic: str, value: bytes | None) -> None:
         """Take the messages of one record; what has no identity is in no account."""
-        opened = open_bundle(topic, value)
-        if isinstance(opened, Reject):
-            return
-        for incoming in opened:
-            message = open_incoming(incoming)
-            if isinstance(message, Reject) or message[0].van != incoming.van:
-                continue
-            envelope, clock = message
+        for _incoming, envelope, clock in readable(topic, value):
             self.seqs.setdefault(envelope.stream, IntervalSet()).add(envelope.seq)
             window = window_of(envelope, clock)
             if window is not None:

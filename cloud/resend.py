@@ -13,9 +13,8 @@ import time
 from cloud.bridge.happenings import Connected, Disconnected, Happening, Published
 from cloud.compacted import CompactedTopic
 from cloud.mqtt import MqttLink
-from cloud.outcome import Reject
 from cloud.settings import CloudSettings
-from cloud.steps.open import open_bundle, open_incoming
+from cloud.steps.open import readable
 from cloud.topics import BY_CLASS
 from vantel import topics
 from vantel.commands import RESEND_ENVELOPES_MAX, Body, Command, CommandResult, Resend
@@ -104,15 +103,11 @@ async def order(settings: CloudSettings, van: str, body: Body, timeout_s: float)
 
 def results_of(value: bytes | None, van: str) -> list[CommandResult]:
     """Results of commands of a van in a record of vantel.p0; what cannot be read is passed over."""
-    opened = open_bundle(P0_TOPIC, value)
     results: list[CommandResult] = []
-    for incoming in [] if isinstance(opened, Reject) else opened:
-        message = open_incoming(incoming)
-        if isinstance(message, Reject) or incoming.van != van or message[0].van != van:
-            continue
-        if message[0].kind is PayloadKind.COMMAND_RESULT:
+    for _incoming, envelope, _clock in readable(P0_TOPIC, value):
+        if envelope.van == van and envelope.kind is PayloadKind.COMMAND_RESULT:
             try:
-                results.append(CommandResult.decode(message[0].payload))
+                results.append(CommandResult.decode(envelope.payload))
             except EnvelopeError:
                 continue
     return results

@@ -7,6 +7,7 @@ malformed, unsupported.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cloud.outcome import BUNDLE, Reject
@@ -55,3 +56,12 @@ def open_incoming(incoming: Incoming) -> tuple[Envelope, ClockStamp] | Reject:
         return open_message(incoming.message)
     except EnvelopeError as cause:
         return Reject(cause.reason, cause.detail)
+
+
+def readable(topic: str, value: bytes | None) -> Iterator[tuple[Incoming, Envelope, ClockStamp]]:
+    """The messages of a record that have an identity, for readers beside the worker: what it refuses is passed over."""
+    opened = open_bundle(topic, value)
+    for incoming in [] if isinstance(opened, Reject) else opened:
+        message = open_incoming(incoming)
+        if not isinstance(message, Reject) and message[0].van == incoming.van:
+            yield incoming, *message

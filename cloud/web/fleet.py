@@ -14,8 +14,7 @@ import structlog
 from cloud.accounts import Books
 from cloud.last_values import LastValues
 from cloud.ledger import VanReport, evicted_of, join_stream
-from cloud.outcome import Reject
-from cloud.steps.open import open_bundle, open_incoming
+from cloud.steps.open import readable
 from cloud.steps.validate import CatalogBook
 from cloud.timeline import SILENT, STORED, UNHEARD, WAITING, sentence, timeline
 from cloud.web.events import EventBook, event_of
@@ -83,14 +82,7 @@ class Fleet:
 
     def take_p0(self, topic: str, value: bytes | None) -> None:
         """A record of vantel.p0: events and results of commands; the rest is not for the page."""
-        opened = open_bundle(topic, value)
-        if isinstance(opened, Reject):
-            return
-        for incoming in opened:
-            message = open_incoming(incoming)
-            if isinstance(message, Reject) or message[0].van != incoming.van:
-                continue
-            envelope, clock = message
+        for incoming, envelope, clock in readable(topic, value):
             try:
                 if envelope.kind is PayloadKind.EVENT:
                     if self.events.add(event_of(envelope, clock, incoming.received_unix_ns)):
