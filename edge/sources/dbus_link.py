@@ -17,7 +17,7 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
 class DbusLink:
-    """One connection. Owned by one event loop."""
+    """One connection. Owned by one event loop. A user opens it before each turn and closes it after a failed one."""
 
     def __init__(self, address: str) -> None:
         """address: of the bus, empty for the system's."""
@@ -25,7 +25,9 @@ class DbusLink:
         self._bus: MessageBus | None = None
 
     async def open(self) -> None:
-        """Connect."""
+        """Connect, if that has not been done since the last close."""
+        if self._bus is not None:
+            return
         try:
             bus = MessageBus(self._address or None, BusType.SYSTEM)
             self._bus = await asyncio.wait_for(bus.connect(), CALL_S_MAX)

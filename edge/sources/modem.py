@@ -89,27 +89,22 @@ class ModemSource:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, emit: Emit) -> None:
-        link: DbusLink | None = None
+        link = DbusLink(self._section.bus)
         try:
             while True:
                 found: dict[str, float | str] = self._interface()
                 try:
-                    if link is None:
-                        link = DbusLink(self._section.bus)
-                        await link.open()
+                    await link.open()
                     found |= await self._ask(link)
                     self._told = ""
                 except OSError as cause:
                     self.counts["bus_failed"] += 1
                     self._tell(str(cause))
-                    if link is not None:
-                        link.close()
-                        link = None
+                    link.close()
                 self._emit(found, emit)
                 await asyncio.sleep(self._section.period_s)
         finally:
-            if link is not None:
-                link.close()
+            link.close()
 
     async def _ask(self, link: DbusLink) -> dict[str, float | str]:
         """What ModemManager says of the modem. OSError when it does not answer or has no such modem."""

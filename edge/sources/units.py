@@ -72,15 +72,13 @@ class UnitsSource:
         asyncio.run(self._run(emit, stop))
 
     async def _run(self, emit: Emit, stop: threading.Event) -> None:
-        link: DbusLink | None = None
+        link = DbusLink(self._section.bus)
         told = ""
         due_s = time.monotonic()
         while not stop.is_set():
             states: dict[str, UnitState] = {}
             try:
-                if link is None:
-                    link = DbusLink(self._section.bus)
-                    await link.open()
+                await link.open()
                 states = await self._ask(link)
                 told = ""
             except OSError as cause:
@@ -88,15 +86,12 @@ class UnitsSource:
                 if str(cause) != told:
                     told = str(cause)
                     _log.error("systemd cannot be asked", source=self.name, cause=told)
-                if link is not None:
-                    link.close()
-                    link = None
+                link.close()
             self._emit(states, emit)
             due_s = max(due_s + self._section.period_s, time.monotonic())
             while not stop.is_set() and time.monotonic() < due_s:
                 await asyncio.sleep(min(STOP_POLL_S, self._section.period_s))
-        if link is not None:
-            link.close()
+        link.close()
 
     async def _ask(self, link: DbusLink) -> dict[str, UnitState]:
         """State of every unit. OSError when systemd does not answer."""
