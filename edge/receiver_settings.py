@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from edge.address import host_and_port
 from edge.section import Positive, Section
 
 UNITS_MAX = 64
@@ -30,8 +31,7 @@ class GnssSource(Section):
 
     @model_validator(mode="after")
     def _reachable(self) -> GnssSource:
-        host, colon, port = self.address.rpartition(":")
-        is_tcp = bool(colon and host and port.isdecimal() and 0 < int(port) < 65_536)
+        is_tcp = host_and_port(self.address) is not None
         if not is_tcp and not self.address.startswith("/"):
             raise ValueError(
                 f"address = {self.address!r} is neither host:port nor the path of a device; "
@@ -120,9 +120,7 @@ class ModemSource(Section):
 
     @model_validator(mode="after")
     def _reachable(self) -> ModemSource:
-        host, colon, port = self.round_trip_to.rpartition(":")
-        is_tcp = bool(colon and host and port.isdecimal() and 0 < int(port) < 65_536)
-        if self.round_trip_to and not is_tcp:
+        if self.round_trip_to and host_and_port(self.round_trip_to) is None:
             raise ValueError(
                 f'round_trip_to = {self.round_trip_to!r} is not host:port, as "mqtt.example.org:8883"'
             )

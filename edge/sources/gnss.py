@@ -17,13 +17,14 @@ from typing import Protocol
 
 import structlog
 
+from edge.address import host_and_port
 from edge.clock import VanClock
 from edge.gnss_time import GnssTime
 from edge.model import Emit
 from edge.settings import GnssSource as GnssSection
 from edge.sources.gnss_decoding import ReceiverDecoder
 from edge.sources.gnss_gpsd import WATCH, GpsdReader
-from edge.sources.gnss_link import Link, host_and_port
+from edge.sources.gnss_link import Link
 from edge.sources.gnss_report import RECEIVER, SIGNALS, Report, checked
 from edge.sources.signal_table import SignalTable, block_at
 from vantel.catalog import Signal
