@@ -330,10 +330,10 @@ class Agent:
         spool_bytes = sum(size for _, size in self._spool.backlog().values())
         gauges = gauges_of(
             self._uplink.counters(),
+            self._pipeline.campaigns.gauges,
             spool_bytes,
             self._settings.van.state_dir,
             self._settings.mqtt.certificate_file,
-            self._pipeline.campaigns.silent,
         )
         with self._shed_lock:
             shed = dict(self._shed_total)

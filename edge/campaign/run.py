@@ -71,6 +71,7 @@ class CampaignRun:
         self._clock = self._looked = self._begun = Rings.NEVER
         self._active: list[_Active] = []
         self._evaluator: Evaluator | None = None
+        self._dropped = 0  # by evaluators before this one
         self._take_on()
 
     @property
@@ -79,9 +80,13 @@ class CampaignRun:
         return {item.campaign.name: item.campaign for item in self._active}
 
     @property
-    def silent(self) -> int:
-        """Campaigns that are active for longer than data_within_s without a capture. Any thread may ask."""
-        return sum(item.status is CampaignStatus.SILENT for item in self._active)
+    def gauges(self) -> dict[str, float]:
+        """Campaigns that are active for longer than data_within_s without a capture, and ticks whose triggers found no
+        room in their block. Any thread may ask."""
+        silent = sum(item.status is CampaignStatus.SILENT for item in self._active)
+        evaluator = self._evaluator
+        dropped = self._dropped + (evaluator.triggers_dropped if evaluator is not None else 0)
+        return {"silent": float(silent), "triggers_dropped": float(dropped)}
 
     def adopt(self, in_force: InForce) -> list[Outgoing]:
         """Other campaigns are in force from now on; the answer to the cloud."""
@@ -142,7 +147,8 @@ class CampaignRun:
         """Captures that a restart interrupted and whose window may go on."""
         out: list[Outgoing] = []
         for summary in summaries:
-            names = [Collected(s.name) for s in self._catalog.signals if s.id in set(summary.signal_ids)]
+            ids = set(summary.signal_ids)
+            names = [Collected(s.name) for s in self._catalog.signals if s.id in ids]
             out += self.recorder.adopt(summary, now_ns, Rules(self._catalog, names))
         return out
 
@@ -155,6 +161,8 @@ class CampaignRun:
             key = f"{campaign.name} {campaign.version}"
             self.ledger.usage[key] = usage.get(key) or Usage(self._clock)
             self._active.append(_Active(campaign, list(campaign.signals), self.ledger.usage[key]))
+        if self._evaluator is not None:
+            self._dropped += self._evaluator.triggers_dropped
         self._evaluator = None
         if fitting:
             repeat = [item.after_s if item.repeat else 0.0 for item in fitting]

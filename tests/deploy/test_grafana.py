@@ -158,7 +158,8 @@ def test_every_metric_and_label_is_one_of_ours(ask: str, tmp_path: Path) -> None
 
 def agent_fields(tmp_path: Path) -> set[str]:
     uplink = {**Counters().as_floats(), "connected": 0.0, "in_flight": 0.0, "waiting": 0.0}
-    return {*gauges_of(uplink, 0, tmp_path, tmp_path / "certificate"), "samples_produced"}
+    campaigns = {"silent": 0.0, "triggers_dropped": 0.0}
+    return {*gauges_of(uplink, campaigns, 0, tmp_path, tmp_path / "certificate"), "samples_produced"}
 
 
 @pytest.mark.parametrize("ask", of("influxql"))

@@ -342,10 +342,10 @@ def test_a_campaign_without_data_is_silent_until_its_next_capture(tmp_path: Path
         InForce((replace(DOOR, data_within_s=20.0), replace(DOOR, name="calm")), generation=1, set_hash="x")
     )
     pipeline = Pipeline(CATALOG, settings(tmp_path), TextTable(), 0, 0, ledger)
-    silent: dict[int, int] = {}
+    silent: dict[int, float] = {}
     for block in cut(stream(60, doors=[45]), 113):
         pipeline.step(block)
-        silent[int(block.t_mono_ns.max() - START_NS) // SECOND] = pipeline.campaigns.silent
+        silent[int(block.t_mono_ns.max() - START_NS) // SECOND] = pipeline.campaigns.gauges["silent"]
     assert silent[15] == 0
     assert silent[40] == 1, "only the one that asks for it"
     assert silent[50] == 0

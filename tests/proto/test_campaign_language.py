@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.proto.campaign_reference import Reference, Sample
-from vantel.campaign.evaluator import Evaluator, Happened
+from vantel.campaign.evaluator import TRIGGERS_A_STEP_MAX, Evaluator, Happened
 from vantel.campaign.grammar import parse
 from vantel.campaign.limits import DEPTH_MAX, NODES_MAX, CampaignError
 from vantel.campaign.program import Compiler, compile_conditions
@@ -223,6 +223,15 @@ def test_repeat_and_quiet_count_from_the_last_trigger() -> None:
     at = {k: [(t - START_NS) // TICK_NS for c, t in found if c == k] for k in (0, 1)}
     assert at[0] == [1, 101, 201, 301, 401]
     assert at[1] == [31, 271, 511] or at[1] == [31, 271]
+
+
+def test_triggers_that_find_no_room_are_counted() -> None:
+    evaluator = compiled("Van.A > 0")
+    ticks = 2 * (TRIGGERS_A_STEP_MAX + 900)
+    stamps = START_NS + np.arange(ticks, dtype=np.int64) * TICK_NS
+    found = evaluator.step(np.full(ticks, ROW["Van.A"], np.int32), stamps, np.arange(ticks) % 2.0)
+    assert len(found) == TRIGGERS_A_STEP_MAX
+    assert 898 <= evaluator.triggers_dropped <= 900  # the last tick waits for its end
 
 
 def test_a_long_pause_costs_little_and_ends_every_window() -> None:

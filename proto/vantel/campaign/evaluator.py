@@ -76,7 +76,7 @@ class Evaluator:
 
     @property
     def triggers_dropped(self) -> int:
-        """Steps that had more triggers than TRIGGERS_A_STEP_MAX."""
+        """Ticks with a trigger that found no room: a step gives TRIGGERS_A_STEP_MAX."""
         return int(self._clock[kernel.DROPPED])
 
     def values(self) -> NDArray[np.float64]:
