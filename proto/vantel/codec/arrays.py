@@ -277,23 +277,27 @@ def encode_alone(out, cells, scratch, v, begin, code, part, kind, width, level, 
     settle(to, put_number(decisions, count, at.COUNT, words.shape[0]))
     if words.shape[0]:
         code_array(to, cells[at.CELLS : 2 * at.CELLS], part, kind, width, level, words, scratch[3:], v)
-    return finish(to)
-
-
-@njit(_I(_WORDS, _OUT, _MODELS, _MODELS, _I, _I, _I), **OPTIONS)
-def encode_number(state, out, models, spare, cell, number, width):
-    """Code one number (taken as unsigned): in so many bits of the tree at cell, or of any size where width is 0. Returns 0."""
-    decisions = spare[at.CELLS :]
-    put_either = (
-        put_tree(decisions, 0, cell, number, width) if width else put_number(decisions, 0, cell, number)
-    )
-    return settle((state, out, models, decisions), put_either)
+    return finish(state, out)
 
 
 @njit(_I(_WORDS, _OUT, _MODELS, _MODELS), **OPTIONS)
-def finish_stream(state, out, models, spare):
-    """Write the last byte; returns the length of the stream."""
-    return finish((state, out, models, spare))
+def begin_stream(state, out, models, spare):
+    """Say that the stream has this format. Returns 0."""
+    decisions = spare[at.CELLS :]
+    return settle((state, out, models, decisions), put(decisions, 0, at.NEWER, 0))
+
+
+@njit(_I(_WORDS, _OUT, _MODELS, _MODELS, _I), **OPTIONS)
+def encode_count(state, out, models, spare, number):
+    """Code a count or a length. Returns 0."""
+    decisions = spare[at.CELLS :]
+    return settle((state, out, models, decisions), put_number(decisions, 0, at.COUNT, number))
+
+
+@njit(_I(_WORDS, _OUT), **OPTIONS)
+def finish_stream(state, out):
+    """Write the last bytes; returns the length of the stream."""
+    return finish(state, out)
 
 
 @njit(_I(_WORDS, _READ_BYTES, _MODELS, _READ_MODELS, _I), **OPTIONS)
@@ -327,10 +331,10 @@ def length_of(state):
     return state[2] - WINDOW_BYTES + end_bytes(state[1])
 
 
-@njit(_I(_WORDS, _READ_BYTES, _MODELS, _I), **OPTIONS)
-def decode_number(state, data, models, cell):
-    """Inverse of encode_number."""
-    number, state[0], state[1], state[2] = get_number(state[0], state[1], state[2], data, models, cell)
+@njit(_I(_WORDS, _READ_BYTES, _MODELS), **OPTIONS)
+def decode_count(state, data, models):
+    """Inverse of encode_count."""
+    number, state[0], state[1], state[2] = get_number(state[0], state[1], state[2], data, models, at.COUNT)
     return number
 
 

@@ -120,12 +120,7 @@ def choose(x, n, level, search):
             c4 += lg(x0 - x1 - ((x2 - x1) >> 1))
             c5 += lg(x0 - x1 - ((x2 - x1 + x[i - 3] - x1 + x[i - 4] - x1) >> 2))
     if n < 8:
-        best, cost = at.LAST, np.int64(0)
-        for i in range(1, n):
-            cost += lg(x[i] - x[i - 1])
-        if c0 < cost:
-            best, cost = at.MEAN, c0
-        return best, 0
+        return (at.MEAN if c0 < last_cost(x, n) else at.LAST), 0
     best, cost = at.MEAN, c0 * (n - 4) // n
     if c1 <= cost:
         best, cost = at.LAST, c1

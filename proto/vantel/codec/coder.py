@@ -184,9 +184,8 @@ def put_number(decisions, count, cell, number):
 
 
 @njit(**OPTIONS)
-def finish(to):
+def finish(state, out):
     """Write the last bytes, the window's value with zeros below that lies within the range; the length of all."""
-    state, out = to[0], to[1]
     low, rng, pos = state[0], state[1], state[2]
     length = end_bytes(rng)
     low += (np.int64(1) << (48 - 8 * length)) - 1

@@ -25,30 +25,21 @@ def _keep_lines(t, v, error_max, kept):
     anchor = 0
     low, high = -np.inf, np.inf
     for i in range(1, n):
-        # i - 1 may be left out only if the line from the anchor to i is good for it and all before it
-        span = np.float64(t[i] - t[anchor])
-        slope = (v[i] - v[anchor]) / span
-        good = low <= slope <= high
-        if not good and i - 1 > anchor:
+        # what lies between the anchor and i may be left out only if the line between them is good for all of it
+        slope = (v[i] - v[anchor]) / np.float64(t[i] - t[anchor])
+        if not low <= slope <= high and anchor < i - 1:
             anchor = i - 1
             kept[anchor] = True
             count += 1
             low, high = -np.inf, np.inf
-            span = np.float64(t[i] - t[anchor])
-        elif not good:
-            # a neighbour that no line reaches, as a NaN is
+        if not np.isfinite(v[i]) or not np.isfinite(v[anchor]):
+            # no line reaches it: it stands, and begins anew
             anchor = i
-            kept[i] = True
+            kept[anchor] = True
             count += 1
             low, high = -np.inf, np.inf
             continue
-        if not np.isfinite(v[i]) or not np.isfinite(v[anchor]):
-            anchor = i
-            if not kept[i]:
-                kept[i] = True
-                count += 1
-            low, high = -np.inf, np.inf
-            continue
+        span = np.float64(t[i] - t[anchor])
         low = max(low, (v[i] - error_max - v[anchor]) / span)
         high = min(high, (v[i] + error_max - v[anchor]) / span)
     if not kept[n - 1]:

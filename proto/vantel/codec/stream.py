@@ -46,15 +46,11 @@ class Writer:
         self._state = np.array((0, TOP, 0), np.int64)
         self._level = level
         self._spare = np.empty(at.CELLS + DECISIONS_ROOM, np.int32)
-        self._put(at.NEWER - 1, 0, 1)
+        arrays.begin_stream(self._state, self._out, self._models, self._spare)
 
     def number(self, number: int) -> None:
         """A count or a length, 0 to 2**63 - 1."""
-        self._put(at.COUNT, number, 0)
-
-    def kind(self, code: int) -> None:
-        """A type code, 0 to 15."""
-        self._put(at.KIND, code, 4)
+        arrays.encode_count(self._state, self._out, self._models, self._spare, number)
 
     def values(self, values: NDArray[Any]) -> None:
         """Numbers of a type of format.NUMBER_TYPES, in native order and one piece."""
@@ -63,9 +59,6 @@ class Writer:
     def integers(self, part: int, numbers: NDArray[np.int64]) -> None:
         """Whole numbers, with the models of a region of layout.py."""
         self._array(part, floats.WHOLE, -64, numbers)
-
-    def _put(self, cell: int, number: int, width: int) -> None:
-        arrays.encode_number(self._state, self._out, self._models, self._spare, cell, number, width)
 
     def _array(self, part: int, kind: int, width: int, words: NDArray[np.int64]) -> None:
         n = len(words)
@@ -87,7 +80,7 @@ class Writer:
 
     def finish(self) -> bytes:
         """The stream."""
-        return self._out[: arrays.finish_stream(self._state, self._out, self._models, self._spare)].tobytes()
+        return self._out[: arrays.finish_stream(self._state, self._out)].tobytes()
 
 
 class _Workspace(threading.local):
@@ -150,7 +143,7 @@ class Reader:
 
     def number(self, what: str, number_max: int) -> int:
         """A count that must not be above number_max; checked before anybody takes memory for it."""
-        number = int(arrays.decode_number(self._state, self._data, self._models, at.COUNT))
+        number = int(arrays.decode_count(self._state, self._data, self._models))
         return self._checked(number, what, number_max)
 
     def _checked(self, number: int, what: str, number_max: int) -> int:
