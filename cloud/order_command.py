@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the van refused, 65 no answer or words that mean nothing, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 import time
@@ -132,11 +133,10 @@ def _time_ns(text: str) -> int:
         return round(float(text) * 1e9)
     except ValueError:
         pass
-    try:
+    found: datetime | None = None
+    with contextlib.suppress(ValueError):
         found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        found = datetime.now()
-    if found.tzinfo is None:
+    if found is None or found.tzinfo is None:
         print(
             f"vantel-cloud order: {text!r} is no time with a zone, as {time.strftime('%Y-%m-%dT%H:%M:%SZ')}",
             file=sys.stderr,
