@@ -204,6 +204,13 @@ def test_single_times_come_back_in_any_order(stamps: np.ndarray) -> None:
     assert np.array_equal(codec.decode_times(codec.encode_times(stamps)), stamps)
 
 
+@pytest.mark.parametrize("far", [2**50, 2**51 - 1, 2**51, 2**52, 2**62])
+def test_distances_that_a_float_cannot_round_come_back(far: int) -> None:
+    """A lattice is found by float64 arithmetic, which rounds whole numbers below 2**51 only."""
+    stamps = np.array([-1, far, 0, far, 0] + [far] * 27)
+    assert np.array_equal(codec.decode_times(codec.encode_times(stamps)), stamps)
+
+
 def test_a_column_costs_little_more_than_its_raw_values() -> None:
     for values in SHAPES.values():
         for n in (1, 2, 9, 64, 300):
