@@ -50,8 +50,8 @@ def replay(tmp_path: Path, path: Path, dbc: Path) -> str:
 
 
 def fill(path: Path) -> None:
-    """Write until the disk is full."""
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+    """Add to the file until the disk is full."""
+    with path.open("ab", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
             pass
 
@@ -150,17 +150,18 @@ def test_a_full_disk_does_not_stop_collection(
     try:
         van.start()
         van.wait_ready()
-        fill(disk / "filler")
         query = InfluxQuery(vantel_cloud.settings.influx)
         deadline = time.monotonic() + 60
         while "spool degraded" not in van.tail(200):
             assert time.monotonic() < deadline, van.tail()
+            fill(disk / "filler")  # again and again: the spool frees segments for its own use
             time.sleep(0.2)
         before = query.count_points("bad-5")
         while query.count_points("bad-5") <= before + 50:
             assert time.monotonic() < deadline, (
                 "nothing new reached the database while the disk was full\n" + van.tail()
             )
+            fill(disk / "filler")
             time.sleep(0.2)
         (disk / "filler").unlink()
         while "spool works again" not in van.tail(200):
