@@ -46,6 +46,7 @@ def test_wheel_holds_generated_code_and_catalog(wheel: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "package", "absent"), [("edge", "edge", "faust"), ("cloud", "cloud", "cantools")]
 )
+@pytest.mark.once
 @pytest.mark.timeout(1100)
 def test_one_extra_is_enough_for_its_side(
     wheel: Path, tmp_path: Path, extra: str, package: str, absent: str

@@ -146,7 +146,8 @@ make_venv() { # folder python extras (.ci/run calls it without set -e); made ane
     "$2" -m venv "$1" || return 1
   fi
   touch "$1/.vantel-unfinished" # a package cut off in the middle can look installed
-  "$1/bin/python" -m pip install --quiet --no-input --disable-pip-version-check -c "$here/constraints.txt" -e "$root[$3]" || return 1
+  # What is imported compiles itself; the thousands of modules that never are need no bytecode.
+  "$1/bin/python" -m pip install --quiet --no-compile --no-input --disable-pip-version-check -c "$here/constraints.txt" -e "$root[$3]" || return 1
   venv_stamp >"$1/.vantel-stamp.new"
   mv "$1/.vantel-stamp.new" "$1/.vantel-stamp"
   rm "$1/.vantel-unfinished"

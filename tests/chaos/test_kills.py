@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.servers, pytest.mark.e2e]
 GOALS = {"agent": 5, "bridge": 2, "worker": 2}
 
 
-@pytest.mark.timeout(900)
 def test_kills_leave_no_mark(tmp_path: Path) -> None:
     state = State()
     with Chaos(tmp_path, state, seed=3, vans=1, server_faults=True) as chaos:

@@ -12,6 +12,8 @@ import pytest
 
 from .seeded import ROOT, Bug, apply, bugs, copy_tree, run_suite
 
+pytestmark = pytest.mark.once
+
 LOOKED_FOR = ("ack-ahead-of-a-hole", "no-resend")
 
 
@@ -27,7 +29,6 @@ def test_the_patch_applies_and_names_its_suite(bug: Bug) -> None:
     assert bug.suite.startswith("sim ") or all((ROOT / name).exists() for name in bug.suite.split())
 
 
-@pytest.mark.timeout(600)
 def test_bugs_turn_the_simulation_red(tmp_path: Path) -> None:
     copy_tree(tmp_path)
     for bug in bugs():

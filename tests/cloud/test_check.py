@@ -53,7 +53,7 @@ def command(tmp_path: Path, tree: dict[str, Any], *arguments: str) -> subprocess
     config = tmp_path / "cloud.toml"
     config.write_text(tomli_w.dumps(tree), encoding="utf-8")
     argv = [sys.executable, "-m", "cloud", *arguments, "--config", str(config)]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=100)
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=240)
 
 
 def check(tmp_path: Path, tree: dict[str, Any]) -> Answer:

@@ -21,7 +21,7 @@ from vantel_rig.process import Process
 from vantel_rig.programs import find_server
 
 BROKER = Path(__file__).parents[2] / "deploy" / "broker"
-WAIT_S_MAX = 15.0
+WAIT_S_MAX = 120.0
 DENIED = 0x87
 
 

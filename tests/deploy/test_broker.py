@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.production_broker import Certificates, Client, ProductionBroker
+from tests.deploy.production_broker import WAIT_S_MAX, Certificates, Client, ProductionBroker
 from vantel import topics
 from vantel_rig.cloud_side import CloudSide
 from vantel_rig.stack import Stack
@@ -104,7 +104,7 @@ def test_who_may_read_what(client: Callable[..., Client]) -> None:
     got: dict[str, set[str]] = {name: set() for name in EVERYBODY}
     for name in (A, B, BRIDGE):
         while got[name] < expected[name]:
-            got[name].add(clients[name].got.get(timeout=10))
+            got[name].add(clients[name].got.get(timeout=WAIT_S_MAX))
     time.sleep(0.3)  # whatever was wrongly delivered was sent before what has come by now
     for name, each in clients.items():
         while not each.got.empty():
@@ -198,7 +198,7 @@ def start_van(broker: ProductionBroker, tmp_path: Path) -> Iterator[Callable[...
         van.stop()
 
 
-def says(van: Van, text: str, timeout_s: float = 40.0) -> None:
+def says(van: Van, text: str, timeout_s: float = WAIT_S_MAX) -> None:
     """Wait until the van's log has a text."""
     give_up_s = time.monotonic() + timeout_s
     while text not in van.tail(1000):
@@ -277,11 +277,11 @@ def test_agent_to_kafka_and_back_over_tls(
     try:
         side.wait_healthy("bridge")
         van = start_van(A, **van_settings(broker, A))
-        give_up_s = time.monotonic() + 40
+        give_up_s = time.monotonic() + WAIT_S_MAX
         while van.status().get("uplink", {}).get("acked", 0) < 3:
             assert time.monotonic() < give_up_s, f"no durable acks:\n{van.tail()}\n{side.tail('bridge')}"
             time.sleep(0.1)
-        assert van.drain(30)
+        assert van.drain(WAIT_S_MAX)
         assert "refused" not in van.tail(1000)
     finally:
         side.stop()
@@ -294,7 +294,7 @@ def test_a_bridge_without_its_certificate_says_what_is_missing(
     side = CloudSide(vantel_stack, tmp_path / "cloud", mqtt=tls)
     side.launch("bridge")
     try:
-        give_up_s = time.monotonic() + 40
+        give_up_s = time.monotonic() + WAIT_S_MAX
         while "a certificate of ours" not in side.tail("bridge") and "certificate_file" not in side.tail(
             "bridge"
         ):

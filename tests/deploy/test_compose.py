@@ -250,7 +250,7 @@ class Desk:
             request.add_header("Authorization", f"Basic {login}")
         context = ssl.create_default_context(cafile=str(self.secrets / "ca.pem"))
         try:
-            with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+            with urllib.request.urlopen(request, timeout=60, context=context) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as answer:
             return answer.code, ""
@@ -279,10 +279,10 @@ def test_the_same_commands_and_settings_without_containers(tmp_path_factory: pyt
             query = InfluxQuery(load_cloud(desk.settings("cloud.toml")).influx)
             query.ensure_database()
             try:
-                assert desk.run("provision").wait(60) == 0
+                assert desk.run("provision").wait(180) == 0
                 for service in ("bridge", "worker", "page", *VANS):
                     desk.run(service)
-                give_up_s = time.monotonic() + 90
+                give_up_s = time.monotonic() + 240
                 while not (
                     all(desk.acked(van) for van in VANS) and set(query.count_points_by_van()) == set(VANS)
                 ):

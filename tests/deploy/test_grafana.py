@@ -187,7 +187,7 @@ def written(vantel_cloud: CloudSide, tmp_path_factory: pytest.TempPathFactory) -
     van.start()
     query = InfluxQuery(vantel_cloud.settings.influx)
     try:
-        give_up_s = time.monotonic() + 60
+        give_up_s = time.monotonic() + 180
         while not query.query('SELECT last("score") FROM "events"') or not query.query(
             'SELECT last("cpu_s") FROM "agent"'
         ):

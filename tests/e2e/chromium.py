@@ -20,6 +20,7 @@ FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--window-size=1280,860",
 )  # fmt: skip
+WAIT_S = 120.0  # for what must come; nobody waits longer than it takes
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     driver.quit()
 
 
-def until(check: Callable[[], Any], what: str, timeout_s: float = 20.0) -> Any:
+def until(check: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         found = check()
@@ -56,12 +57,12 @@ def script(browser: webdriver.Chrome, text: str, *arguments: Any) -> Any:
     return browser.execute_script(f"return {text}", *arguments)
 
 
-def one(browser: webdriver.Chrome, selector: str, what: str, timeout_s: float = 20.0) -> Any:
+def one(browser: webdriver.Chrome, selector: str, what: str, timeout_s: float = WAIT_S) -> Any:
     return until(lambda: next(iter(browser.find_elements(By.CSS_SELECTOR, selector)), None), what, timeout_s)
 
 
 def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.loads(answer.read())
 
 

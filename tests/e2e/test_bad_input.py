@@ -42,7 +42,7 @@ def check(tmp_path: Path, text: str, command: str = "check") -> subprocess.Compl
     config = tmp_path / "edge.toml"
     config.write_text(text, encoding="utf-8")
     argv = [sys.executable, "-m", "edge", command, "--config", str(config)]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=240, check=False)
 
 
 def replay(tmp_path: Path, path: Path, dbc: Path) -> str:
@@ -97,12 +97,11 @@ def test_without_a_broker_the_agent_collects_and_says_what_is_wrong(tmp_path: Pa
     )
     van.start()
     try:
-        van.wait_ready()
-        time.sleep(3.0)
-        status = van.status()
+        give_up_s = time.monotonic() + 240
+        while not (status := van.wait_ready())["samples_produced"] or "127.0.0.1:9" not in van.tail():
+            assert time.monotonic() < give_up_s, van.tail()
+            time.sleep(0.2)
         assert status["connected"] is False
-        assert status["samples_produced"] > 0
-        assert "127.0.0.1:9" in van.tail()
     finally:
         assert van.stop() == 0
 
@@ -116,20 +115,19 @@ def test_garbage_is_in_the_dead_letters_and_good_vans_go_on(
     client.loop_start()
     garbage = [b"", b"\x00" * 64, b"not protobuf at all", bytes(range(256)) * 40]
     for payload in garbage:
-        client.publish(topics.up("bad-3", DeliveryClass.P1), payload, qos=1).wait_for_publish(10)
-    client.publish("v1/99/bad-3/up/p1", b"wrong shard", qos=1).wait_for_publish(10)
+        client.publish(topics.up("bad-3", DeliveryClass.P1), payload, qos=1).wait_for_publish(60)
+    client.publish("v1/99/bad-3/up/p1", b"wrong shard", qos=1).wait_for_publish(60)
     client.loop_stop()
     client.disconnect()
     van = vantel_van("bad-4", [{"kind": "probe"}])
     time.sleep(2.0)
-    assert van.drain(30), van.tail()
+    assert van.drain(120), van.tail()
     letters = [letter for letter in vantel_cloud.dead_letters() if letter.van == "bad-3"]
     assert sorted(letter.message for letter in letters) == sorted(garbage)
     assert {letter.reason for letter in letters} <= {"truncated", "corrupt", "malformed"}
 
 
 @pytest.mark.servers
-@pytest.mark.timeout(120)
 def test_a_full_disk_does_not_stop_collection(
     vantel_stack: Stack, vantel_cloud: CloudSide, tmp_path: Path
 ) -> None:
@@ -151,7 +149,7 @@ def test_a_full_disk_does_not_stop_collection(
         van.start()
         van.wait_ready()
         query = InfluxQuery(vantel_cloud.settings.influx)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while "spool degraded" not in van.tail(200):
             assert time.monotonic() < deadline, van.tail()
             fill(disk / "filler")  # again and again: the spool frees segments for its own use

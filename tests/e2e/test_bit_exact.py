@@ -46,7 +46,6 @@ def independent_decode() -> dict[str, list[tuple[int, float]]]:
     return samples
 
 
-@pytest.mark.timeout(600)
 def test_every_value_and_stamp_of_a_drive_is_in_influxdb(
     vantel_cloud: CloudSide, vantel_van: VanFactory
 ) -> None:

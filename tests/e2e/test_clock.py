@@ -51,7 +51,12 @@ class SetTime:
 
 
 def drive(
-    van: str, folder: Path, port: int, sources: SetTime, during: Callable[[Agent, SetTime], None]
+    van: str,
+    folder: Path,
+    port: int,
+    sources: SetTime,
+    during: Callable[[Agent, SetTime], None],
+    wait_s: float = RUN_S,
 ) -> None:
     """Run the agent, do something, and drain."""
     settings = EdgeSettings(
@@ -59,7 +64,7 @@ def drive(
         mqtt={"port": port},
         sources=[{"kind": "system", "period_s": 0.05}],
         batch={"window_s": 0.5, "window_live_s": 0.5, "fidelity": "full"},
-        clock={"p0_wait_s": 0.5, "wait_s": RUN_S},
+        clock={"p0_wait_s": 0.5, "wait_s": wait_s},
         uplink={"backoff_s_min": 0.1, "backoff_s_max": 0.5, "resend_after_s": 5.0},
     )  # type: ignore[arg-type]
     agent = Agent(settings, sources)
@@ -70,7 +75,7 @@ def drive(
     during(agent, sources)
     time.sleep(RUN_S / 2)
     drain.set()
-    thread.join(90)
+    thread.join(240)
     assert codes == [0], "the agent did not drain"
 
 
@@ -109,14 +114,15 @@ def step(agent: Agent, sources: SetTime) -> None:
         time.sleep(1.0)
 
 
-@pytest.mark.timeout(300)
 def test_no_wrong_clock_loses_or_overwrites_anything(
     vantel_stack: Stack, vantel_cloud: CloudSide, tmp_path: Path
 ) -> None:
     began_ns = time.time_ns()
 
-    def once(van: str, sources: SetTime, during: Callable[[Agent, SetTime], None]) -> None:
-        drive(van, tmp_path / van, vantel_stack.mqtt_port, sources, during)
+    def once(
+        van: str, sources: SetTime, during: Callable[[Agent, SetTime], None], wait_s: float = RUN_S
+    ) -> None:
+        drive(van, tmp_path / van, vantel_stack.mqtt_port, sources, during, wait_s)
 
     def twice(van: str, sources: SetTime) -> None:
         sources.known_off_ns = 0
@@ -127,12 +133,12 @@ def test_no_wrong_clock_loses_or_overwrites_anything(
         runs = [
             pool.submit(once, "clock-behind", SetTime(-10 * YEAR_NS), nothing),
             pool.submit(once, "clock-ahead", SetTime(10 * YEAR_NS), nothing),
-            pool.submit(once, "clock-1970", SetTime(20 * S - began_ns), find_the_time),
+            pool.submit(once, "clock-1970", SetTime(20 * S - began_ns), find_the_time, 600.0),
             pool.submit(twice, "clock-steps", SetTime(0)),
         ]
     for run in runs:
         run.result()
-    vantel_cloud.wait_drained(60)
+    vantel_cloud.wait_drained(240)
     for van, off_ns in (("clock-behind", -10 * YEAR_NS), ("clock-ahead", 10 * YEAR_NS)):
         first_ns, _ = judge(vantel_cloud, van, tmp_path / van)
         assert abs(first_ns - off_ns - began_ns) < 600 * S

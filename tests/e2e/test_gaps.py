@@ -25,7 +25,7 @@ OFF_S = 6
 def ask(cloud: CloudSide, *words: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "vantel_rig", "ledger", "--config", str(cloud.config), *words],
-        capture_output=True, text=True, timeout=180, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 
@@ -38,7 +38,7 @@ def states(told: dict[str, Any], van: str) -> list[tuple[str, str]]:
 
 def wait_for(cloud: CloudSide, van: str, state: tuple[str, str], more_than_s: int = 2) -> dict[str, Any]:
     """The ledger, once it has a span of this state of more than so many seconds."""
-    until_s = time.monotonic() + 90
+    until_s = time.monotonic() + 240
     while True:
         code, words = ask(cloud, "--van", van, "--since", "10m", "--json")
         if code == 0:
@@ -51,7 +51,6 @@ def wait_for(cloud: CloudSide, van: str, state: tuple[str, str], more_than_s: in
         time.sleep(1)
 
 
-@pytest.mark.timeout(400)
 def test_a_gap_is_told_as_what_it_is(vantel_cloud: CloudSide, vantel_van: VanFactory) -> None:
     van = vantel_van(
         "gaps-1",
@@ -62,14 +61,14 @@ def test_a_gap_is_told_as_what_it_is(vantel_cloud: CloudSide, vantel_van: VanFac
     wait_for(vantel_cloud, van.id, ("stored", ""))
     van.stop()
     time.sleep(OFF_S)
-    vantel_cloud.process("worker").stop(10)
+    vantel_cloud.process("worker").stop(60)
     van.start()
     told = wait_for(vantel_cloud, van.id, ("waiting", "in_kafka"))
     assert ("silent", "off") in states(told, van.id)
     assert ("stored", "") in states(told, van.id)
-    assert van.drain(90), van.tail()
+    assert van.drain(240), van.tail()
     vantel_cloud.restart("worker")
-    vantel_cloud.wait_drained(90)
+    vantel_cloud.wait_drained(240)
     code, words = ask(
         vantel_cloud, "--van", van.id, "--van-dir", str(van.folder / "state"), "--since", "10m", "--json"
     )

@@ -27,12 +27,11 @@ pytestmark = [pytest.mark.servers, pytest.mark.e2e]
 def order(cloud: CloudSide, *words: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "cloud", "order", *words, "--config", str(cloud.config)],
-        capture_output=True, text=True, timeout=180, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.timeout(300)
 def test_a_range_is_fetched_held_released_and_sent_again(
     vantel_cloud: CloudSide, vantel_van: VanFactory
 ) -> None:
@@ -52,7 +51,7 @@ def test_a_range_is_fetched_held_released_and_sent_again(
     )
     assert code == 0, words
     folder = van.folder / "state" / "captures"
-    until_s = time.monotonic() + 60
+    until_s = time.monotonic() + 240
     while not [
         p
         for p in folder.glob("*.clip")
@@ -87,8 +86,8 @@ def test_a_range_is_fetched_held_released_and_sent_again(
         "HoldCapture",
         "FetchCapture",
     ]
-    assert van.drain(120), van.tail()
-    vantel_cloud.wait_drained(60)
+    assert van.drain(240), van.tail()
+    vantel_cloud.wait_drained(240)
     sheet = join_ledger(vantel_cloud.settings, [van.folder / "state"], van.id)["ledger"]
     assert sheet["residual"] == 0
     assert sheet["produced"] == sheet["stored"]

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.e2e]
 
 
 def resend(
-    cloud: CloudSide, van: str, epoch: str, first: int, last: int, timeout_s: int = 60
+    cloud: CloudSide, van: str, epoch: str, first: int, last: int, timeout_s: int = 180
 ) -> tuple[int, str]:
     """Exit code and words of the command."""
     done = subprocess.run(
@@ -32,19 +32,18 @@ def resend(
             sys.executable, "-m", "cloud", "resend", "--config", str(cloud.config), "--van", van, "--epoch", epoch,
             "--class", "p1", "--first", str(first), "--last", str(last), "--timeout-s", str(timeout_s), "--json",
         ],
-        capture_output=True, text=True, timeout=180, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.timeout(300)
 def test_a_range_comes_again_and_changes_nothing(vantel_cloud: CloudSide, vantel_van: VanFactory) -> None:
     van = vantel_van("resend-1", [{"kind": "synthetic"}], batch={"window_s": 0.5, "window_live_s": 0.5})
 
     def acked() -> int:
         return sum(a.acked.count() for a in van.spool().accounts if a.delivery_class is DeliveryClass.P1)
 
-    until_s = time.monotonic() + 90
+    until_s = time.monotonic() + 240
     while acked() < 5:
         assert time.monotonic() < until_s, van.tail()
         time.sleep(0.2)
@@ -55,8 +54,8 @@ def test_a_range_comes_again_and_changes_nothing(vantel_cloud: CloudSide, vantel
     code, words = resend(vantel_cloud, van.id, epoch, 900_000, 900_001)
     assert code == 1
     assert "2 never (900000-900001)" in json.loads(words)["detail"]
-    assert van.drain(90), van.tail()
-    vantel_cloud.wait_drained(60)
+    assert van.drain(240), van.tail()
+    vantel_cloud.wait_drained(240)
     sheet = join_ledger(vantel_cloud.settings, [van.folder / "state"], van.id)["ledger"]
     assert sheet["duplicates"] >= 5
     assert sheet["residual"] == 0

@@ -31,7 +31,7 @@ from vantel_rig.process import Process
 from vantel_rig.servers.mosquitto import Mosquitto
 
 P0, P1, P2 = DeliveryClass
-
+WAIT_S = 120.0  # for what must come; a busy machine may take long, and nobody waits longer than it takes
 
 VAN = "van-1"
 EPOCH = Epoch(3, 4)
@@ -58,7 +58,7 @@ class Broker:
         text = config.read_text().replace(*replace) if replace[0] else config.read_text()
         config.write_text(text + "\n".join(extra) + "\n")
         self.process.start()
-        self.process.wait_ready(self.ready, 15.0)
+        self.process.wait_ready(self.ready, WAIT_S)
         return self
 
     def ready(self) -> bool:
@@ -79,7 +79,7 @@ class Broker:
     def restart(self) -> None:
         assert self.process is not None
         self.process.start()
-        self.process.wait_ready(self.ready, 15.0)
+        self.process.wait_ready(self.ready, WAIT_S)
 
     def stop(self) -> None:
         if self.process is not None:
@@ -102,7 +102,7 @@ class Bridge:
         properties.SessionExpiryInterval = 300
         self.client.connect("127.0.0.1", port, clean_start=False, properties=properties)
         self.client.loop_start()
-        assert self.subscribed.wait(5.0)
+        assert self.subscribed.wait(WAIT_S)
 
     def _on_message(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
         self.got.append((message.topic.rsplit("/", 1)[1], bytes(message.payload)))
@@ -157,14 +157,14 @@ class Rig:
 
     def stop(self) -> None:
         self.stop_event.set()
-        self.thread.join(5.0)
+        self.thread.join(WAIT_S)
         assert not self.thread.is_alive()
 
     def __getitem__(self, counter: str) -> int:
         return int(self.uplink.counters()[counter])
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
+def until(condition: Callable[[], object], what: str, timeout_s: float = WAIT_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
@@ -177,7 +177,7 @@ class Packets:
     def __init__(self, link: socket.socket) -> None:
         self.link, self.data = link, b""
 
-    def next(self, timeout_s: float = 5.0) -> tuple[int, bytes]:
+    def next(self, timeout_s: float = WAIT_S) -> tuple[int, bytes]:
         while True:
             if len(self.data) >= 2:
                 length, shift, at = 0, 0, 1

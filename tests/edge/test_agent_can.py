@@ -39,7 +39,7 @@ OVERLAY = """Vehicle.Speed:
   dbc: {signal: Wheel.Speed, scale: 3.6, offset: 0.5}
 """
 FRAMES = 3000
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 
 def free_ports(count: int) -> list[int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.edge.mqtt_rig import EPOCH, VAN, Bridge, Broker, Rig, Wire, mosquitto_account, until
+from tests.edge.mqtt_rig import EPOCH, VAN, WAIT_S, Bridge, Broker, Rig, Wire, mosquitto_account, until
 from vantel.payloads import Death
 from vantel_rig.ports import HeldPort
 
@@ -71,7 +71,7 @@ def test_goodbye_is_graceful_and_a_lost_van_is_reported_by_its_will(
     rig = start(broker.port).start()
     until(lambda: rig.uplink.connected, "connected")
     rig.uplink.goodbye()
-    rig.thread.join(3.0)
+    rig.thread.join(WAIT_S)
     assert not rig.thread.is_alive()
     until(cloud.deaths, "death")
     time.sleep(0.3)

@@ -17,7 +17,7 @@ from edge.mqtt import publish_bytes
 from edge.settings import MqttSection, SpoolSection
 from edge.spool import Spool
 from edge.uplink_thread import Uplink
-from tests.edge.mqtt_rig import FAST, VAN, Bridge, Broker, Packets, Rig, until
+from tests.edge.mqtt_rig import FAST, VAN, WAIT_S, Bridge, Broker, Packets, Rig, until
 from vantel import topics
 from vantel.acks import Ack
 from vantel.envelope import ClockStamp, open_message
@@ -34,12 +34,13 @@ def test_everything_arrives_once_and_is_freed(
 ) -> None:
     broker.start()
     cloud = bridge()
-    rig = start(broker.port).start()
+    patient = FAST.model_copy(update={"resend_after_s": WAIT_S, "resend_after_s_max": WAIT_S})
+    rig = start(broker.port, patient).start()
     until(lambda: rig.uplink.connected, "connected")
     rig.add(P1, 200, size=2000)
     rig.add(P0, 5)
     rig.add(P2, 20, size=250_000)
-    until(lambda: rig.outbox.empty, "all acked", 20)
+    until(lambda: rig.outbox.empty, "all acked")
     assert sorted(cloud.names()) == sorted(
         [f"p1/{n}" for n in range(200)] + [f"p0/{n}" for n in range(5)] + [f"p2/{n}" for n in range(20)]
     )
@@ -66,8 +67,7 @@ def test_missing_durable_ack_is_sent_again(
     until(lambda: cloud.names().count("p1/2") >= 3, "sent three times")
     assert rig.outbox.backlog()[P1][0] == 3, "a PUBACK freed spool space"
     cloud.ack(P1, 0, 1, 2)
-    until(lambda: rig.outbox.empty, "acked")
-    time.sleep(0.3)
+    until(lambda: rig.outbox.empty and not rig["in_flight"], "acked")
     sent = rig["messages_sent"]
     time.sleep(1.3)
     assert rig["messages_sent"] == sent, "sent again after the durable ack"
@@ -89,7 +89,7 @@ def test_broker_killed_without_persistence_loses_nothing(
     producer.start()
     for _ in range(2):
         wanted = len(cloud.got) + 50
-        until(lambda n=wanted: len(cloud.got) > n, "flowing", 20)
+        until(lambda n=wanted: len(cloud.got) > n, "flowing")
         broker.kill()
         until(lambda: not rig.uplink.connected, "noticed")
         time.sleep(0.3)
@@ -97,7 +97,7 @@ def test_broker_killed_without_persistence_loses_nothing(
     until(lambda: rig.uplink.connected, "connected again")
     stop.set()
     producer.join()
-    until(lambda: rig.outbox.empty, "all acked", 30)
+    until(lambda: rig.outbox.empty, "all acked")
     assert set(cloud.names()) == {f"p1/{n}" for n in range(len(rig.outbox.entries[P1]))}
     assert rig["reconnects"] == 2
 
@@ -144,7 +144,7 @@ def test_the_spool_itself_over_a_killed_broker_and_a_restarted_agent(
                 time.sleep(0.1)
                 return not any(n for n, _ in spool.backlog().values())
 
-            until(ack_all, "all acked", 20)
+            until(ack_all, "all acked")
             assert got == produced
         stop.set()
         thread.join(5.0)
@@ -156,11 +156,13 @@ def test_nobody_subscribed_is_not_delivered(
 ) -> None:
     broker.start()
     rig = start(broker.port).start()
+    began_s = time.monotonic()
     with structlog.testing.capture_logs() as logs:
         rig.add(P1, 50)
         until(lambda: rig["refused"] > 10, "refused a few times")
     assert rig["pubacks"] == 0
-    assert rig["messages_sent"] < 100, "went on at full rate although nobody listens"
+    turns = 1 + (time.monotonic() - began_s) / FAST.resend_after_s
+    assert rig["messages_sent"] <= 50 * turns, "went on at full rate although nobody listens"
     assert [log["cause"] for log in logs if log["event"] == "message refused"] == [
         "the broker did not deliver: No matching subscribers (0x10); is the bridge running?"
     ]
@@ -194,9 +196,8 @@ def test_window_is_never_exceeded(start: Callable[..., Rig]) -> None:
             assert packets.silent(0.3)
             assert rig["in_flight"] == 5
             rig.stop_event.set()  # a broker that no longer answers must not keep the agent
-            started_s = time.monotonic()
-            rig.thread.join(5.0)
-            assert time.monotonic() - started_s < 2.0
+            rig.thread.join(WAIT_S)
+            assert not rig.thread.is_alive()
     assert rig["messages_sent"] == 6
 
 
@@ -211,6 +212,6 @@ def test_p0_overtakes_a_backlog(
     until(lambda: len(cloud.got) > 20, "backlog under way")
     rig.add(P0, 1)
     seen = len(cloud.got)  # counted after the append: a busy machine only makes this number larger
-    until(lambda: rig.outbox.empty, "all acked", 60)
+    until(lambda: rig.outbox.empty, "all acked")
     at = cloud.names().index("p0/0")
     assert at < seen + 200, f"P0 was number {at}, appended when {seen} had arrived: behind the backlog"

@@ -38,7 +38,7 @@ def test_a_waiting_put_goes_on_when_there_is_room() -> None:
     time.sleep(0.2)
     assert took == []
     assert queue.get(1) == 1
-    waiter.join(5)
+    waiter.join(60)
     assert took == [True]
     assert queue.get(1) == 2
 
@@ -51,7 +51,7 @@ def test_a_stop_frees_a_waiting_put() -> None:
     waiter = threading.Thread(target=lambda: took.append(queue.put(2, 10, stop)))
     waiter.start()
     stop.set()
-    waiter.join(5)
+    waiter.join(60)
     assert took == [False]
 
 

@@ -156,7 +156,7 @@ def test_names_are_bounded_and_keep_their_type(tmp_path: Path) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("rclpy") is not None, reason="rclpy is there")
 def test_without_ros_the_process_says_what_to_do() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "edge.ros2_bridge"], check=False, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "edge.ros2_bridge"], check=False, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 69
     assert "setup.bash" in done.stderr

@@ -65,16 +65,17 @@ def test_nothing_is_lost_p0_goes_first_and_a_silent_cut_is_noticed(bad_link: Bad
     try:
         with bad_link.van():
             rig.start()
-        until(lambda: rig.uplink.connected, "connected", 60)
+        until(lambda: rig.uplink.connected, "connected")
         rig.add(P1, 60, size=2000, t_mono_s=time.monotonic() - 1000)
-        until(lambda: len(cloud.names()) > 5, "the backlog flows", 60)
+        until(lambda: len(cloud.names()) > 5, "the backlog flows")
         rig.add(P0)
-        until(lambda: "p0/0" in cloud.names(), "P0 is there", 60)
-        assert len(set(cloud.names())) < 40, "P0 waited for the backlog"
+        until(lambda: "p0/0" in cloud.names(), "P0 is there")
+        names = cloud.names()
+        assert len(set(names[: names.index("p0/0")])) < 40, "P0 waited for the backlog"
         bad_link.cut()
-        until(lambda: not rig.uplink.connected, "the cut is noticed", 60)
+        until(lambda: not rig.uplink.connected, "the cut is noticed")
         bad_link.heal()
-        until(lambda: rig.outbox.empty, "all acked", 120)
+        until(lambda: rig.outbox.empty, "all acked", 240)
         assert set(cloud.names()) == {"p0/0", *(f"p1/{n}" for n in range(60))}
         assert rig["reconnects"] >= 1
     finally:

@@ -14,6 +14,7 @@ from tests.fuzz.decoders import decoders
 EXECUTIONS = 2_000
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("decoder", decoders(), ids=lambda decoder: decoder.name)
 def test_damaged_inputs_end_as_data_or_as_a_declared_error(decoder: Decoder) -> None:
     tally = run(decoder, EXECUTIONS)

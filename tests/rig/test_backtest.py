@@ -19,7 +19,7 @@ def replay(folder: Path, text: str, *words: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "vantel_rig", "replay", str(folder / "drive.csv"), "--campaign", str(folder / "campaign.toml"),
          "--start-unix-s", str(START_NS / 1e9), *words],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 

@@ -27,13 +27,13 @@ def test_a_spike_in_a_replayed_drive_is_reported(vantel_replay, vantel_events):
         [DATA / "canedge-internal-can9.dbc", DATA / "OBD-v4.4.dbc"], speed=20.0,
         sections={{"faults": [{{"signal": {signal!r}, "kind": "spike", "magnitude": 5000.0, "at_s": 60, "mark": "mine"}}]}},
     )
-    event = vantel_events.expect(van, signal={signal!r}, mark="mine", timeout_s=40)
+    event = vantel_events.expect(van, signal={signal!r}, mark="mine")
     assert event.fields["value"] > 4000
 
 def test_a_fault_injected_while_running_is_reported(vantel_van, vantel_events):
     van = vantel_van("rig-2", [{{"kind": "probe", "rate_hz": 50.0}}])
     van.inject("Vehicle.Robovan.TestBench.Probe", "spike", 50.0, at_s=3.0, mark="my-fault")
-    vantel_events.expect(van, channel="robust_z", mark="my-fault", timeout_s=30)
+    vantel_events.expect(van, channel="robust_z", mark="my-fault")
 
 def test_no_fault_no_event(vantel_van, vantel_events):
     van = vantel_van("rig-3", [{{"kind": "probe"}}])
@@ -44,13 +44,12 @@ def test_no_fault_no_event(vantel_van, vantel_events):
 
 @pytest.mark.servers
 @pytest.mark.e2e
-@pytest.mark.timeout(240)
 def test_a_rig_in_another_folder_uses_the_fixtures(tmp_path: Path) -> None:
     signal = "can9.GnssSpeed.Speed"
     (tmp_path / "test_rig.py").write_text(RIG_TEST.format(data=str(DATA), signal=signal), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
-        cwd=tmp_path, capture_output=True, text=True, timeout=220, check=False,
+        cwd=tmp_path, capture_output=True, text=True, timeout=560, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert "3 passed" in done.stdout

@@ -23,7 +23,7 @@ def ask(question: str, path: Path | None = None, **env: str) -> subprocess.Compl
     clean["PATH"] = f"{path}:{clean['PATH']}" if path else clean["PATH"]
     script = f'source "{SETUP}"; servers=/nonexistent; set +e; {question}'
     return subprocess.run(
-        ["bash", "-c", script], env={**clean, **env}, capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-c", script], env={**clean, **env}, capture_output=True, text=True, timeout=240, check=False
     )
 
 

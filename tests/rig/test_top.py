@@ -95,7 +95,7 @@ def test_a_long_fleet_is_cut_and_says_so() -> None:
 @pytest.mark.e2e
 def test_the_command_beside_a_van(vantel_cloud: CloudSide, vantel_van: VanFactory) -> None:
     van = vantel_van("top-1", [{"kind": "probe"}], health={"period_s": 0.5}, batch={"window_s": 1.0})
-    give_up_s = time.monotonic() + 40
+    give_up_s = time.monotonic() + 180
     row: dict[str, object] = {}
     while not (row.get("state") == "alive" and row["stored"]):
         assert time.monotonic() < give_up_s, (row, van.tail())
@@ -115,4 +115,4 @@ def test_the_command_beside_a_van(vantel_cloud: CloudSide, vantel_van: VanFactor
 
 def command(cloud: CloudSide, *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "vantel_rig", "top", "--config", str(cloud.config), *arguments]
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=240)

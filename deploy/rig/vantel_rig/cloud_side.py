@@ -22,8 +22,8 @@ from vantel_rig.ports import HeldPort
 from vantel_rig.process import Process
 from vantel_rig.stack import Stack
 
-READY_S_MAX = 60.0
-STOP_S_MAX = 10.0
+READY_S_MAX = 180.0
+STOP_S_MAX = 30.0
 POLL_S = 0.2
 PROGRAMS = ("bridge", "worker", "web")
 

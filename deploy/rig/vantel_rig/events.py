@@ -45,7 +45,7 @@ class Events:
         signal: str | None = None,
         channel: str | None = None,
         mark: str | None = None,
-        timeout_s: float = 30.0,
+        timeout_s: float = 120.0,
     ) -> StoredEvent:
         """First event of the van that fits; AssertionError with what was there instead when none comes in time."""
         wanted = {

@@ -19,7 +19,7 @@ from edge.spool import Spool, SpoolReport
 from edge.status import StatusError, read_status
 from vantel_rig.process import Process
 
-STOP_S_MAX = 10.0
+STOP_S_MAX = 30.0
 
 
 class Van:
@@ -124,7 +124,7 @@ class Van:
         except StatusError:
             return {}
 
-    def wait_ready(self, timeout_s: float = 60.0) -> dict[str, Any]:
+    def wait_ready(self, timeout_s: float = 180.0) -> dict[str, Any]:
         """Wait for the first status of the running agent."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:

@@ -28,7 +28,7 @@ from vantel_rig.cloud_side import CloudSide
 from vantel_rig.stack import Stack
 
 EPOCH = Epoch(7, 0xABCDEF01)
-WAIT_S_MAX = 30.0
+WAIT_S_MAX = 120.0
 
 
 class BareVan:

@@ -21,7 +21,7 @@ from vantel.identity import DeliveryClass
 from vantel_rig.cloud_side import CloudSide
 from vantel_rig.stack import Stack
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.servers
 
 MB = 1024 * 1024
 RECEIVE_MAXIMUM = 100
@@ -55,7 +55,7 @@ def test_memory_is_bounded_while_kafka_is_away_and_all_arrives_afterwards(
     finally:
         stack.resume("kafka")
     assert grown < 3 * RECEIVE_MAXIMUM * 200 * 1024, f"{grown / MB:.0f} MiB"
-    van.wait_acked(DeliveryClass.P1, count, 120)
+    van.wait_acked(DeliveryClass.P1, count, 240)
     assert len(kafka_back.messages("vantel.p1", "bounded-1")) >= count
 
 
@@ -68,7 +68,7 @@ def test_a_packet_of_100_mb_reaches_nobody(
     client.connect("127.0.0.1", stack.mqtt_port)
     client.loop_start()
     info = client.publish(topics.up("giant-1", DeliveryClass.P1), bytes(100 * MB), qos=1)
-    grown, until_s = 0, time.monotonic() + 10
+    grown, until_s = 0, time.monotonic() + 60
     while time.monotonic() < until_s and not info.is_published() and client.is_connected():
         grown = max(grown, resident_bytes(side) - before)
         time.sleep(0.05)
@@ -86,7 +86,7 @@ def test_bytes_that_are_no_mqtt_harm_nobody(
     new_van: Callable[[str], Any], stack: Stack, side: CloudSide
 ) -> None:
     for garbage in (b"\xff" * 4096, b"\x30\xff\xff\xff\x7f", bytes(range(256)) * 16):
-        with socket.create_connection(("127.0.0.1", stack.mqtt_port), timeout=5) as raw:
+        with socket.create_connection(("127.0.0.1", stack.mqtt_port), timeout=60) as raw:
             raw.sendall(garbage)
     van = new_van("garbage-raw")
     van.send(van.message(0))

@@ -48,7 +48,7 @@ class Broker:
     def start_again(self) -> None:
         assert self._process is not None
         self._process.start()
-        give_up_s = time.monotonic() + 10
+        give_up_s = time.monotonic() + 60
         while not listens(self.port):
             assert self._process.running, self._process.log_tail()
             assert time.monotonic() < give_up_s
@@ -65,7 +65,7 @@ class Broker:
         client.connect("127.0.0.1", self.port)
         client.loop_start()
         for info in [client.publish(topic, payload, qos=1) for payload in payloads]:
-            info.wait_for_publish(20)
+            info.wait_for_publish(120)
         client.disconnect()
         client.loop_stop()
 
@@ -102,7 +102,7 @@ class Seen:
     def of(self, kind: Any) -> list[Any]:
         return [item for item in self.all if isinstance(item, kind)]
 
-    async def until(self, true: Callable[[], bool], timeout_s: float = 15.0) -> None:
+    async def until(self, true: Callable[[], bool], timeout_s: float = 120.0) -> None:
         give_up_s = time.monotonic() + timeout_s
         while not true():
             assert time.monotonic() < give_up_s, self.all[-5:]
@@ -112,7 +112,7 @@ class Seen:
         """Start, wait for the first failure, stop; why."""
         self.link.start()
         await self.until(lambda: bool(self.of(Disconnected)))
-        await self.link.stop(2.0)
+        await self.link.stop(60.0)
         return str(self.of(Disconnected)[0].why)
 
 
@@ -125,7 +125,7 @@ def test_the_receive_maximum_holds_also_against_a_broker_that_passes_it(broker: 
         await seen.until(lambda: bool(seen.of(Subscribed)))
         await asyncio.to_thread(broker.send, "v1/1/a/up/p1", [b"%d" % n for n in range(400)])
         acked = 0
-        give_up_s = time.monotonic() + 30
+        give_up_s = time.monotonic() + 120
         while acked < 400 and time.monotonic() < give_up_s:
             came = seen.of(Delivery)
             assert len(came) - acked <= 51
@@ -134,7 +134,7 @@ def test_the_receive_maximum_holds_also_against_a_broker_that_passes_it(broker: 
                 acked += 1
             await asyncio.sleep(0.005)
         assert [delivery.payload for delivery in seen.of(Delivery)] == [b"%d" % n for n in range(400)]
-        await seen.link.stop(2.0)
+        await seen.link.stop(60.0)
         assert not seen.link._thread.is_alive()
 
     asyncio.run(body())
@@ -152,14 +152,14 @@ def test_what_was_not_acknowledged_comes_again_and_old_pubacks_reach_nobody(brok
         one = first.of(Delivery)[0]
         first.link.puback(one.connection + 5, first.of(Delivery)[1].mid)
         first.link.puback(one.connection, one.mid)
-        await first.link.stop(2.0)
+        await first.link.stop(60.0)
         again = Seen(port=broker.port)
         again.link.start()
         await again.until(lambda: len(again.of(Delivery)) == 2)
         await asyncio.sleep(0.3)
         assert [delivery.payload for delivery in again.of(Delivery)] == [b"two", b"three"]
         assert again.of(Connected)[0].session_present
-        await again.link.stop(2.0)
+        await again.link.stop(60.0)
 
     asyncio.run(body())
 
@@ -179,7 +179,7 @@ def test_it_comes_back_and_answers_publishes(broker: Broker) -> None:
         await seen.until(lambda: len(seen.of(Subscribed)) == 2)
         connections = [item.connection for item in seen.of(Connected)]
         assert connections == sorted(set(connections))
-        await seen.link.stop(2.0)
+        await seen.link.stop(60.0)
 
     asyncio.run(body())
 
@@ -193,8 +193,8 @@ def test_a_second_bridge_with_the_same_name_is_explained(broker: Broker) -> None
         await seen.until(lambda: bool(seen.of(Subscribed)))
         other.link.start()
         await seen.until(lambda: any("mqtt.client_id" in item.why for item in seen.of(Disconnected)))
-        await seen.link.stop(2.0)
-        await other.link.stop(2.0)
+        await seen.link.stop(60.0)
+        await other.link.stop(60.0)
 
     asyncio.run(body())
 
@@ -237,7 +237,7 @@ def test_tls_with_certificates(broker: Broker, tmp_path: Path) -> None:
             seen.link.publish(connection, "v1/1/a/up/p1", bytes([number]) * 100_000, number)
         await seen.until(lambda: len(seen.of(Delivery)) == 20)
         assert [item.payload for item in seen.of(Delivery)] == [bytes([n]) * 100_000 for n in range(20)]
-        await seen.link.stop(2.0)
+        await seen.link.stop(60.0)
         why = await Seen(port=broker.port, ca_file=other.certificate, **mine).refused()
         assert "mqtt.ca_file" in why
         why = await Seen(port=broker.port, host="localhost", ca_file=ca.certificate, **mine).refused()
@@ -291,7 +291,7 @@ def test_a_message_with_an_expiry_does_not_wait_for_a_van_that_was_away_too_long
         away.link._filters = [topic]
         away.link.start()
         await away.until(lambda: bool(away.of(Subscribed)))
-        await away.link.stop(2.0)
+        await away.link.stop(60.0)
         page = Seen(port=broker.port, client_id="page", session_expiry_s=0)
         page.link._filters = []
         page.link.start()
@@ -307,7 +307,7 @@ def test_a_message_with_an_expiry_does_not_wait_for_a_van_that_was_away_too_long
         await back.until(lambda: bool(back.of(Delivery)))
         await asyncio.sleep(0.3)
         assert [delivery.payload for delivery in back.of(Delivery)] == [b"in time"]
-        await back.link.stop(2.0)
-        await page.link.stop(2.0)
+        await back.link.stop(60.0)
+        await page.link.stop(60.0)
 
     asyncio.run(body())

@@ -38,7 +38,7 @@ def producers(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return opened
 
 
-async def until(true: Any, timeout_s: float = 30.0) -> None:
+async def until(true: Any, timeout_s: float = 120.0) -> None:
     give_up_s = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < give_up_s, "did not become true in time"

@@ -327,14 +327,14 @@ class WorkerRun:
     def lag(self) -> int:
         return asyncio.run(ledger.lag(self.settings))
 
-    def drained(self, timeout_s: float = 40.0) -> None:
+    def drained(self, timeout_s: float = 180.0) -> None:
         deadline = time.monotonic() + timeout_s
         while self.lag():
             assert time.monotonic() < deadline, f"not drained:\n{self.tail()}"
             assert self.process is None or self.process.running, self.tail()
             time.sleep(0.1)
 
-    def wait(self, what: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+    def wait(self, what: Callable[[], Any], timeout_s: float = 120.0) -> Any:
         deadline = time.monotonic() + timeout_s
         while not (found := what()):
             assert time.monotonic() < deadline, self.tail()
@@ -357,7 +357,7 @@ class WorkerRun:
         port = self.wait(lambda: [p for p in self.tail().split("127.0.0.1:") if "/healthz" in p])[0].split(
             "/"
         )[0]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             return str(answer.read().decode())
 
 

@@ -19,7 +19,7 @@ from cloud.delivery import Outgoing
 from vantel.identity import DeliveryClass
 from vantel_rig.content import content_hash, difference, points_of
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.servers
 P0, P1 = DeliveryClass.P0, DeliveryClass.P1
 BATCHES, EVENTS = 40, 10
 DAY_NS = 86_400 * 10**9

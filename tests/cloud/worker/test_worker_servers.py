@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,10 @@ from cloud.topics import CATALOG
 from vantel.catalog import Catalog, Signal, assemble
 from vantel.identity import DeliveryClass
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.servers
 P0, P1 = DeliveryClass.P0, DeliveryClass.P1
+LEAVE_S_MAX = 60.0  # from SIGTERM on, for a machine that is busy
+ANSWER_S_MAX = 300.0  # a database that hangs, and how long the worker would wait for it
 
 FAULTY = """
 import os, signal, sys, time
@@ -55,7 +58,7 @@ def at(step: str, before: str = "", after: str = "") -> str:
     )
 
 
-def exit_code(run: Any, timeout_s: float = 30.0) -> int:
+def exit_code(run: Any, timeout_s: float = 120.0) -> int:
     code = run.process.wait(timeout_s)
     assert code is not None, run.tail()
     return int(code)
@@ -89,9 +92,7 @@ def test_bundles_become_points_and_poison_dead_letters(worker_run: Callable[...,
     metrics = run.metrics()
     assert 'vantel_worker_envelopes_total{outcome="stored"}' in metrics
     assert 'vantel_worker_dead_letters_total{reason="corrupt"} 1.0' in metrics
-    began_s = time.monotonic()
-    assert run.process.stop(8) == 0
-    assert time.monotonic() - began_s < 5
+    assert run.process.stop(LEAVE_S_MAX) == 0
 
 
 KILLED_AT = {
@@ -190,7 +191,7 @@ def test_an_outage_of_the_database_is_waited_out_and_sigterm_ends_the_wait(
     worker_run: Callable[..., Any], bench: Any, influx_double: Any
 ) -> None:
     run = worker_run(
-        influx={"url": influx_double.url, "bucket": "vantel"},
+        influx={"url": influx_double.url, "bucket": "vantel", "read_s_max": ANSWER_S_MAX},
         worker={"stalled_after_s": 5.0, "commit_interval_s": 0.2},
     )
     run.publish(
@@ -203,10 +204,10 @@ def test_an_outage_of_the_database_is_waited_out_and_sigterm_ends_the_wait(
     time.sleep(6.0)
     assert run.process.running, "an honest wait is no stall"
     before = run.lag()
-    influx_double.always = lambda _: time.sleep(12)
-    began_s = time.monotonic()
-    assert run.process.stop(8) == 0
-    assert time.monotonic() - began_s < 5
+    stopped = threading.Event()
+    influx_double.always = lambda _: stopped.wait(ANSWER_S_MAX)
+    assert run.process.stop(LEAVE_S_MAX) == 0, "it waited for the answer"
+    stopped.set()
     assert run.lag() >= before > 0
     influx_double.always = lambda _: None
     run.start().drained()
@@ -247,7 +248,7 @@ def test_a_late_catalog_drives_its_dead_letters_in_again(
     run.start().drained()
     assert run.sheet().vans[van].rejected_by_reason == {"catalog_unknown": 3}
     if not running:
-        assert run.process.stop(8) == 0
+        assert run.process.stop(LEAVE_S_MAX) == 0
     run.publish(Outgoing(CATALOG, f"{bench.catalog.hash:016x}".encode(), bench.catalog.encode()))
     if not running:
         run.start()
@@ -260,7 +261,7 @@ def test_a_late_catalog_drives_its_dead_letters_in_again(
 def test_a_message_that_waits_for_its_catalog_holds_nobody_up(
     worker_run: Callable[..., Any], bench: Any
 ) -> None:
-    run = worker_run(worker={"catalog_wait_s_max": 60.0})
+    run = worker_run(worker={"catalog_wait_s_max": 600.0})
     run.publish(Outgoing(CATALOG, f"{bench.catalog.hash:016x}".encode(), bench.catalog.encode()))
     known, bench.catalog = bench.catalog, own_catalog("Waits")
     late = bench.catalog
@@ -270,7 +271,7 @@ def test_a_message_that_waits_for_its_catalog_holds_nobody_up(
     time.sleep(1.0)
     bench.catalog = known
     run.publish(*[bench.record(van, [bench.speeds(van, 1)]) for van in ("wait-1", "wait-2", "wait-3")])
-    run.wait(lambda: sum(run.query.count_points_by_van().get(f"wait-{n}", 0) for n in (1, 2, 3)) == 60, 10.0)
+    run.wait(lambda: sum(run.query.count_points_by_van().get(f"wait-{n}", 0) for n in (1, 2, 3)) == 60)
     time.sleep(0.5)
     assert run.lag() > 0, "no commit may pass the message that waits"
     run.process.kill()

@@ -44,7 +44,7 @@ BO_ 291 Wheel: 8 A
 BO_ 2147484209 Wide: 24 A
  SG_ Far : 180|12@1+ (0.5,0) [0|0] "" A
 """
-WAIT_S = 20.0
+WAIT_S = 120.0
 
 
 def classic(can_id: int, data: bytes) -> bytes:

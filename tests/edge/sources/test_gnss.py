@@ -42,7 +42,7 @@ from vantel_rig.van import Van
 LOCATION, RECEIVER = "Vehicle.CurrentLocation.", "Vehicle.Robovan.GNSS."
 NOW_S = 1_790_000_000
 S = 10**9
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 
 def raw(data: Path, name: str) -> bytes:

@@ -114,7 +114,12 @@ def test_thermal_zones_by_type(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "section", [ProbeSource(kind="probe"), SyntheticSource(kind="synthetic"), SystemSource(kind="system")]
+    "section",
+    [
+        ProbeSource(kind="probe", rate_hz=0.001),
+        SyntheticSource(kind="synthetic", rate_hz=0.001),
+        SystemSource(kind="system", period_s=1000.0),
+    ],
 )
 def test_live_sources_stop_at_once(section: Any) -> None:
     source = build(section, VanClock(), TextTable(), 0)
@@ -122,11 +127,9 @@ def test_live_sources_stop_at_once(section: Any) -> None:
     thread = threading.Thread(target=source.run, args=(lambda _: None, stop))
     thread.start()
     time.sleep(0.1)
-    began = time.monotonic()
     stop.set()
-    thread.join(2)
-    assert not thread.is_alive()
-    assert time.monotonic() - began < 0.5
+    thread.join(60)
+    assert not thread.is_alive(), "it slept on"
 
 
 def test_build_makes_a_replay(data: Path) -> None:

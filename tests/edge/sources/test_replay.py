@@ -125,14 +125,15 @@ def test_resume_of_a_shifted_replay_makes_the_first_new_sample_now(ten: Any) -> 
     assert [t - times[0] for t in times] == [k * S // 10 for k in range(len(times))]
 
 
-def test_speed_paces_the_stream(ten: Any) -> None:
+def test_speed_paces_the_stream(tmp_path: Path) -> None:
+    long = write(tmp_path / "long.csv", ["0", "200"])
     for settings, clock in (
-        ({"time": "original", "speed": 4}, VanClock()),
-        ({"time": "shifted", "speed": 4}, VanClock(4.0)),
+        ({"time": "original", "speed": 400}, VanClock()),
+        ({"time": "shifted", "speed": 400}, VanClock(400.0)),
     ):
         began = time.monotonic()
-        run_until(build([ten], clock=clock, **settings), 10)
-        assert 0.2 <= time.monotonic() - began < 2.0  # 0.9 s of recording at speed 4
+        run_until(build([long], clock=clock, **settings), 2)
+        assert 0.45 <= time.monotonic() - began < 100.0  # 200 s of recording at speed 400
 
 
 def test_no_sample_comes_before_its_time(ten: Any) -> None:
@@ -149,11 +150,9 @@ def test_stop_is_heard_while_waiting(tmp_path: Path) -> None:
     thread = threading.Thread(target=source.run, args=(lambda _: None, stop))
     thread.start()
     time.sleep(0.1)
-    began = time.monotonic()
     stop.set()
-    thread.join(2)
-    assert not thread.is_alive()
-    assert time.monotonic() - began < 0.5
+    thread.join(60)
+    assert not thread.is_alive(), "it slept until the next row, 100 s away"
     assert not source.finished
 
 

@@ -85,12 +85,12 @@ class Served:
 
     def raw(self) -> socket.socket:
         link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        link.settimeout(20)
+        link.settimeout(120)
         link.connect(str(self.path))
         return link
 
 
-def until(true: Any, seconds: float = 20.0) -> None:
+def until(true: Any, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come"
@@ -217,7 +217,7 @@ def test_a_flood_waits_and_the_others_keep_their_rate(tmp_path: Path) -> None:
         done = threading.Event()
 
         def flood() -> None:
-            with Client(str(running.path), "flood", SIGNALS, timeout_s=60) as van:
+            with Client(str(running.path), "flood", SIGNALS, timeout_s=120) as van:
                 while not done.is_set():
                     van.send_many([("path_cost", 0.0, time.monotonic_ns())] * 500)
 
@@ -232,7 +232,7 @@ def test_a_flood_waits_and_the_others_keep_their_rate(tmp_path: Path) -> None:
                 arrived = len(running.of(PATH_COST))
         finally:
             done.set()
-            thread.join(60)
+            thread.join(120)
         # a second's worth at the start, then the rate, for as long as it took
         assert running.source.counters["reads_throttled"] > 0
         assert arrived > 0
@@ -257,6 +257,7 @@ def test_who_declares_nothing_loses_its_place(tmp_path: Path, monkeypatch: pytes
     with Served(tmp_path, clients_max=1) as running, running.raw() as silent:
         assert silent.recv(1) == b""
         assert running.source.counters["refused_silent"] == 1
+        monkeypatch.setattr(socket_source, "DECLARE_S_MAX", 120.0)
         with Client(str(running.path), "x", SIGNALS):
             pass
 
@@ -370,12 +371,12 @@ def test_the_example_client_is_heard(tmp_path: Path, language: str) -> None:
         command = [str(tmp_path / "example")]
         subprocess.run(
             [compiler, "-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", str(CLIENTS / "example.cpp"), "-o", command[0]],
-            check=True, timeout=120,
+            check=True, timeout=240,
         )  # fmt: skip
     name = "Vehicle.Robovan.Drive.SpeedTarget"
     Declarations(tmp_path / "declared.json", "stack").bind((Signal("path_cost"), Signal(name)), 0.0)
     with Served(tmp_path) as running:
-        subprocess.run([*command, str(running.path), "5"], check=True, timeout=60)
+        subprocess.run([*command, str(running.path), "5"], check=True, timeout=240)
         until(lambda: len(running.of(name)) == 5)
         assert [value for _, value in running.of(name)] == pytest.approx([18.0] * 5)
         assert [value for _, value in running.of(PATH_COST)] == pytest.approx(
@@ -387,7 +388,7 @@ def test_the_example_client_is_heard(tmp_path: Path, language: str) -> None:
         assert abs(stamps[-1] - time.monotonic_ns()) < 60e9
     with Served(tmp_path / "other", users=[os.getuid() + 1]) as closed:
         done = subprocess.run(
-            [*command, str(closed.path), "1"], check=False, timeout=60, capture_output=True, text=True
+            [*command, str(closed.path), "1"], check=False, timeout=240, capture_output=True, text=True
         )
         assert done.returncode == 1
         assert "may not send" in done.stderr

@@ -54,7 +54,7 @@ class InfluxDB:
     """The store, by its own interface."""
 
     name = "influxdb"
-    ready_s_max = 30.0
+    ready_s_max = 120.0
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

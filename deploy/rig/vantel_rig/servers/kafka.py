@@ -25,7 +25,7 @@ from vantel_rig.servers.kafka_listeners import Listeners, SecureListener
 CLUSTER_ID = "dmFudGVsLWxvY2FsLXJpZw"  # 16 bytes in base64, as Kafka wants it
 HEAP_MIB_MAX = 512
 MESSAGE_BYTES_MAX = 1_048_588
-FORMAT_S_MAX = 60.0
+FORMAT_S_MAX = 180.0
 
 _CONFIG = """\
 process.roles=broker,controller
@@ -75,7 +75,7 @@ class Kafka:
     """The log between bridge and worker."""
 
     name = "kafka"
-    ready_s_max = 60.0
+    ready_s_max = 180.0
 
     def __init__(self, folder: Path, secure: Sequence[SecureListener] = ()) -> None:
         """secure: listeners with TLS and passwords beside the plain one; `ports` has theirs by name."""

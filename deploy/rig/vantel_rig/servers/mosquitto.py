@@ -31,7 +31,7 @@ class Mosquitto:
     """The broker between vans and bridge."""
 
     name = "mosquitto"
-    ready_s_max = 15.0
+    ready_s_max = 60.0
 
     def __init__(self, folder: Path, persistence: bool = False) -> None:
         self.folder = folder

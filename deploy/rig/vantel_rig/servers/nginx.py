@@ -77,7 +77,7 @@ class Nginx:
     """The address that the sink writes to and the readers ask."""
 
     name = "nginx"
-    ready_s_max = 30.0  # ready means that InfluxDB behind it answers too
+    ready_s_max = 120.0  # ready means that InfluxDB behind it answers too
 
     def __init__(self, folder: Path, influx_port: int, tls: tuple[Path, Path] | None = None) -> None:
         """tls: certificate and key, PEM; None: plaintext."""
