@@ -66,7 +66,10 @@ def bugs() -> list[Bug]:
 
 
 def copy_tree(target: Path) -> None:
-    """The tracked files as they are now, and a git repository around them, so that patches apply and revert."""
+    """The tracked files as they are now, and a git repository around them, so that patches apply and revert.
+
+    Kernels come along compiled: their cache goes by name, time and size of the source, and to make it anew takes minutes.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
     ).stdout.decode().split("\0")  # fmt: skip
@@ -75,11 +78,19 @@ def copy_tree(target: Path) -> None:
         if name and source.is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target / name)
+            for kernel in (source.parent / "__pycache__").glob(f"{source.stem}.*.nb[ic]"):
+                (target / name).parent.joinpath("__pycache__").mkdir(exist_ok=True)
+                shutil.copy2(kernel, (target / name).parent / "__pycache__")
     subprocess.run(["git", "init", "-q"], cwd=target, check=True)
 
 
 def apply(tree: Path, bug: Bug, *options: str) -> subprocess.CompletedProcess[str]:
-    """git apply."""
+    """git apply. A changed kernel takes all compiled ones with it, since Numba does not see what a kernel calls change."""
+    text = bug.path.read_text(encoding="utf-8")
+    patched = [tree / line.removeprefix("+++ b/") for line in text.splitlines() if line.startswith("+++ b/")]
+    if "--check" not in options and any("njit" in path.read_text(encoding="utf-8") for path in patched):
+        for kernel in tree.rglob("__pycache__/*.nb[ic]"):
+            kernel.unlink()
     return subprocess.run(
         ["git", "apply", *options, str(bug.path)], cwd=tree, capture_output=True, text=True, check=False
     )
