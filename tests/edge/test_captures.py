@@ -32,6 +32,7 @@ from vantel.campaign.document import Campaign, CampaignSet, Collected, Network
 from vantel.campaign.signature import new_key, public_keys, sign
 from vantel.captures import CampaignReport, CampaignStatus, CapturePart, CaptureState, CaptureSummary
 from vantel.catalog import Catalog, Signal, SignalType, assemble
+from vantel.envelope import ClockStamp
 from vantel.identity import PayloadKind
 
 CATALOG = assemble(
@@ -40,6 +41,7 @@ CATALOG = assemble(
 ROW = {signal.name: at for at, signal in enumerate(CATALOG.signals)}
 START_NS = 1_700_000_000_000_000_000
 SECOND = 10**9
+NOW = ClockStamp(b"b" * 16, 0, 1)
 DOOR = Campaign("door", 1, (Collected("Van.Fast"), Collected("Van.Door")), "Van.Door", 10.0, 5.0, 10**7)
 
 
@@ -150,6 +152,128 @@ def test_windows_that_overlap_are_one_capture_with_the_signals_of_all(tmp_path: 
     )
 
 
+def test_a_window_that_reaches_into_a_finished_capture_opens_it_again(tmp_path: Path) -> None:
+    block = stream(60, doors=[15, 24, 50])
+    out = run(tmp_path, [DOOR], cut(block, 100))
+    told = summaries(out)
+    first = told[0].capture_id
+    states = [item.state.name for item in told if item.capture_id == first]
+    assert states == ["OPEN", "COMPLETE", "OPEN", "COMPLETE"]
+    assert len({item.capture_id for item in told}) == 2, "the third door is too late for it"
+    whole = [item for item in told if item.capture_id == first][-1]
+    assert whole.end_mono_ns - whole.start_mono_ns == 24 * SECOND
+    body = wanted(block, ("Van.Fast", "Van.Door"), whole.start_mono_ns, whole.end_mono_ns)
+    assert samples(out, first) == body, "each sample once"
+    assert whole.samples == len(body) + len(samples(out, first, last_values=True))
+    clips = kept(tmp_path / "captures", out)
+    parts = [item.payload for item in out if item.kind is PayloadKind.CAPTURE_PART]
+    again = [i.payload for c in clips.clips for i in clips.again(c.summary.capture_id, NOW)]
+    assert [payload for payload in again if payload in parts] == parts, "one clip with all of it"
+
+
+def test_a_replay_goes_through_a_capture_again_that_was_opened_again(tmp_path: Path) -> None:
+    block = stream(60, doors=[15, 24])
+    undisturbed = run(tmp_path, [DOOR], cut(block, 100))
+    for seconds in (22, 27, 35):  # killed between the windows, in the second, and after both
+        killed = Pipeline(
+            CATALOG, settings(tmp_path), TextTable(), 0, 0, Ledger(InForce((DOOR,), generation=1))
+        )
+        until = START_NS + seconds * SECOND
+        before = [i for b in cut(block, 100) if b.t_mono_ns[-1] < until for i in killed.step(b)]
+        clips = kept(tmp_path / f"captures-{seconds}", [i for i in before if isinstance(i, Outgoing)])
+        again = Pipeline(
+            CATALOG, settings(tmp_path), TextTable(), 0, 0, Ledger(InForce((DOOR,), generation=1))
+        )
+        again.campaigns.recorder.finished = {
+            clip.summary.capture_id: clip.summary.end_mono_ns
+            for clip in clips.clips
+            if clip.summary.state is CaptureState.COMPLETE
+        }
+        after = [i for b in cut(block, 100) for i in again.step(b) if isinstance(i, Outgoing)]
+        for item in after:
+            clips.keep(item, NOW)
+        (clip,) = clips.clips
+        assert clip.summary == summaries(undisturbed)[-1]
+        parts = [r.payload for r in clip_file.read(clip.path) if r.kind == PayloadKind.CAPTURE_PART]
+        assert parts == [i.payload for i in undisturbed if i.kind is PayloadKind.CAPTURE_PART], seconds
+
+
+def test_captures_that_reach_their_greatest_length_lie_end_to_end(tmp_path: Path) -> None:
+    always = Campaign("always", 1, (Collected("Van.Slow"),), "", 10.0, 30.0, 10**8, repeat=True)
+    block = stream(900)
+    slow = block.slot == ROW["Van.Slow"]
+    block = SampleBlock(block.slot[slow], block.t_mono_ns[slow], block.value[slow])
+    out = run(tmp_path, [always], cut(block, 10))
+    ends = [item for item in summaries(out) if item.state is not CaptureState.OPEN]
+    first, second = (item for item in ends[-2:])
+    assert first.end_mono_ns == second.start_mono_ns == second.triggers[0].t_mono_ns
+    assert first.end_mono_ns - first.start_mono_ns <= 600 * SECOND
+    assert samples(out, first.capture_id) + samples(out, second.capture_id) == wanted(
+        block, ("Van.Slow",), first.start_mono_ns, START_NS + 900 * SECOND
+    )
+
+
+def test_a_body_waits_for_an_unmetered_link_and_is_told(tmp_path: Path) -> None:
+    home = replace(DOOR, network=Network.UNMETERED)
+    out = [i for i in run(tmp_path, [home], cut(stream(60, doors=[15, 45]), 100)) if i.kind is not PayloadKind.CAMPAIGN_REPORT]  # fmt: skip
+    assert all(item.body_waits for item in summaries(out))
+    clips = Clips(tmp_path / "captures", CaptureSection(), CATALOG, lambda _: None)
+    spooled = [item for item in out if not clips.stays(item, NOW) and clips.keep(item, NOW)]
+    assert {item.kind for item in spooled} == {PayloadKind.CAPTURE_SUMMARY}, "bodies stay"
+    assert clips.waiting == {"door": 2}
+    parts = [item.payload for item in out if item.kind is PayloadKind.CAPTURE_PART]
+    sent = [item for _ in range(3) for item in clips.released(20_000, NOW)]
+    clips = Clips(tmp_path / "captures", CaptureSection(), CATALOG, lambda _: None)  # a restart in the middle
+    while lot := list(clips.released(20_000, NOW)):
+        sent += lot
+    assert [item.payload for item in sent if item.kind is PayloadKind.CAPTURE_PART] == parts, (
+        "each once, in order"
+    )
+    assert [item.body_waits for item in summaries(sent)] == [False, False]
+    assert clips.waiting == {}
+
+
+def test_a_window_that_may_go_at_once_takes_the_body_along(tmp_path: Path) -> None:
+    home = replace(DOOR, network=Network.UNMETERED)
+    urgent = Campaign("urgent", 1, (Collected("Van.Slow"),), "Van.Slow >= 17", 1.0, 1.0, 10**7)
+    told = summaries(run(tmp_path, [home, urgent], cut(stream(30, doors=[15]), 100)))
+    assert [item.body_waits for item in told] == [True, False, False]
+
+
+def test_what_waits_is_evicted_last_and_that_is_told(tmp_path: Path) -> None:
+    home = replace(DOOR, network=Network.UNMETERED)
+    out = run(tmp_path, [home], cut(stream(130, doors=[15, 45, 75, 105]), 500))
+    clips = kept(tmp_path / "captures", out, clips_max=3)
+    (lost,) = summaries(list(clips.given_up()))
+    assert (lost.capture_id, lost.body_waits) == (summaries(out)[0].capture_id, False)
+    assert [(gap.start_mono_ns, gap.end_mono_ns, gap.reason) for gap in lost.gaps] == [
+        (lost.start_mono_ns, lost.end_mono_ns, "evicted")
+    ]
+
+
+def test_a_clip_of_another_boot_comes_again_at_the_times_it_had(tmp_path: Path) -> None:
+    out = run(tmp_path, [DOOR], cut(stream(30, doors=[15]), 100))
+    clips = Clips(tmp_path / "captures", CaptureSection(), CATALOG, lambda _: None)
+    for item in out:
+        clips.keep(item, replace(NOW, offset_ns=1000))
+    capture_id = clips.clips[0].summary.capture_id
+    again = list(clips.again(capture_id, ClockStamp(b"c" * 16, 400, 1)))
+    assert samples(again, capture_id) == [(n, t + 600, v) for n, t, v in samples(out, capture_id)]
+    assert summaries(again)[0].start_mono_ns == summaries(out)[0].start_mono_ns + 600
+
+
+def test_a_clip_with_a_torn_end_can_be_written_on(tmp_path: Path) -> None:
+    out = [i for i in run(tmp_path, [DOOR], cut(stream(30, doors=[15]), 100)) if i.kind is not PayloadKind.CAMPAIGN_REPORT]  # fmt: skip
+    path = kept(tmp_path / "captures", out[:8]).clips[0].path
+    path.write_bytes(path.read_bytes()[:-3])
+    clips = Clips(tmp_path / "captures", CaptureSection(), CATALOG, lambda _: None)
+    assert clips.clips[0].summary.parts == 6, "as many as are whole in the file"
+    for item in out[8:]:
+        clips.keep(item, NOW)
+    again = [i.payload for i in clips.again(clips.clips[0].summary.capture_id, NOW)]
+    assert again[:-1] == [i.payload for i in out[1:7] + out[8:-1]]
+
+
 def test_a_spent_budget_rests_until_the_next_day_and_is_told(tmp_path: Path) -> None:
     small = replace(DOOR, bytes_per_day_max=1, before_s=1.0, after_s=1.0)
     out = run(tmp_path, [small], cut(stream(40, doors=[5, 15, 25]), 100))
@@ -217,7 +341,6 @@ def test_a_set_is_judged_and_an_older_version_stays(tmp_path: Path) -> None:
         (replace(DOOR, version=2, before_s=58.0), "window", -1),
         (replace(always, name="door", version=2), "budget", -1),
         (replace(DOOR, version=2, after_s=float("nan")), "range", -1),
-        (replace(DOOR, version=2, network=Network.UNMETERED), "range", -1),
     ]
     for campaign, reason, position in worse:
         verdict = judge(came(7, campaign), first, CATALOG, limits)
@@ -244,9 +367,9 @@ def test_what_is_in_force_outlives_a_restart_and_a_rejected_file_does_not_stop_i
 
 
 def kept(folder: Path, out: Sequence[Outgoing], **bounds: int) -> Clips:
-    clips = Clips(folder, CaptureSection(**bounds), CATALOG.encode(), lambda _: None)  # type: ignore[arg-type]
+    clips = Clips(folder, CaptureSection(**bounds), CATALOG, lambda _: None)  # type: ignore[arg-type]
     for item in out:
-        clips.keep(item)
+        clips.keep(item, NOW)
     return clips
 
 
@@ -256,7 +379,7 @@ def test_a_clip_is_whole_up_to_a_torn_end_and_comes_again_byte_by_byte(tmp_path:
     clip = clips.clips[0]
     assert clip.summary.state is CaptureState.COMPLETE
     parts = [item.payload for item in out if item.kind is PayloadKind.CAPTURE_PART]
-    again = list(clips.again(clip.summary.capture_id, CATALOG.hash))
+    again = list(clips.again(clip.summary.capture_id, NOW))
     assert [item.payload for item in again[:-1]] == parts
     assert Catalog.decode(next(iter(clip_file.read(clip.path))).payload) == CATALOG
     whole = clip.path.read_bytes()
@@ -276,12 +399,10 @@ def test_a_hold_keeps_a_clip_that_would_be_evicted(tmp_path: Path) -> None:
     assert clips.hold(held, 3600.0, 0.0) == ""
     assert "at most 1" in clips.hold(clips.clips[-1].summary.capture_id, 60.0, 0.0) or len(clips.clips) == 1
     assert "no capture" in clips.hold("0" * 16, 60.0, 0.0)
-    clips = Clips(
-        tmp_path / "captures", CaptureSection(clips_max=2, holds_max=2), CATALOG.encode(), lambda _: None
-    )
+    clips = Clips(tmp_path / "captures", CaptureSection(clips_max=2, holds_max=2), CATALOG, lambda _: None)
     assert clips.hold(held, 3600.0, 4e9) == ""
     for item in out[len(out) // 4 :]:
-        clips.keep(item)
+        clips.keep(item, NOW)
     assert held in [clip.summary.capture_id for clip in clips.clips]
     assert len(clips.clips) <= 2
 
@@ -291,11 +412,11 @@ def test_a_clip_becomes_mcap_with_all_that_is_needed_to_read_it(tmp_path: Path) 
     clips = Clips(
         tmp_path / "state" / "captures",
         CaptureSection(),
-        CATALOG.encode(),
+        CATALOG,
         lambda name: DOOR if name == "door" else None,
     )
     for item in out:
-        clips.keep(item, 5)
+        clips.keep(item, replace(NOW, offset_ns=5))
     capture_id = clips.clips[0].summary.capture_id
     (tmp_path / "van.dbc").write_text('VERSION "1"')
     (tmp_path / "drive.csv").write_text("t,a\n0,1\n")
