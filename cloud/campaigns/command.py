@@ -188,8 +188,12 @@ def status(
         print(json.dumps(rows, indent=2))
     else:
         for row in rows:
-            print(f"{row['van']} {row['campaign']} {row['version']}: {row['state']}, {row['captures']} captures, {row['bytes_today']} bytes today")  # fmt: skip
+            print(f"{row['van']} {row['campaign']} {row['version']}: {row['state']}, {row['captures']} captures, {row['bytes_today']} bytes today{_waiting(row['bodies_waiting'])}")  # fmt: skip
     raise typer.Exit(1 if any(row["alarm"] for row in rows) else 0)
+
+
+def _waiting(bodies: int) -> str:
+    return f", {bodies} wait for an unmetered link" if bodies else ""
 
 
 async def _rows(settings: CloudSettings, name: str | None) -> list[dict[str, Any]]:
@@ -205,6 +209,7 @@ async def _rows(settings: CloudSettings, name: str | None) -> list[dict[str, Any
                         "van": van, "campaign": campaign.name, "version": campaign.version, "state": text,
                         "captures": known.captures if known else 0, "bytes_today": known.bytes_today if known else 0,
                         "first_data_unix_ns": known.first_data_unix_ns if known else 0,
+                        "bodies_waiting": known.bodies_waiting if known else 0,
                         "alarm": text not in ("active", "waiting", "expired", "no answer"),
                     })  # fmt: skip
         return rows

@@ -211,7 +211,10 @@ class Onboard:
                     command_id=command.command_id, text=text
                 ).SerializeToString()
                 yield Outgoing(DeliveryClass.P2, PayloadKind.DIAGNOSTICS, payload, 0)
-                detail = f"{len(payload)} bytes"
+                van, asked = self._settings.van.id, command.command_id
+                detail = (
+                    f"{len(payload)} bytes follow in P2; then: vantel-cloud diagnostics show {van} {asked}"
+                )
         except OSError as cause:
             problem = f"the disk does not take it: {cause.strerror or cause}"
         yield self._result(command, problem, detail)
