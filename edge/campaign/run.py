@@ -190,7 +190,7 @@ class CampaignRun:
             self._dropped += self._evaluator.triggers_dropped
         self._evaluator = None
         if fitting:
-            repeat = [item.after_s if item.repeat else 0.0 for item in fitting]
+            repeat = [max(item.after_s, item.quiet_s) if item.repeat else 0.0 for item in fitting]
             self._evaluator = Evaluator(
                 program, len(self._catalog), repeat, [item.quiet_s for item in fitting]
             )

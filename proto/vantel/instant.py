@@ -19,10 +19,10 @@ AGES = ", or an age such as 90s, 15m, 2h, 3d"
 def unix_ns(text: str, now_s: float | None = None) -> int:
     """Unix ns of a text. now_s: what ages are before; without it none is understood. ValueError says what is wrong."""
     plain = text.strip()
-    age = re.fullmatch(r"(\d{1,9})([smhd])", plain)
+    age = re.fullmatch(r"([0-9]{1,9})([smhd])", plain)
     if age and now_s is not None:
         return max(round((now_s - int(age[1]) * SECONDS[age[2]]) * 1e9), 0)
-    if re.fullmatch(r"\d{1,12}(\.\d*)?", plain):
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]*)?", plain):
         return _checked(float(plain), text)
     try:
         # Python 3.10 does not read the Z

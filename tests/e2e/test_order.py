@@ -33,7 +33,7 @@ def order(cloud: CloudSide, *words: str, command: str = "order") -> tuple[int, s
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_range_is_fetched_held_released_and_sent_again(
     vantel_cloud: CloudSide, vantel_van: VanFactory
 ) -> None:

@@ -198,6 +198,15 @@ def test_a_replay_goes_through_a_capture_again_that_was_opened_again(tmp_path: P
         assert parts == [i.payload for i in undisturbed if i.kind is PayloadKind.CAPTURE_PART], seconds
 
 
+def test_a_campaign_that_repeats_keeps_its_quiet_time(tmp_path: Path) -> None:
+    always = Campaign("always", 1, (Collected("Van.Slow"),), "", 0.0, 1.0, 10**8, repeat=True, quiet_s=5.0)
+    opened = [
+        i for i in summaries(run(tmp_path, [always], cut(stream(22), 100))) if i.state is CaptureState.OPEN
+    ]
+    times = [item.triggers[0].t_mono_ns for item in opened]
+    assert np.diff(times).tolist() == [5 * SECOND] * 4
+
+
 def test_captures_that_reach_their_greatest_length_lie_end_to_end(tmp_path: Path) -> None:
     always = Campaign("always", 1, (Collected("Van.Slow"),), "", 10.0, 30.0, 10**8, repeat=True)
     block = stream(900)
