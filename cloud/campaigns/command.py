@@ -22,6 +22,7 @@ from cloud.connection import ConnectionRefused
 from cloud.kafka import KafkaUnavailable
 from cloud.settings import CloudSettings, SettingsError, load
 from vantel.campaign.document import Campaign
+from vantel.campaign.grammar import parse
 from vantel.campaign.limits import CampaignError
 from vantel.campaign.signature import new_key
 from vantel.campaign.text import campaign_of
@@ -52,6 +53,7 @@ def _settings(config: Path | None) -> CloudSettings:
         print(cause, file=sys.stderr)
         raise typer.Exit(78) from None
     log.configure(settings.log.model_copy(update={"level": "error"}))
+    log.silence_libraries()
     return settings
 
 
@@ -89,6 +91,8 @@ def push(
     """Give vans a campaign, in stages. Stops, and takes it back, when a van rejects it or goes over its budget."""
     try:
         campaign = campaign_of(_read(file).decode(errors="replace"))
+        if campaign.condition.strip():
+            parse(campaign.condition)  # signals and types depend on the van: it judges them
         percents = [float(part) * percent / 100.0 for part in ramp.split(",")]
     except CampaignError as cause:
         raise _fail(f"{file}: {cause}") from None
