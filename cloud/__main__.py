@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from cloud.campaigns.command import app as campaign_app
+from cloud.diagnostics_command import app as diagnostics_app
 from cloud.order_command import app as order_app
 from cloud.settings import CloudSettings, SettingsError, load, tomllib
 from vantel.commands import CommandStatus
@@ -30,6 +31,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(campaign_app, name="campaign")
 app.add_typer(order_app, name="order")
+app.add_typer(diagnostics_app, name="diagnostics")
 Config = Annotated[
     Path | None, typer.Option("--config", "-c", help="settings file (TOML); default: environment only")
 ]

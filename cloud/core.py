@@ -31,6 +31,8 @@ CHANNELS = ("range", "rate", "stuck", "timeout", "robust_z")
 CHANNEL_STEP = 167
 CAPTURE_SIGNALS_TOLD_MAX = 256
 """Signals that the line of a capture names; it counts all."""
+CAPTURE_GAPS_TOLD_MAX = 8
+"""Gaps that it names."""
 US = 1000
 
 
@@ -229,6 +231,11 @@ def _capture(envelope: Envelope, clock: ClockStamp) -> _Content | Reject:
         "capture": summary.capture_id,
         "campaign": summary.triggers[0].campaign if summary.triggers else "",
         "state": summary.state.name.lower(),
+        "waits": summary.body_waits,
+        "gaps": ", ".join(
+            f"{(gap.end_mono_ns - gap.start_mono_ns) / 1e9:.1f} s {gap.reason}"
+            for gap in summary.gaps[:CAPTURE_GAPS_TOLD_MAX]
+        ),
         "before_s": (t_mono_ns - summary.start_mono_ns) / 1e9,
         "seconds": (summary.end_mono_ns - summary.start_mono_ns) / 1e9,
         "signals": " ".join(map(str, summary.signal_ids[:CAPTURE_SIGNALS_TOLD_MAX])),

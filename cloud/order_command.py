@@ -6,11 +6,9 @@ Exit codes: 0 done, 1 the van refused, 65 no answer or words that mean nothing, 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +21,7 @@ from cloud.settings import SettingsError, load
 from vantel.captures import CAPTURE_ID_CHARS
 from vantel.commands import Body, CommandStatus, Diagnostics, FetchCapture, FetchRange, HoldCapture, Rebirth
 from vantel.identity import check_van_id
+from vantel.instant import unix_ns
 
 app = typer.Typer(help="Ask one van for something.", no_args_is_help=True, rich_markup_mode=None)
 Van = Annotated[str, typer.Argument(help="which van")]
@@ -40,6 +39,7 @@ def _give(van: str, body: Body, config: Path | None, timeout_s: float, as_json: 
     try:
         settings = load(config)
         log.configure(settings.log.model_copy(update={"level": "error"}))
+        log.silence_libraries()
         result = asyncio.run(order(settings, check_van_id(van), body, timeout_s))
     except SettingsError as cause:
         print(cause, file=sys.stderr)
@@ -98,15 +98,22 @@ def release(
 )
 def time_range(
     van: Van,
-    start: Annotated[str, typer.Option(help="ISO 8601 with a zone, or Unix seconds")],
-    seconds: Annotated[float, typer.Option(min=0.1, max=120.0, help="how long")],
+    start: Annotated[
+        str, typer.Option(help="2026-12-01T08:00:10 (UTC), Unix seconds, or an age: 90s, 15m, 2h, 3d")
+    ],
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600.0, help="how long")],
     signal: Annotated[list[str] | None, typer.Option(help="names with * and ?; default: all")] = None,
     config: Config = None,
     timeout_s: Timeout = 60.0,
     as_json: AsJson = False,
 ) -> None:
-    """Have every sample of the last minute that the van still holds sent, as a capture."""
-    start_ns = _time_ns(start)
+    """Have a time range sent as captures: every sample of the last minute, older ones from the van's disk as far as it
+    still has them. The answer tells what is missing, and why."""
+    try:
+        start_ns = unix_ns(start, time.time())
+    except ValueError as cause:
+        print(f"vantel-cloud order: --start {cause}", file=sys.stderr)
+        raise typer.Exit(65) from None
     _give(
         van,
         FetchRange(start_ns, start_ns + round(seconds * 1e9), tuple(signal or ())),
@@ -124,22 +131,5 @@ def rebirth(van: Van, config: Config = None, timeout_s: Timeout = 60.0, as_json:
 
 @app.command(epilog="Example: vantel-cloud order diagnostics van-007")
 def diagnostics(van: Van, config: Config = None, timeout_s: Timeout = 60.0, as_json: AsJson = False) -> None:
-    """Have status, settings, captures and the audit record sent, in P2."""
+    """Have status, settings, captures and the audit record sent, in P2; `vantel-cloud diagnostics show` reads them."""
     _give(van, Diagnostics(), config, timeout_s, as_json)
-
-
-def _time_ns(text: str) -> int:
-    try:
-        return round(float(text) * 1e9)
-    except ValueError:
-        pass
-    found: datetime | None = None
-    with contextlib.suppress(ValueError):
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    if found is None or found.tzinfo is None:
-        print(
-            f"vantel-cloud order: {text!r} is no time with a zone, as {time.strftime('%Y-%m-%dT%H:%M:%SZ')}",
-            file=sys.stderr,
-        )
-        raise typer.Exit(65)
-    return round(found.timestamp() * 1e6) * 1000

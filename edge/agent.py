@@ -74,7 +74,8 @@ class Agent:
             [s.name for s in self._sources],
         )
         offset_ns = 0 if self._original else self._clock.stamp().offset_ns
-        self._onboard = Onboard(settings, self._catalog, "" if self._original else self._clock.boot_id.hex())
+        boot = "" if self._original else self._clock.boot_id.hex()
+        self._onboard = Onboard(settings, self._catalog, boot, self._spool, self._births.find)
         self._pipeline = Pipeline(
             self._catalog, settings, self._texts, offset_ns, self._resume, self._onboard.ledger
         )
@@ -96,7 +97,7 @@ class Agent:
         self._shed_lock = threading.Lock()
         self._sealing = SpoolThread(
             self._spool, self._outgoing, self._watch, self._births, self._now_ns, self._uplink.wake, self._pipeline.encode,
-            kept=self._onboard.kept, upkeep=self._onboard.upkeep,
+            stays=self._onboard.stays, kept=self._onboard.kept, upkeep=self._onboard.upkeep,
             replayed=any(source.replayed for source in self._sources),
             simulated=all(source.simulated for source in self._sources),
         )  # fmt: skip
@@ -123,7 +124,7 @@ class Agent:
         gc.freeze()
         self._births.remember()
         self._outgoing.put(self._births.current(self._now_ns()), 0, self._stop_pipeline)
-        self._onboard.status = self.status
+        self._onboard.status, self._onboard.unmetered = self.status, lambda: self._uplink.unmetered
         self._forward(self._onboard.attach(self._pipeline, self._now_ns()))
         self._learned.resume(self._pipeline.detector)
         threads = [
@@ -174,6 +175,7 @@ class Agent:
             "queue_outgoing": len(self._outgoing),
             "spool": {c.label: {"envelopes": n, "bytes": size} for c, (n, size) in backlog.items()},
             "spool_degraded": self._spool.degraded,
+            "captures": self._onboard.counts(),
             "uplink": self._uplink.counters(),
             "connected": self._uplink.connected,
             "failure": self._failure,
@@ -352,9 +354,11 @@ class Agent:
                 self._sealing.resend(order.result.command_id, order.resend)
             elif order.onboard is not None:
                 self._onboard.ask(order.onboard)
+            elif order.fetch is not None:
+                self._forward(self._onboard.fetched(order.fetch))
             else:
                 self._onboard.heard(order)
-                self._forward(self._onboard.fetched(order) if order.fetch is not None else [order.outgoing])
+                self._forward([order.outgoing])
         self._forward(self._onboard.obey())
 
     def _count_shed(self, reason: str, samples: int) -> None:

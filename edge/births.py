@@ -57,14 +57,15 @@ class Births:
         """Births for the hashes that the cloud does not know; those that this van never had are left out."""
         births = []
         for catalog_hash in dict.fromkeys(hashes):
-            catalog = self._find(catalog_hash)
+            catalog = self.find(catalog_hash)
             if catalog is None:
                 _log.warning("asked for an unknown catalog", catalog_hash=f"{catalog_hash:016x}")
             else:
                 births.append(self._birth(catalog, t_mono_ns))
         return births
 
-    def _find(self, catalog_hash: int) -> Catalog | None:
+    def find(self, catalog_hash: int) -> Catalog | None:
+        """A catalog that this van has had; None for one that it does not remember."""
         if catalog_hash == self._catalog.hash:
             return self._catalog
         try:

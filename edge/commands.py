@@ -48,7 +48,8 @@ class Order:
     resend: Resend | None = None
     onboard: Command | None = None
     """Captures or diagnostics: the spool thread carries it out and tells the result."""
-    fetch: FetchRange | None = None
+    fetch: Command | None = None
+    """A time range: rings and disk give what they have, and tell the result."""
     asked: str = ""
     """The command in words, for the audit record."""
 
@@ -112,7 +113,7 @@ class Commands:
         if isinstance(command.body, FetchCapture | HoldCapture | Diagnostics):
             return replace(_order(command, CommandStatus.DONE, "handed on"), onboard=command)
         if isinstance(command.body, FetchRange):
-            return replace(_order(command, CommandStatus.DONE, "recorded as a capture"), fetch=command.body)
+            return replace(_order(command, CommandStatus.DONE, "handed on"), fetch=command)
         if not isinstance(command.body, LiveView):
             return _order(command, CommandStatus.UNSUPPORTED, "this agent does not know such a command")
         return self._live_view(command, command.body)

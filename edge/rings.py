@@ -100,6 +100,7 @@ class Rings:
         self._interval = np.zeros(n_signals, np.float64)
         self._keep_ns = round(settings.seconds * 1e9)
         self._newest_ns = int(_NEVER)
+        self._begun_ns = int(np.iinfo(np.int64).max)
         self.overwritten_early = 0
 
     @property
@@ -118,6 +119,15 @@ class Rings:
             self._interval, self._keep_ns,
         )  # fmt: skip
         self._newest_ns = max(self._newest_ns, int(stamps.max()))
+        self._begun_ns = min(self._begun_ns, int(stamps.min()))
+
+    def whole_since(self) -> int:
+        """Time of the stream from which on every sample is still held; int64's largest before the first sample."""
+        since = max(self._begun_ns, self._newest_ns - self._keep_ns)
+        for first, last, written in zip(self._first[:-1], self._first[1:], self._written, strict=True):
+            if written >= last - first:
+                since = max(since, int(self._t[first + written % (last - first)]))
+        return since
 
     def window(self, slot: int, t0_ns: int, t1_ns: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Samples of a signal with t0_ns <= t < t1_ns that are still held, by time."""

@@ -241,6 +241,9 @@ class CaptureSection(Section):
     clips_max: Annotated[int, Field(ge=1, le=10_000)] = 256
     holds_max: Annotated[int, Field(ge=0, le=10_000)] = 64
     hold_days_max: Positive = 90.0
+    fetch_bytes_max: Count = Field(
+        16 * 1024 * 1024, description="bodies that one fetch of a time range may take from the disk"
+    )
 
 
 class CampaignSection(Section):

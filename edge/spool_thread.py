@@ -29,7 +29,8 @@ _log = structlog.get_logger("agent")
 class SpoolThread:
     """run() is its body. replayed, simulated: marks of every envelope. wake: something can be sent.
 
-    kept: called with what is in the spool, and its offset to Unix time in ns. upkeep: its files brought up to date; gives what goes into the spool besides.
+    stays: asked about a payload before it goes into the spool, True when it must not. kept: called with what is in the
+    spool, and its clock. upkeep: its files brought up to date; gives what goes into the spool besides.
     """
 
     def __init__(
@@ -42,14 +43,15 @@ class SpoolThread:
         wake: Callable[[], None],
         encode: Callable[[Outgoing | ClosedBatch], list[Outgoing]],
         *,
-        kept: Callable[[Outgoing, int], None],
-        upkeep: Callable[[], Iterable[Outgoing]],
+        stays: Callable[[Outgoing, ClockStamp], bool],
+        kept: Callable[[Outgoing, ClockStamp], object],
+        upkeep: Callable[[ClockStamp], Iterable[Outgoing]],
         replayed: bool,
         simulated: bool,
     ) -> None:
         self._spool, self._outgoing, self._watch, self._births = spool, outgoing, watch, births
         self._now_ns, self._wake, self._encode = now_ns, wake, encode
-        self._kept, self._upkeep = kept, upkeep
+        self._stays, self._kept, self._upkeep = stays, kept, upkeep
         self._replayed, self._simulated = replayed, simulated
         self._rebirths: deque[tuple[int, ...]] = deque(maxlen=REQUESTS_MAX)
         self._resends: deque[tuple[str, Resend]] = deque(maxlen=REQUESTS_MAX)
@@ -71,7 +73,8 @@ class SpoolThread:
             stamp = self._watch.tell()
             if item is not None:
                 for payload in self._encode(item):
-                    self._append(payload, stamp)
+                    if not self._stays(payload, stamp) and self._append(payload, stamp):
+                        self._kept(payload, stamp)
             while self._rebirths:
                 for birth in self._births.again(self._rebirths.popleft(), self._now_ns()):
                     self._append(birth, stamp)
@@ -79,14 +82,14 @@ class SpoolThread:
                 command_id, wanted = self._resends.popleft()
                 resent = self._spool.resend(wanted.epoch, wanted.delivery_class, wanted.first, wanted.last)
                 self._append(resent_outgoing(command_id, resent), stamp)
-            for payload in self._upkeep():
+            for payload in self._upkeep(stamp):
                 self._append(payload, stamp)
             self._spool.maintain()
             if item is None and stop.is_set() and not len(self._outgoing):
                 return  # nothing can have come in since the look above
 
-    def _append(self, item: Outgoing, stamp: ClockStamp) -> None:
-        """Seal and append; a payload that no message can hold is told, since nobody could ever send it."""
+    def _append(self, item: Outgoing, stamp: ClockStamp) -> bool:
+        """Seal and append; False for a payload that no message can hold: that is told, since nobody could ever send it."""
         try:
             self._spool.append(
                 item.delivery_class,
@@ -98,7 +101,8 @@ class SpoolThread:
                 simulated=self._simulated,
                 position=item.position,
             )
-            self._kept(item, stamp.offset_ns)
         except EnvelopeError as cause:
             _log.error("payload not spooled", kind=item.kind.name, bytes=len(item.payload), cause=str(cause))
+            return False
         self._wake()
+        return True

@@ -102,6 +102,11 @@ class Uplink:
         return self._connected
 
     @property
+    def unmetered(self) -> bool:
+        """Connected over a link that does not cost by the byte."""
+        return self._connected and not self._budget.metered
+
+    @property
     def last_error(self) -> str:
         """Why the last attempt or connection ended; kept while connected."""
         return self._last_error
@@ -189,6 +194,8 @@ class Uplink:
         self._backoff.connected(now_s)
         self._schedule.connected(link.receive_max, link.session_present, now_s)
         self._progress.connected(now_s)
+        if self._meter is not None:
+            self._meter.look(now_s)  # before anybody may ask whether this link is unmetered
         self._connected, self._since_unix_s = True, time.time()
         self._said = ""
         _log.info("connected", host=self._mqtt.host, port=self._mqtt.port, session_present=link.session_present,

@@ -22,6 +22,7 @@ from cloud.connection import ConnectionRefused
 from cloud.kafka import KafkaUnavailable
 from cloud.settings import CloudSettings, SettingsError, load
 from vantel.campaign.document import Campaign
+from vantel.campaign.grammar import parse
 from vantel.campaign.limits import CampaignError
 from vantel.campaign.signature import new_key
 from vantel.campaign.text import campaign_of
@@ -52,6 +53,7 @@ def _settings(config: Path | None) -> CloudSettings:
         print(cause, file=sys.stderr)
         raise typer.Exit(78) from None
     log.configure(settings.log.model_copy(update={"level": "error"}))
+    log.silence_libraries()
     return settings
 
 
@@ -89,6 +91,8 @@ def push(
     """Give vans a campaign, in stages. Stops, and takes it back, when a van rejects it or goes over its budget."""
     try:
         campaign = campaign_of(_read(file).decode(errors="replace"))
+        if campaign.condition.strip():
+            parse(campaign.condition)  # signals and types depend on the van: it judges them
         percents = [float(part) * percent / 100.0 for part in ramp.split(",")]
     except CampaignError as cause:
         raise _fail(f"{file}: {cause}") from None
@@ -188,8 +192,12 @@ def status(
         print(json.dumps(rows, indent=2))
     else:
         for row in rows:
-            print(f"{row['van']} {row['campaign']} {row['version']}: {row['state']}, {row['captures']} captures, {row['bytes_today']} bytes today")  # fmt: skip
+            print(f"{row['van']} {row['campaign']} {row['version']}: {row['state']}, {row['captures']} captures, {row['bytes_today']} bytes today{_waiting(row['bodies_waiting'])}")  # fmt: skip
     raise typer.Exit(1 if any(row["alarm"] for row in rows) else 0)
+
+
+def _waiting(bodies: int) -> str:
+    return f", {bodies} wait for an unmetered link" if bodies else ""
 
 
 async def _rows(settings: CloudSettings, name: str | None) -> list[dict[str, Any]]:
@@ -205,6 +213,7 @@ async def _rows(settings: CloudSettings, name: str | None) -> list[dict[str, Any
                         "van": van, "campaign": campaign.name, "version": campaign.version, "state": text,
                         "captures": known.captures if known else 0, "bytes_today": known.bytes_today if known else 0,
                         "first_data_unix_ns": known.first_data_unix_ns if known else 0,
+                        "bodies_waiting": known.bodies_waiting if known else 0,
                         "alarm": text not in ("active", "waiting", "expired", "no answer"),
                     })  # fmt: skip
         return rows

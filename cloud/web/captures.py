@@ -35,6 +35,8 @@ _FIELDS = (
     "signals",
     "signal_count",
     "catalog",
+    "waits",
+    "gaps",
 )
 
 
@@ -44,7 +46,8 @@ class TooLarge(ValueError):  # noqa: N818 - what was asked, not what failed
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """One capture. signals: names, empty while the catalog is unknown; count: of its signals, more than the line names."""
+    """One capture. signals: names, empty while the catalog is unknown; count: of its signals, more than the line
+    names. waits: its body stays on the van until the link is unmetered. gaps: what it lacks, for people."""
 
     id: str
     campaign: str
@@ -56,6 +59,8 @@ class Capture:
     body_bytes: int
     signals: tuple[str, ...]
     count: int
+    waits: bool
+    gaps: str
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; times in Unix ms."""
@@ -63,6 +68,7 @@ class Capture:
             "id": self.id, "campaign": self.campaign, "state": self.state, "t": self.trigger_ns / NS_A_MS,
             "from": self.start_ns / NS_A_MS, "to": self.end_ns / NS_A_MS, "samples": self.samples,
             "bytes": self.body_bytes, "signals": self.signals, "signal_count": self.count,
+            "waits": self.waits, "gaps": self.gaps,
         }  # fmt: skip
 
 
@@ -92,6 +98,7 @@ def captures_of(answer: Sequence[Series], catalog_of: Callable[[int], Catalog | 
             Capture(
                 row["capture"], row["campaign"] or "", row["state"], row["time"], start_ns,
                 start_ns + round(row["seconds"] * 1e9), int(row["samples"]), int(row["bytes"]), names, int(row["signal_count"]),
+                bool(row.get("waits")), row.get("gaps") or "",
             )
         )  # fmt: skip
     return found

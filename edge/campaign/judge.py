@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from vantel.campaign.document import Campaign, CampaignSet, Network, bytes_a_day_least, hash_of
+from vantel.campaign.document import Campaign, CampaignSet, bytes_a_day_least, hash_of
 from vantel.campaign.evaluator import TICK_NS
 from vantel.campaign.limits import CampaignError
 from vantel.campaign.program import Compiler, Program
@@ -94,10 +94,6 @@ def _sorted_out(
 
 def _check(campaign: Campaign, catalog: Catalog, limits: Limits) -> None:
     campaign.check()
-    if campaign.network is not Network.ANY:
-        raise CampaignError(
-            "range", "network unmetered: this release cannot tell a metered link from a free one"
-        )
     if campaign.before_s > limits.ring_s - RING_MARGIN_S:
         detail = f"before_s {campaign.before_s} is more than {limits.ring_s - RING_MARGIN_S:.0f} s, which the rings hold"
         raise CampaignError("window", detail)

@@ -6,7 +6,7 @@ touches neither batches nor spool; conditions start again on what the rings hold
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,7 @@ from edge.capture.rules import Rules
 from edge.model import SampleBlock
 from edge.queues import Outgoing
 from edge.rings import Rings
-from vantel.campaign.document import Campaign, Collected
+from vantel.campaign.document import Campaign, Collected, Network
 from vantel.campaign.evaluator import Evaluator, Happened
 from vantel.captures import CampaignReport, CampaignState, CampaignStatus, CaptureSummary, CaptureTrigger
 from vantel.catalog import Catalog
@@ -29,6 +29,8 @@ DAY_NS = 86_400_000_000_000
 LOOK_NS = 1_000_000_000
 """States are looked at once a second of the stream."""
 WARM_NS = 60_000_000_000
+FETCH_NS_MAX = 3_600_000_000_000
+AHEAD_NS = 60_000_000_000
 
 
 @dataclass(slots=True)
@@ -41,6 +43,17 @@ class Usage:
     captures: int = 0
     first_data_unix_ns: int = 0
     last_data_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What the rings gave of a time range. problem: why nothing; text: for people. disk_end_unix_ns: up to where the
+    range is for the disk, 0 for none of it."""
+
+    problem: str = ""
+    text: str = ""
+    payloads: list[Outgoing] = field(default_factory=list)
+    disk_end_unix_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -72,6 +85,9 @@ class CampaignRun:
         self._active: list[_Active] = []
         self._evaluator: Evaluator | None = None
         self._dropped = 0  # by evaluators before this one
+        self.waiting: Mapping[str, int] = {}
+        """Captures whose body waits for an unmetered link, by campaign: replaced whole by the thread that knows."""
+        self._waiting_told: Mapping[str, int] = {}
         self._take_on()
 
     @property
@@ -127,29 +143,38 @@ class CampaignRun:
         self._charge()
         return out
 
-    def fetch(
-        self, start_unix_ns: int, end_unix_ns: int, signals: Sequence[str]
-    ) -> tuple[str, list[Outgoing]]:
-        """A range out of the rings as a capture; ("", ...) or why not."""
+    def fetch(self, start_unix_ns: int, end_unix_ns: int, signals: Sequence[str]) -> Fetched:
+        """A range as a capture, as far as the rings hold it; what is older is for the disk."""
         start, end = start_unix_ns - self.offset_ns, end_unix_ns - self.offset_ns
         rules = Rules(self._catalog, [Collected(name) for name in signals or ("*",)])
         if not rules.wanted.any():
-            return f"no signal is called {', '.join(signals)}", []
-        if not 0 < end - start <= 2 * WARM_NS or start < self._clock - WARM_NS or end > self._clock + WARM_NS:
-            return (
-                f"the rings hold the last {WARM_NS // 10**9} s; give a range that begins in them, up to two minutes long",
-                [],
+            return Fetched(f"no signal is called {', '.join(signals)}")
+        if not 0 < end - start <= FETCH_NS_MAX:
+            return Fetched(
+                f"a range of {(end - start) / 1e9:.0f} s; ask for at most {FETCH_NS_MAX // 10**9} s"
             )
-        out = self.recorder.trigger(CaptureTrigger("", 0, start), 0, end - start, rules, self._clock)
-        return "", [*out, *self._go_on()]
+        if end > self._clock + AHEAD_NS:
+            return Fetched(f"the range ends more than {AHEAD_NS // 10**9} s from now")
+        held = min(max(start, self._rings.whole_since()), end)
+        if held >= end:
+            return Fetched(disk_end_unix_ns=end_unix_ns)
+        cause = CaptureTrigger("", 0, held)
+        out = self.recorder.trigger(cause, 0, end - held, rules, self._clock)
+        capture_id = self.recorder.id_of(cause)
+        text = f"capture {capture_id}: every sample of {(end - held) / 1e9:.1f} s from the rings"
+        if not capture_id:
+            text = "too many captures are open for what the rings hold: ask again for that"
+        problem = "" if capture_id else text
+        return Fetched(problem, text, [*out, *self._go_on()], held + self.offset_ns if held > start else 0)
 
-    def resume(self, summaries: Sequence[CaptureSummary], now_ns: int) -> list[Outgoing]:
-        """Captures that a restart interrupted and whose window may go on."""
+    def resume(self, captures: Sequence[tuple[CaptureSummary, int]], now_ns: int) -> list[Outgoing]:
+        """Captures of before a restart, each with the time up to which its body is there: windows that may go on, and
+        those that have passed and may be overlapped."""
         out: list[Outgoing] = []
-        for summary in summaries:
+        for summary, covered_ns in captures:
             ids = set(summary.signal_ids)
             names = [Collected(s.name) for s in self._catalog.signals if s.id in ids]
-            out += self.recorder.adopt(summary, now_ns, Rules(self._catalog, names))
+            out += self.recorder.adopt(summary, covered_ns, now_ns, Rules(self._catalog, names))
         return out
 
     def _take_on(self) -> None:
@@ -165,7 +190,7 @@ class CampaignRun:
             self._dropped += self._evaluator.triggers_dropped
         self._evaluator = None
         if fitting:
-            repeat = [item.after_s if item.repeat else 0.0 for item in fitting]
+            repeat = [max(item.after_s, item.quiet_s) if item.repeat else 0.0 for item in fitting]
             self._evaluator = Evaluator(
                 program, len(self._catalog), repeat, [item.quiet_s for item in fitting]
             )
@@ -183,10 +208,11 @@ class CampaignRun:
         ):
             return []
         campaign = item.campaign
-        out = self.recorder.step(t_mono_ns)  # what is whole by now merges with nothing
+        out = self.recorder.step(t_mono_ns)  # pieces end at the same places however blocks are cut
         cause = CaptureTrigger(campaign.name, campaign.version, t_mono_ns)
         before_ns, after_ns = round(campaign.before_s * 1e9), round(campaign.after_s * 1e9)
-        out += self.recorder.trigger(cause, before_ns, after_ns, Rules(self._catalog, item.rules), t_mono_ns)
+        rules, waits = Rules(self._catalog, item.rules), campaign.network is Network.UNMETERED
+        out += self.recorder.trigger(cause, before_ns, after_ns, rules, t_mono_ns, waits)
         item.usage.captures += 1
         item.usage.last_data_ns = t_mono_ns
         item.usage.first_data_unix_ns = item.usage.first_data_unix_ns or t_mono_ns + self.offset_ns
@@ -217,7 +243,8 @@ class CampaignRun:
         before = [item.status for item in self._active]
         for item in self._active:
             item.status = self._status(item, self._clock)
-        return before != [item.status for item in self._active]
+        waiting, self._waiting_told = self._waiting_told, self.waiting
+        return before != [item.status for item in self._active] or waiting != self._waiting_told
 
     def _status(self, item: _Active, t_mono_ns: int) -> CampaignStatus:
         campaign, usage = item.campaign, item.usage
@@ -240,6 +267,7 @@ class CampaignRun:
             CampaignState(
                 item.campaign.name, item.campaign.version, item.status, captures=item.usage.captures,
                 bytes_today=item.usage.bytes_today, first_data_unix_ns=max(0, item.usage.first_data_unix_ns),
+                bodies_waiting=self._waiting_told.get(item.campaign.name, 0),
             )
             for item in self._active
         ]  # fmt: skip

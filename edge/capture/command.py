@@ -46,7 +46,7 @@ def list_all(
 ) -> None:
     """All captures: when, why, how large, whether held."""
     folder = _settings(config).van.state_dir / "captures"
-    holds, rows = read_holds(folder), []
+    holds, rows = read_holds(folder), list[dict[str, Any]]()
     for path in sorted(folder.glob("*.clip"), key=lambda item: item.stat().st_mtime):
         summary = clip_file.summary_of(path)
         if summary is not None:
@@ -55,15 +55,21 @@ def list_all(
                 "campaigns": sorted({trigger.campaign for trigger in summary.triggers}),
                 "seconds": (summary.end_mono_ns - summary.start_mono_ns) / 1e9, "samples": summary.samples,
                 "file_bytes": path.stat().st_size, "written_unix_s": path.stat().st_mtime,
-                "held_until_unix_s": holds.get(summary.capture_id, 0.0),
+                "held_until_unix_s": holds.get(summary.capture_id, 0.0), "body_waits": summary.body_waits,
+                "gaps": [
+                    {"reason": gap.reason, "seconds": (gap.end_mono_ns - gap.start_mono_ns) / 1e9} for gap in summary.gaps
+                ],
             })  # fmt: skip
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     for row in rows:
-        held = " held" if float(str(row["held_until_unix_s"])) > time.time() else ""
-        written = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(float(str(row["written_unix_s"]))))
-        print(f"{row['id']} {written} UTC {row['state']}{held} {row['seconds']:.1f} s {row['file_bytes']} bytes {', '.join(row['campaigns'])}")  # fmt: skip
+        held = " held" if row["held_until_unix_s"] > time.time() else ""
+        waits = " waits for an unmetered link," if row["body_waits"] else ""
+        lacks = "".join(f" lacks {gap['seconds']:.1f} s ({gap['reason']})" for gap in row["gaps"])
+        written = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(row["written_unix_s"]))
+        causes = ", ".join(name or "command" for name in row["campaigns"])
+        print(f"{row['id']} {written} UTC {row['state']}{held} {row['seconds']:.1f} s{lacks}{waits} {row['file_bytes']} bytes {causes}")  # fmt: skip
 
 
 def _hold(config: Path, capture_id: str, seconds: float) -> None:

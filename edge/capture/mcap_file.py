@@ -1,7 +1,7 @@
 """A clip as MCAP, which Foxglove and PlotJuggler open: samples as JSON messages, and what is needed to read them.
 
 One topic for each prefix of names, one message for each of its times; labels as text. Attachments: the catalog as JSON,
-each campaign as JSON, the DBC files. Metadata "vantel": van, capture, triggers, state. The only file of the van that
+each campaign as JSON, the DBC files. Metadata "vantel": van, capture, triggers, state, gaps. The only file of the van that
 knows `mcap`.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,20 +25,19 @@ from vantel.catalog import Catalog, Signal, SignalType
 from vantel.identity import PayloadKind
 from vantel.telemetry.v1 import catalog_pb2, downlink_pb2
 
-OFFSET = struct.Struct("<q")
 Messages = dict[tuple[int, str], dict[str, Any]]
 
 
 @dataclass(slots=True)
 class Content:
-    """What a clip holds. offset_ns: from its times to Unix time."""
+    """What a clip holds. parts: each with what is added to its times to give Unix ns. offset_ns: the same for the summary."""
 
     catalog: Catalog | None = None
     encoded_catalog: bytes = b""
     offset_ns: int = 0
     campaigns: list[bytes] = field(default_factory=list)
     summary: CaptureSummary | None = None
-    parts: list[CapturePart] = field(default_factory=list)
+    parts: list[tuple[int, CapturePart]] = field(default_factory=list)
 
 
 def content_of(path: Path) -> Content:
@@ -49,13 +47,13 @@ def content_of(path: Path) -> Content:
         if kind == clip_file.CATALOG:
             found.catalog, found.encoded_catalog = Catalog.decode(payload), payload
         elif kind == clip_file.CLOCK:
-            (found.offset_ns,) = OFFSET.unpack(payload)
+            found.offset_ns = clip_file.clock_of(payload).offset_ns
         elif kind == clip_file.CAMPAIGN:
             found.campaigns.append(payload)
         elif kind == PayloadKind.CAPTURE_SUMMARY:
             found.summary = CaptureSummary.decode(payload)
         elif kind == PayloadKind.CAPTURE_PART:
-            found.parts.append(CapturePart.decode(payload))
+            found.parts.append((found.offset_ns, CapturePart.decode(payload)))
     if found.catalog is None or found.summary is None:
         raise ValueError(f"{path} is no capture")
     return found
@@ -78,7 +76,8 @@ def export(path: Path, out: Path, van: str, dbc: Sequence[Path]) -> int:
         )
         told = {"van": van, "capture": summary.capture_id, "state": summary.state.name.lower(), "triggers": triggers,
                 "start_unix_ns": str(summary.start_mono_ns + content.offset_ns),
-                "end_unix_ns": str(summary.end_mono_ns + content.offset_ns)}  # fmt: skip
+                "end_unix_ns": str(summary.end_mono_ns + content.offset_ns),
+                "gaps": ", ".join(f"{gap.reason} {gap.start_mono_ns + content.offset_ns} to {gap.end_mono_ns + content.offset_ns}" for gap in summary.gaps)}  # fmt: skip
         writer.add_metadata("vantel", told)
         channels: dict[str, int] = {}
         for (t_ns, topic), values in sorted(messages.items()):
@@ -95,12 +94,12 @@ def export(path: Path, out: Path, van: str, dbc: Sequence[Path]) -> int:
 def _messages(content: Content, catalog: Catalog) -> Messages:
     """Values by (Unix ns, topic)."""
     found: Messages = defaultdict(dict)
-    for part in content.parts:
+    for offset_ns, part in content.parts:
         for column in codec.decode(part.batch.columns):
             signal = catalog.by_id(column.signal_id)
             topic, _, leaf = signal.name.rpartition(".")
             for t_ns, value in zip(column.t_ns.tolist(), column.values.tolist(), strict=True):
-                found[t_ns + content.offset_ns, topic][leaf] = _plain(signal, value)
+                found[t_ns + offset_ns, topic][leaf] = _plain(signal, value)
     return found
 
 

@@ -13,20 +13,23 @@ import errno
 import math
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
 
 from edge.boot import boot_bytes
 from edge.settings import SpoolSection
+from edge.spool.account import StreamId
 from edge.spool.books import Books
 from edge.spool.disk import Disk
 from edge.spool.framing import Record
+from edge.spool.history import Recorded, missing_reason, recorded
 from edge.spool.index import Entry, Index
 from edge.spool.inspection import inspect
 from edge.spool.recovery import recover
 from edge.spool.resend import Resent, account_for
-from edge.spool.segment import Place
+from edge.spool.segment import Place, Segment
 from edge.spool.space import Space
 from edge.spool.stamping import Stamping
 from edge.spool.writer import Surroundings, Writer
@@ -271,6 +274,28 @@ class Spool:
             self.rewinds += 1
         self._books.store()
         return resent
+
+    def recorded(
+        self, delivery_class: DeliveryClass, first_unix_ns: int, last_unix_ns: int
+    ) -> Iterator[Recorded | None]:
+        """Batches of a time range that are still on the disk, acked or not (edge.spool.history). Spool thread."""
+        with self._lock:
+            segments = list(self._index.segments[delivery_class])
+
+        def place_of(segment: Segment, index: int) -> Place | None:
+            with self._lock:
+                there = segment in self._index.segments[delivery_class] and index < len(segment.seqs)
+                return segment.place(index) if there else None
+
+        return recorded(segments, place_of, self._disk, first_unix_ns, last_unix_ns)
+
+    def missing(self, stream: StreamId, first: int, last: int | None) -> str:
+        """Why envelopes of a stream are not on the disk any more, one word; last None: to its end."""
+        with self._lock:
+            account = self._books.account(stream)
+            end = last if last is not None else (account.produced if account else 0) - 1
+            asked = IntervalSet([(first, end)] if first <= end else [])
+            return missing_reason(account, asked.difference(self._index.held(stream, first, end)))
 
     def is_acked(self, entry: Entry) -> bool:
         """True once the durable ack of the envelope is known."""

@@ -15,6 +15,8 @@ from vantel.telemetry.v1 import capture_pb2, payload_pb2
 CAPTURE_ID_CHARS = 16
 TRIGGERS_MAX = 64
 """Triggers that a capture names; what merges later only makes it longer."""
+GAPS_MAX = 256
+"""Gaps that a summary names, the first ones."""
 
 
 class CaptureState(enum.IntEnum):
@@ -46,8 +48,20 @@ class CaptureTrigger:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureGap:
+    """A stretch of the window, end exclusive, of which the body lacks samples. reason: one word, docs/campaigns.md."""
+
+    start_mono_ns: int
+    end_mono_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CaptureSummary:
-    """What a capture is; sent when it opens and when it ends. The window ends before end_mono_ns."""
+    """What a capture is; sent when it opens and when it ends. The window ends before end_mono_ns.
+
+    body_waits: the body stays on the van until its link is unmetered, or until somebody fetches it.
+    """
 
     capture_id: str
     state: CaptureState
@@ -58,16 +72,20 @@ class CaptureSummary:
     parts: int = 0
     samples: int = 0
     body_bytes: int = 0
+    gaps: tuple[CaptureGap, ...] = ()
+    body_waits: bool = False
 
     def encode(self) -> bytes:
         """Payload bytes."""
         pb = capture_pb2.CaptureSummary(
             capture_id=self.capture_id, state=int(self.state), start_mono_ns=self.start_mono_ns,  # type: ignore[arg-type]
             end_mono_ns=self.end_mono_ns, parts=self.parts, samples=self.samples, bytes=self.body_bytes,
-            signal_ids=self.signal_ids,
+            signal_ids=self.signal_ids, body_waits=self.body_waits,
         )  # fmt: skip
         for item in self.triggers:
             pb.triggers.add(campaign=item.campaign, version=item.version, t_mono_ns=item.t_mono_ns)
+        for gap in self.gaps[:GAPS_MAX]:
+            pb.gaps.add(start_mono_ns=gap.start_mono_ns, end_mono_ns=gap.end_mono_ns, reason=gap.reason)
         return pb.SerializeToString()
 
     @classmethod
@@ -76,9 +94,10 @@ class CaptureSummary:
         pb = parse(capture_pb2.CaptureSummary, data)
         state = CaptureState(pb.state) if int(pb.state) in set(CaptureState) else CaptureState.OPEN
         triggers = tuple(CaptureTrigger(item.campaign, item.version, item.t_mono_ns) for item in pb.triggers)
+        gaps = tuple(CaptureGap(gap.start_mono_ns, gap.end_mono_ns, gap.reason) for gap in pb.gaps)
         return cls(
             _checked(pb.capture_id), state, triggers, pb.start_mono_ns, pb.end_mono_ns, tuple(pb.signal_ids),
-            pb.parts, pb.samples, pb.bytes,
+            pb.parts, pb.samples, pb.bytes, gaps, pb.body_waits,
         )  # fmt: skip
 
 
@@ -107,7 +126,8 @@ class CapturePart:
 
 @dataclass(frozen=True, slots=True)
 class CampaignState:
-    """One campaign on a van. position: place in its condition, -1 for none."""
+    """One campaign on a van. position: place in its condition, -1 for none. bodies_waiting: captures whose body waits
+    on the van for an unmetered link."""
 
     name: str
     version: int
@@ -118,6 +138,7 @@ class CampaignState:
     captures: int = 0
     bytes_today: int = 0
     first_data_unix_ns: int = 0
+    bodies_waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +162,7 @@ class CampaignReport:
             pb.campaigns.add(
                 name=item.name, version=item.version, status=int(item.status), reason=item.reason,
                 detail=item.detail, position=item.position, captures=item.captures, bytes_today=item.bytes_today,
-                first_data_unix_ns=item.first_data_unix_ns,
+                first_data_unix_ns=item.first_data_unix_ns, bodies_waiting=item.bodies_waiting,
             )  # fmt: skip
         return pb.SerializeToString()
 
@@ -155,6 +176,7 @@ class CampaignReport:
                 item.name, item.version,
                 CampaignStatus(item.status) if int(item.status) in known else CampaignStatus.REJECTED,
                 item.reason, item.detail, item.position, item.captures, item.bytes_today, item.first_data_unix_ns,
+                item.bodies_waiting,
             )
             for item in pb.campaigns
         )  # fmt: skip

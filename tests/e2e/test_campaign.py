@@ -138,3 +138,46 @@ def test_a_pushed_campaign_takes_effect_and_its_capture_survives_a_cut_and_a_kil
     sheet = join_ledger(vantel_cloud.settings, [van.folder / "state"], van.id)["ledger"]
     assert sheet["residual"] == 0
     assert sheet["produced"] == sheet["stored"]
+
+
+@pytest.mark.timeout(300)
+def test_bodies_wait_on_the_van_while_its_link_is_metered(
+    vantel_cloud: CloudSide, vantel_van: VanFactory, tmp_path: Path
+) -> None:
+    private, public = new_key()
+    key, file = tmp_path / "operator.key", tmp_path / "home.toml"
+    key.write_bytes(private)
+    (tmp_path / "operator.pub").write_bytes(public)
+    file.write_text(
+        'name = "home"\nversion = 1\nsignals = ["Vehicle.Speed"]\nrepeat = true\nnetwork = "unmetered"\n'
+        "before_s = 1\nafter_s = 1\nquiet_s = 5\nbytes_per_day_max = 10_000_000\n"
+    )
+    van = vantel_van(
+        "campaign-2", [{"kind": "synthetic", "rate_hz": 20}], campaign={"keys_file": str(tmp_path / "operator.pub")},
+        uplink={"p2_metered_day_bytes_max": 10_000_000},
+    )  # fmt: skip
+    metered, folder = van.folder / "state" / "metered", van.folder / "state" / "captures"
+    metered.touch()
+    push(vantel_cloud, key, file, "--van", van.id, "--wait-s", "30")
+
+    def status() -> dict[str, object]:
+        words = [sys.executable, "-m", "cloud", "campaign", "status", "home", "--config", str(vantel_cloud.config), "--json"]  # fmt: skip
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+        return json.loads(done.stdout)[0]
+
+    until_s = time.monotonic() + 90
+    while not status()["bodies_waiting"]:
+        assert time.monotonic() < until_s, van.tail()
+    assert van.status()["spool"]["p2"]["envelopes"] == 0
+    assert van.status()["captures"]["waiting_for_unmetered_link"] >= 1
+    waiting = [p for p in folder.glob("*.clip") if (s := clip_file.summary_of(p)) and s.body_waits]
+    metered.unlink()
+    until_s = time.monotonic() + 60
+    while any((s := clip_file.summary_of(path)) is None or s.body_waits for path in waiting):
+        assert time.monotonic() < until_s, van.tail()
+        time.sleep(0.2)
+    assert van.drain(120), van.tail()
+    vantel_cloud.wait_drained(60)
+    sheet = join_ledger(vantel_cloud.settings, [van.folder / "state"], van.id)["ledger"]
+    assert sheet["residual"] == 0
+    assert sheet["produced"] == sheet["stored"]

@@ -1,7 +1,8 @@
 """Commands about captures, as an operator gives them.
 
-Goal: a range out of the rings becomes a capture; it is held, released and sent again; diagnostics come; each command is
-in the van's audit record; what a van does not have is refused with a reason.
+Goal: a range out of rings and disk becomes captures with an account of what is missing; one is held, released and sent
+again, which does not change its clip; diagnostics come and are read; each command is in the van's audit record; what a
+van does not have is refused with a reason.
 Method: a real van, broker, bridge, Kafka and worker; the command line; the van's clips and audit file.
 """
 
@@ -24,9 +25,9 @@ from vantel_rig.report import join_ledger
 pytestmark = [pytest.mark.servers, pytest.mark.e2e]
 
 
-def order(cloud: CloudSide, *words: str) -> tuple[int, str]:
+def order(cloud: CloudSide, *words: str, command: str = "order") -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "cloud", "order", *words, "--config", str(cloud.config)],
+        [sys.executable, "-m", "cloud", command, *words, "--config", str(cloud.config)],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
@@ -35,7 +36,10 @@ def order(cloud: CloudSide, *words: str) -> tuple[int, str]:
 def test_a_range_is_fetched_held_released_and_sent_again(
     vantel_cloud: CloudSide, vantel_van: VanFactory
 ) -> None:
-    van = vantel_van("order-1", [{"kind": "synthetic", "rate_hz": 20}])
+    van = vantel_van(
+        "order-1", [{"kind": "synthetic", "rate_hz": 20}], ring={"seconds": 20}, batch={"window_s": 1.0}
+    )
+    began = time.time()
     time.sleep(6.0)
     start = time.time() - 4.0
     code, words = order(
@@ -66,16 +70,38 @@ def test_a_range_is_fetched_held_released_and_sent_again(
     assert order(vantel_cloud, "hold", van.id, path.stem)[0] == 0
     assert path.stem in read_holds(folder)
     assert order(vantel_cloud, "release", van.id, path.stem)[0] == 0
+    size = path.stat().st_size
     code, words = order(vantel_cloud, "fetch", van.id, path.stem)
     assert code == 0
     assert "sent again" in words
+    assert path.stat().st_size == size
     code, words = order(vantel_cloud, "fetch", van.id, "0" * 16)
     assert code == 1
     assert "no capture" in words
     code, words = order(vantel_cloud, "range", van.id, "--start", "1000", "--seconds", "3")
     assert code == 1
-    assert "the rings hold" in words
-    assert order(vantel_cloud, "diagnostics", van.id)[0] == 0
+    assert "nothing of that time is there" in words
+    assert "1970-01-01T00:16:40.000Z to 1970-01-01T00:16:43.000Z unknown" in words
+    time.sleep(max(0.0, began + 24.0 - time.time()))
+    code, words = order(
+        vantel_cloud, "range", van.id, "--start", "26s", "--seconds", "25", "--signal", "Vehicle.*"
+    )
+    assert code == 0, words
+    assert "from the disk" in words
+    assert "from the rings" in words
+    from_disk = clip_file.summary_of(folder / f"{words.split('capture ')[1][:16]}.clip")
+    assert from_disk is not None
+    assert from_disk.samples > 0
+    code, words = order(vantel_cloud, "diagnostics", van.id)
+    assert code == 0
+    code, words = order(vantel_cloud, "list", "--van", van.id, "--json", command="diagnostics")
+    until_s = time.monotonic() + 60
+    while not (rows := json.loads(words)):
+        assert time.monotonic() < until_s, van.tail()
+        code, words = order(vantel_cloud, "list", "--van", van.id, "--json", command="diagnostics")
+    code, words = order(vantel_cloud, "show", van.id, rows[0]["command"], command="diagnostics")
+    assert code == 0, words
+    assert json.loads(words)["status"]["van"] == van.id
     asked = [
         json.loads(line)["asked"]
         for line in (van.folder / "state" / "commands.jsonl").read_text().splitlines()

@@ -7,22 +7,18 @@ Method: synthetic streams through the pipeline; bodies decoded and compared with
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from mcap.reader import make_reader
-from typer.testing import CliRunner
 
-from edge.__main__ import app
 from edge.campaign.judge import InForce, Limits, judge
 from edge.campaign.run import Ledger
 from edge.campaign.store import CampaignStore
 from edge.capture import clip_file
-from edge.capture.clips import Clips, read_holds
+from edge.capture.clips import Clips
 from edge.model import SampleBlock, TextTable
 from edge.pipeline import Pipeline
 from edge.queues import Outgoing
@@ -31,7 +27,8 @@ from vantel import codec
 from vantel.campaign.document import Campaign, CampaignSet, Collected, Network
 from vantel.campaign.signature import new_key, public_keys, sign
 from vantel.captures import CampaignReport, CampaignStatus, CapturePart, CaptureState, CaptureSummary
-from vantel.catalog import Catalog, Signal, SignalType, assemble
+from vantel.catalog import Signal, SignalType, assemble
+from vantel.envelope import ClockStamp
 from vantel.identity import PayloadKind
 
 CATALOG = assemble(
@@ -40,6 +37,7 @@ CATALOG = assemble(
 ROW = {signal.name: at for at, signal in enumerate(CATALOG.signals)}
 START_NS = 1_700_000_000_000_000_000
 SECOND = 10**9
+NOW = ClockStamp(b"b" * 16, 0, 1)
 DOOR = Campaign("door", 1, (Collected("Van.Fast"), Collected("Van.Door")), "Van.Door", 10.0, 5.0, 10**7)
 
 
@@ -104,6 +102,13 @@ def wanted(block: SampleBlock, names: Sequence[str], start: int, end: int) -> li
     return sorted((name_of[s], t, v) for s, t, v in rows if name_of[s] in names and start <= t < end)
 
 
+def kept(folder: Path, out: Sequence[Outgoing], **bounds: int) -> Clips:
+    clips = Clips(folder, CaptureSection(**bounds), CATALOG, lambda _: None)  # type: ignore[arg-type]
+    for item in out:
+        clips.keep(item, NOW)
+    return clips
+
+
 @pytest.mark.parametrize("size", [1, 7, 113, 5000])
 def test_a_capture_holds_every_sample_of_its_window_however_blocks_are_cut(tmp_path: Path, size: int) -> None:
     block = stream(30, doors=[15])
@@ -148,6 +153,83 @@ def test_windows_that_overlap_are_one_capture_with_the_signals_of_all(tmp_path: 
         wanted(block, ("Van.Fast", "Van.Door"), START_NS + 5 * SECOND + 10_000_000, ends[0].end_mono_ns)
         + wanted(block, ("Van.Slow",), ends[0].triggers[1].t_mono_ns - 12 * SECOND, ends[0].end_mono_ns)
     )
+
+
+def test_a_window_that_reaches_into_a_finished_capture_opens_it_again(tmp_path: Path) -> None:
+    block = stream(60, doors=[15, 24, 50])
+    out = run(tmp_path, [DOOR], cut(block, 100))
+    told = summaries(out)
+    first = told[0].capture_id
+    states = [item.state.name for item in told if item.capture_id == first]
+    assert states == ["OPEN", "COMPLETE", "OPEN", "COMPLETE"]
+    assert len({item.capture_id for item in told}) == 2, "the third door is too late for it"
+    whole = [item for item in told if item.capture_id == first][-1]
+    assert whole.end_mono_ns - whole.start_mono_ns == 24 * SECOND
+    body = wanted(block, ("Van.Fast", "Van.Door"), whole.start_mono_ns, whole.end_mono_ns)
+    assert samples(out, first) == body, "each sample once"
+    assert whole.samples == len(body) + len(samples(out, first, last_values=True))
+    clips = kept(tmp_path / "captures", out)
+    parts = [item.payload for item in out if item.kind is PayloadKind.CAPTURE_PART]
+    again = [i.payload for c in clips.clips for i in clips.again(c.summary.capture_id, NOW)]
+    assert [payload for payload in again if payload in parts] == parts, "one clip with all of it"
+
+
+def test_a_replay_goes_through_a_capture_again_that_was_opened_again(tmp_path: Path) -> None:
+    block = stream(60, doors=[15, 24])
+    undisturbed = run(tmp_path, [DOOR], cut(block, 100))
+    for seconds in (22, 27, 35):  # killed between the windows, in the second, and after both
+        killed = Pipeline(
+            CATALOG, settings(tmp_path), TextTable(), 0, 0, Ledger(InForce((DOOR,), generation=1))
+        )
+        until = START_NS + seconds * SECOND
+        before = [i for b in cut(block, 100) if b.t_mono_ns[-1] < until for i in killed.step(b)]
+        clips = kept(tmp_path / f"captures-{seconds}", [i for i in before if isinstance(i, Outgoing)])
+        again = Pipeline(
+            CATALOG, settings(tmp_path), TextTable(), 0, 0, Ledger(InForce((DOOR,), generation=1))
+        )
+        again.campaigns.recorder.finished = {
+            clip.summary.capture_id: clip.summary.end_mono_ns
+            for clip in clips.clips
+            if clip.summary.state is CaptureState.COMPLETE
+        }
+        after = [i for b in cut(block, 100) for i in again.step(b) if isinstance(i, Outgoing)]
+        for item in after:
+            clips.keep(item, NOW)
+        (clip,) = clips.clips
+        assert clip.summary == summaries(undisturbed)[-1]
+        parts = [r.payload for r in clip_file.read(clip.path) if r.kind == PayloadKind.CAPTURE_PART]
+        assert parts == [i.payload for i in undisturbed if i.kind is PayloadKind.CAPTURE_PART], seconds
+
+
+def test_a_campaign_that_repeats_keeps_its_quiet_time(tmp_path: Path) -> None:
+    always = Campaign("always", 1, (Collected("Van.Slow"),), "", 0.0, 1.0, 10**8, repeat=True, quiet_s=5.0)
+    opened = [
+        i for i in summaries(run(tmp_path, [always], cut(stream(22), 100))) if i.state is CaptureState.OPEN
+    ]
+    times = [item.triggers[0].t_mono_ns for item in opened]
+    assert np.diff(times).tolist() == [5 * SECOND] * 4
+
+
+def test_captures_that_reach_their_greatest_length_lie_end_to_end(tmp_path: Path) -> None:
+    always = Campaign("always", 1, (Collected("Van.Slow"),), "", 10.0, 30.0, 10**8, repeat=True)
+    block = stream(900)
+    slow = block.slot == ROW["Van.Slow"]
+    block = SampleBlock(block.slot[slow], block.t_mono_ns[slow], block.value[slow])
+    out = run(tmp_path, [always], cut(block, 10))
+    ends = [item for item in summaries(out) if item.state is not CaptureState.OPEN]
+    first, second = (item for item in ends[-2:])
+    assert first.end_mono_ns == second.start_mono_ns == second.triggers[0].t_mono_ns
+    assert first.end_mono_ns - first.start_mono_ns <= 600 * SECOND
+    assert samples(out, first.capture_id) + samples(out, second.capture_id) == wanted(
+        block, ("Van.Slow",), first.start_mono_ns, START_NS + 900 * SECOND
+    )
+
+
+def test_a_window_that_may_go_at_once_takes_the_body_along(tmp_path: Path) -> None:
+    home = replace(DOOR, network=Network.UNMETERED)
+    urgent = Campaign("urgent", 1, (Collected("Van.Slow"),), "Van.Slow >= 17", 1.0, 1.0, 10**7)
+    told = summaries(run(tmp_path, [home, urgent], cut(stream(30, doors=[15]), 100)))
+    assert [item.body_waits for item in told] == [True, False, False]
 
 
 def test_a_spent_budget_rests_until_the_next_day_and_is_told(tmp_path: Path) -> None:
@@ -217,7 +299,6 @@ def test_a_set_is_judged_and_an_older_version_stays(tmp_path: Path) -> None:
         (replace(DOOR, version=2, before_s=58.0), "window", -1),
         (replace(always, name="door", version=2), "budget", -1),
         (replace(DOOR, version=2, after_s=float("nan")), "range", -1),
-        (replace(DOOR, version=2, network=Network.UNMETERED), "range", -1),
     ]
     for campaign, reason, position in worse:
         verdict = judge(came(7, campaign), first, CATALOG, limits)
@@ -241,100 +322,6 @@ def test_what_is_in_force_outlives_a_restart_and_a_rejected_file_does_not_stop_i
     assert other.usage["door 1"].since_ns < 0
     (tmp_path / "campaigns.json").write_text("{torn")
     assert CampaignStore(tmp_path, "van-1", "boot").load() == Ledger()
-
-
-def kept(folder: Path, out: Sequence[Outgoing], **bounds: int) -> Clips:
-    clips = Clips(folder, CaptureSection(**bounds), CATALOG.encode(), lambda _: None)  # type: ignore[arg-type]
-    for item in out:
-        clips.keep(item)
-    return clips
-
-
-def test_a_clip_is_whole_up_to_a_torn_end_and_comes_again_byte_by_byte(tmp_path: Path) -> None:
-    out = [i for i in run(tmp_path, [DOOR], cut(stream(30, doors=[15]), 100)) if i.kind in (PayloadKind.CAPTURE_PART, PayloadKind.CAPTURE_SUMMARY)]  # fmt: skip
-    clips = kept(tmp_path / "captures", out)
-    clip = clips.clips[0]
-    assert clip.summary.state is CaptureState.COMPLETE
-    parts = [item.payload for item in out if item.kind is PayloadKind.CAPTURE_PART]
-    again = list(clips.again(clip.summary.capture_id, CATALOG.hash))
-    assert [item.payload for item in again[:-1]] == parts
-    assert Catalog.decode(next(iter(clip_file.read(clip.path))).payload) == CATALOG
-    whole = clip.path.read_bytes()
-    records = list(clip_file.read(clip.path))
-    for size in range(len(whole) - 200, len(whole)):
-        clip.path.write_bytes(whole[:size])
-        read = list(clip_file.read(clip.path))
-        assert read == records[: len(read)]
-        assert len(read) >= 5
-
-
-def test_a_hold_keeps_a_clip_that_would_be_evicted(tmp_path: Path) -> None:
-    doors = [15, 45, 75, 105]
-    out = run(tmp_path, [DOOR], cut(stream(120, doors=doors), 500))
-    clips = kept(tmp_path / "captures", out[: len(out) // 4], clips_max=2, holds_max=1)
-    held = clips.clips[0].summary.capture_id
-    assert clips.hold(held, 3600.0, 0.0) == ""
-    assert "at most 1" in clips.hold(clips.clips[-1].summary.capture_id, 60.0, 0.0) or len(clips.clips) == 1
-    assert "no capture" in clips.hold("0" * 16, 60.0, 0.0)
-    clips = Clips(
-        tmp_path / "captures", CaptureSection(clips_max=2, holds_max=2), CATALOG.encode(), lambda _: None
-    )
-    assert clips.hold(held, 3600.0, 4e9) == ""
-    for item in out[len(out) // 4 :]:
-        clips.keep(item)
-    assert held in [clip.summary.capture_id for clip in clips.clips]
-    assert len(clips.clips) <= 2
-
-
-def test_a_clip_becomes_mcap_with_all_that_is_needed_to_read_it(tmp_path: Path) -> None:
-    out = run(tmp_path, [DOOR], cut(stream(30, doors=[15]), 100))
-    clips = Clips(
-        tmp_path / "state" / "captures",
-        CaptureSection(),
-        CATALOG.encode(),
-        lambda name: DOOR if name == "door" else None,
-    )
-    for item in out:
-        clips.keep(item, 5)
-    capture_id = clips.clips[0].summary.capture_id
-    (tmp_path / "van.dbc").write_text('VERSION "1"')
-    (tmp_path / "drive.csv").write_text("t,a\n0,1\n")
-    config = tmp_path / "edge.toml"
-    config.write_text(
-        f'[van]\nid = "van-1"\nstate_dir = "{tmp_path / "state"}"\n[[sources]]\nkind = "can"\ndbc = ["{tmp_path / "van.dbc"}"]\n'
-    )
-    runner = CliRunner()
-    listed = json.loads(runner.invoke(app, ["capture", "list", "--config", str(config), "--json"]).stdout)
-    assert [row["id"] for row in listed] == [capture_id]
-    assert runner.invoke(app, ["capture", "hold", capture_id, "--config", str(config)]).exit_code == 0
-    assert capture_id in read_holds(tmp_path / "state" / "captures")
-    assert runner.invoke(app, ["capture", "release", capture_id, "--config", str(config)]).exit_code == 0
-    assert read_holds(tmp_path / "state" / "captures") == {}
-    assert (
-        runner.invoke(
-            app, ["capture", "export", "0" * 16, "-o", str(tmp_path / "x"), "--config", str(config)]
-        ).exit_code
-        == 65
-    )
-    done = runner.invoke(
-        app, ["capture", "export", capture_id, "-o", str(tmp_path / "clip.mcap"), "--config", str(config)]
-    )
-    assert done.exit_code == 0, done.output
-    with (tmp_path / "clip.mcap").open("rb") as file:
-        reader = make_reader(file)
-        messages = [(m.log_time, json.loads(m.data)) for _, _, m in reader.iter_messages()]
-        attached = {item.name: item.data for item in reader.iter_attachments()}
-        told = next(iter(reader.iter_metadata()))
-    assert set(attached) == {"catalog.json", "campaign-door.json", "van.dbc"}
-    assert json.loads(attached["campaign-door.json"])["condition"] == "Van.Door"
-    assert told.metadata["capture"] == capture_id
-    fast = sorted((t - 5, values["Fast"]) for t, values in messages if "Fast" in values)
-    body = [
-        (t, v)
-        for name, t, v in samples(out, capture_id) + samples(out, capture_id, last_values=True)
-        if name == "Van.Fast"
-    ]
-    assert fast == sorted(body)
 
 
 def test_a_campaign_without_data_is_silent_until_its_next_capture(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ export function captureCard(van, byName) {
         el("td", {}, campaign(item)),
         el("td", { title: `${stamp(item.from)} to ${stamp(item.to)}` }, `${number((item.t - item.from) / 1000)} s before, ${number((item.to - item.t) / 1000)} s after`),
         el("td", { class: "n" }, item.samples.toLocaleString("en")), el("td", { class: "n" }, bytes(item.bytes)),
-        el("td", { title: why }, state),
+        el("td", { title: why }, [item.waits ? "waits for an unmetered link" : state, item.gaps ? `lacks ${item.gaps}` : ""].filter(Boolean).join(", ")),
         el("td", {}, el("a", { href: `${path}/captures/${item.id}.csv`, download: "", "data-download": item.id, title: "every stored sample of its signals in its window" }, "CSV")));
     }));
     table.hidden = !list.length;

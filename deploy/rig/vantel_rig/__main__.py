@@ -58,7 +58,9 @@ def ledger(
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(help="tell gaps from this time on: 2026-11-26T08:00 (UTC), or an age: 15m, 2h, 3d"),
+        typer.Option(
+            help="tell gaps from this time on: 2026-11-26T08:00 (UTC), Unix seconds, or an age: 15m, 2h, 3d"
+        ),
     ] = None,
     until: Annotated[str | None, typer.Option(help="tell gaps up to this time; default: now")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON for programs")] = False,

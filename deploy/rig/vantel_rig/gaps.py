@@ -1,11 +1,10 @@
 """Gaps in time for `vantel ledger`: the range asked for, the timeline of each van, and its lines for people.
 
-Texts such as 2h, 3d or an ISO 8601 time -> Unix seconds; spans of cloud.timeline -> JSON and sentences. Times UTC.
+Texts of times (vantel.instant) -> Unix seconds; spans of cloud.timeline -> JSON and sentences. Times UTC.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,8 +12,9 @@ from typing import Any
 
 from cloud.ledger import Ends, VanReport
 from cloud.timeline import STORED, Span, sentence, timeline
+from vantel.instant import unix_ns
 
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+NS = 1_000_000_000
 PERIOD_S_MAX = 7 * 86_400
 LINES_MAX = 200
 
@@ -27,31 +27,10 @@ class Period:
     until_s: int
 
 
-def parse_time(text: str, now_s: float) -> int:
-    """Unix seconds of an ISO 8601 time (UTC where it names no zone) or of an age such as 90s, 15m, 2h, 3d.
-
-    ValueError says what is wrong.
-    """
-    age = re.fullmatch(r"(\d{1,9})([smhd])", text.strip())
-    if age:
-        return max(int(now_s) - int(age[1]) * SECONDS[age[2]], 0)
-    try:
-        # Python 3.10 does not read the Z
-        when = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text.strip()))
-    except ValueError:
-        raise ValueError(
-            f"{text!r} is no time; give 2026-11-26T08:00, or an age such as 90s, 15m, 2h, 3d"
-        ) from None
-    unix_s = int((when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp())
-    if unix_s < 0:
-        raise ValueError(f"{text!r} is before 1970")
-    return unix_s
-
-
 def period_of(since: str | None, until: str | None, now_s: float) -> Period:
     """The range that --since and --until ask for. ValueError when it runs backwards or cannot be read."""
-    until_s = int(now_s) if until is None else parse_time(until, now_s)
-    since_s = None if since is None else parse_time(since, now_s)
+    until_s = int(now_s) if until is None else unix_ns(until, now_s) // NS
+    since_s = None if since is None else unix_ns(since, now_s) // NS
     if since_s is not None and since_s > until_s:
         raise ValueError(f"--since {since} is later than --until {until or 'now'}")
     return Period(since_s, until_s)

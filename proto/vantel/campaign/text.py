@@ -1,6 +1,6 @@
 """A campaign as people write it: TOML -> Campaign. Unknown keys and wrong types are told with the key and the fix.
 
-Times as ISO 8601 with a zone or as seconds; signals as names or as tables with name, period_s_min, deadband,
+Times as vantel.instant reads them; signals as names or as tables with name, period_s_min, deadband,
 silence_s_max, error_bound. The version stands in the file and rises with each change of it.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from vantel.campaign.document import Campaign, Collected, Network
 from vantel.campaign.limits import CampaignError
+from vantel.instant import unix_ns, unix_ns_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -86,8 +87,11 @@ def _collected(given: Any) -> Collected:
 
 
 def _time(key: str, given: Any) -> int:
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        return round(given * 1e9)
-    if isinstance(given, datetime) and given.tzinfo is not None:
-        return round(given.timestamp() * 1e6) * 1000
-    raise CampaignError("malformed", f"{key}: {given!r} is no time with a zone, as 2026-12-01T08:00:00Z")
+    try:
+        if isinstance(given, datetime):
+            return unix_ns_of(given)
+        if isinstance(given, int | float | str) and not isinstance(given, bool):
+            return unix_ns(str(given))
+    except (ValueError, OverflowError) as cause:
+        raise CampaignError("malformed", f"{key}: {cause}") from None
+    raise CampaignError("malformed", f"{key}: {given!r} is no time, as 2026-12-01T08:00:00Z")

@@ -25,27 +25,29 @@ _sym_db = _symbol_database.Default()
 from vantel.telemetry.v1 import payload_pb2 as vantel_dot_telemetry_dot_v1_dot_payload__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vantel/telemetry/v1/capture.proto\x12\x13vantel.telemetry.v1\x1a!vantel/telemetry/v1/payload.proto\"F\n\x0e\x43\x61ptureTrigger\x12\x10\n\x08\x63\x61mpaign\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x11\n\tt_mono_ns\x18\x03 \x01(\x10\"\xfc\x01\n\x0e\x43\x61ptureSummary\x12\x12\n\ncapture_id\x18\x01 \x01(\t\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32!.vantel.telemetry.v1.CaptureState\x12\x35\n\x08triggers\x18\x03 \x03(\x0b\x32#.vantel.telemetry.v1.CaptureTrigger\x12\x15\n\rstart_mono_ns\x18\x04 \x01(\x10\x12\x13\n\x0b\x65nd_mono_ns\x18\x05 \x01(\x10\x12\r\n\x05parts\x18\x06 \x01(\r\x12\x0f\n\x07samples\x18\x07 \x01(\x04\x12\r\n\x05\x62ytes\x18\x08 \x01(\x04\x12\x12\n\nsignal_ids\x18\t \x03(\r\"o\n\x0b\x43\x61pturePart\x12\x12\n\ncapture_id\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\r\x12)\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Batch\x12\x13\n\x0blast_values\x18\x04 \x01(\x08\"\xd8\x01\n\rCampaignState\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x33\n\x06status\x18\x03 \x01(\x0e\x32#.vantel.telemetry.v1.CampaignStatus\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x10\n\x08position\x18\x06 \x01(\x11\x12\x10\n\x08\x63\x61ptures\x18\x07 \x01(\x04\x12\x13\n\x0b\x62ytes_today\x18\x08 \x01(\x04\x12\x1a\n\x12\x66irst_data_unix_ns\x18\t \x01(\x06\"\xb9\x01\n\x0e\x43\x61mpaignReport\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x10\n\x08set_hash\x18\x02 \x01(\t\x12\x1a\n\x12refused_generation\x18\x03 \x01(\x04\x12\x16\n\x0erefused_reason\x18\x04 \x01(\t\x12\x16\n\x0erefused_detail\x18\x05 \x01(\t\x12\x35\n\tcampaigns\x18\x06 \x03(\x0b\x32\".vantel.telemetry.v1.CampaignState\"3\n\x0f\x44iagnosticsText\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t*\x80\x01\n\x0c\x43\x61ptureState\x12\x1d\n\x19\x43\x41PTURE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41PTURE_STATE_OPEN\x10\x01\x12\x1a\n\x16\x43\x41PTURE_STATE_COMPLETE\x10\x02\x12\x1d\n\x19\x43\x41PTURE_STATE_INTERRUPTED\x10\x03*\xe2\x01\n\x0e\x43\x61mpaignStatus\x12\x1f\n\x1b\x43\x41MPAIGN_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41MPAIGN_STATUS_ACTIVE\x10\x01\x12\x1c\n\x18\x43\x41MPAIGN_STATUS_REJECTED\x10\x02\x12\x1b\n\x17\x43\x41MPAIGN_STATUS_EXPIRED\x10\x03\x12\x1f\n\x1b\x43\x41MPAIGN_STATUS_OVER_BUDGET\x10\x04\x12\x1b\n\x17\x43\x41MPAIGN_STATUS_WAITING\x10\x05\x12\x1a\n\x16\x43\x41MPAIGN_STATUS_SILENT\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vantel/telemetry/v1/capture.proto\x12\x13vantel.telemetry.v1\x1a!vantel/telemetry/v1/payload.proto\"F\n\x0e\x43\x61ptureTrigger\x12\x10\n\x08\x63\x61mpaign\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x11\n\tt_mono_ns\x18\x03 \x01(\x10\"H\n\nCaptureGap\x12\x15\n\rstart_mono_ns\x18\x01 \x01(\x10\x12\x13\n\x0b\x65nd_mono_ns\x18\x02 \x01(\x10\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xbf\x02\n\x0e\x43\x61ptureSummary\x12\x12\n\ncapture_id\x18\x01 \x01(\t\x12\x30\n\x05state\x18\x02 \x01(\x0e\x32!.vantel.telemetry.v1.CaptureState\x12\x35\n\x08triggers\x18\x03 \x03(\x0b\x32#.vantel.telemetry.v1.CaptureTrigger\x12\x15\n\rstart_mono_ns\x18\x04 \x01(\x10\x12\x13\n\x0b\x65nd_mono_ns\x18\x05 \x01(\x10\x12\r\n\x05parts\x18\x06 \x01(\r\x12\x0f\n\x07samples\x18\x07 \x01(\x04\x12\r\n\x05\x62ytes\x18\x08 \x01(\x04\x12\x12\n\nsignal_ids\x18\t \x03(\r\x12-\n\x04gaps\x18\n \x03(\x0b\x32\x1f.vantel.telemetry.v1.CaptureGap\x12\x12\n\nbody_waits\x18\x0b \x01(\x08\"o\n\x0b\x43\x61pturePart\x12\x12\n\ncapture_id\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\r\x12)\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x1a.vantel.telemetry.v1.Batch\x12\x13\n\x0blast_values\x18\x04 \x01(\x08\"\xf0\x01\n\rCampaignState\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x33\n\x06status\x18\x03 \x01(\x0e\x32#.vantel.telemetry.v1.CampaignStatus\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\x10\n\x08position\x18\x06 \x01(\x11\x12\x10\n\x08\x63\x61ptures\x18\x07 \x01(\x04\x12\x13\n\x0b\x62ytes_today\x18\x08 \x01(\x04\x12\x1a\n\x12\x66irst_data_unix_ns\x18\t \x01(\x06\x12\x16\n\x0e\x62odies_waiting\x18\n \x01(\x04\"\xb9\x01\n\x0e\x43\x61mpaignReport\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x10\n\x08set_hash\x18\x02 \x01(\t\x12\x1a\n\x12refused_generation\x18\x03 \x01(\x04\x12\x16\n\x0erefused_reason\x18\x04 \x01(\t\x12\x16\n\x0erefused_detail\x18\x05 \x01(\t\x12\x35\n\tcampaigns\x18\x06 \x03(\x0b\x32\".vantel.telemetry.v1.CampaignState\"3\n\x0f\x44iagnosticsText\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t*\x80\x01\n\x0c\x43\x61ptureState\x12\x1d\n\x19\x43\x41PTURE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41PTURE_STATE_OPEN\x10\x01\x12\x1a\n\x16\x43\x41PTURE_STATE_COMPLETE\x10\x02\x12\x1d\n\x19\x43\x41PTURE_STATE_INTERRUPTED\x10\x03*\xe2\x01\n\x0e\x43\x61mpaignStatus\x12\x1f\n\x1b\x43\x41MPAIGN_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41MPAIGN_STATUS_ACTIVE\x10\x01\x12\x1c\n\x18\x43\x41MPAIGN_STATUS_REJECTED\x10\x02\x12\x1b\n\x17\x43\x41MPAIGN_STATUS_EXPIRED\x10\x03\x12\x1f\n\x1b\x43\x41MPAIGN_STATUS_OVER_BUDGET\x10\x04\x12\x1b\n\x17\x43\x41MPAIGN_STATUS_WAITING\x10\x05\x12\x1a\n\x16\x43\x41MPAIGN_STATUS_SILENT\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vantel.telemetry.v1.capture_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CAPTURESTATE']._serialized_start=994
-  _globals['_CAPTURESTATE']._serialized_end=1122
-  _globals['_CAMPAIGNSTATUS']._serialized_start=1125
-  _globals['_CAMPAIGNSTATUS']._serialized_end=1351
+  _globals['_CAPTURESTATE']._serialized_start=1159
+  _globals['_CAPTURESTATE']._serialized_end=1287
+  _globals['_CAMPAIGNSTATUS']._serialized_start=1290
+  _globals['_CAMPAIGNSTATUS']._serialized_end=1516
   _globals['_CAPTURETRIGGER']._serialized_start=93
   _globals['_CAPTURETRIGGER']._serialized_end=163
-  _globals['_CAPTURESUMMARY']._serialized_start=166
-  _globals['_CAPTURESUMMARY']._serialized_end=418
-  _globals['_CAPTUREPART']._serialized_start=420
-  _globals['_CAPTUREPART']._serialized_end=531
-  _globals['_CAMPAIGNSTATE']._serialized_start=534
-  _globals['_CAMPAIGNSTATE']._serialized_end=750
-  _globals['_CAMPAIGNREPORT']._serialized_start=753
-  _globals['_CAMPAIGNREPORT']._serialized_end=938
-  _globals['_DIAGNOSTICSTEXT']._serialized_start=940
-  _globals['_DIAGNOSTICSTEXT']._serialized_end=991
+  _globals['_CAPTUREGAP']._serialized_start=165
+  _globals['_CAPTUREGAP']._serialized_end=237
+  _globals['_CAPTURESUMMARY']._serialized_start=240
+  _globals['_CAPTURESUMMARY']._serialized_end=559
+  _globals['_CAPTUREPART']._serialized_start=561
+  _globals['_CAPTUREPART']._serialized_end=672
+  _globals['_CAMPAIGNSTATE']._serialized_start=675
+  _globals['_CAMPAIGNSTATE']._serialized_end=915
+  _globals['_CAMPAIGNREPORT']._serialized_start=918
+  _globals['_CAMPAIGNREPORT']._serialized_end=1103
+  _globals['_DIAGNOSTICSTEXT']._serialized_start=1105
+  _globals['_DIAGNOSTICSTEXT']._serialized_end=1156
 # @@protoc_insertion_point(module_scope)

@@ -46,8 +46,18 @@ class CaptureTrigger(_message.Message):
     t_mono_ns: int
     def __init__(self, campaign: _Optional[str] = ..., version: _Optional[int] = ..., t_mono_ns: _Optional[int] = ...) -> None: ...
 
+class CaptureGap(_message.Message):
+    __slots__ = ("start_mono_ns", "end_mono_ns", "reason")
+    START_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    END_MONO_NS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    start_mono_ns: int
+    end_mono_ns: int
+    reason: str
+    def __init__(self, start_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
 class CaptureSummary(_message.Message):
-    __slots__ = ("capture_id", "state", "triggers", "start_mono_ns", "end_mono_ns", "parts", "samples", "bytes", "signal_ids")
+    __slots__ = ("capture_id", "state", "triggers", "start_mono_ns", "end_mono_ns", "parts", "samples", "bytes", "signal_ids", "gaps", "body_waits")
     CAPTURE_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     TRIGGERS_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +67,8 @@ class CaptureSummary(_message.Message):
     SAMPLES_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     SIGNAL_IDS_FIELD_NUMBER: _ClassVar[int]
+    GAPS_FIELD_NUMBER: _ClassVar[int]
+    BODY_WAITS_FIELD_NUMBER: _ClassVar[int]
     capture_id: str
     state: CaptureState
     triggers: _containers.RepeatedCompositeFieldContainer[CaptureTrigger]
@@ -66,7 +78,9 @@ class CaptureSummary(_message.Message):
     samples: int
     bytes: int
     signal_ids: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, capture_id: _Optional[str] = ..., state: _Optional[_Union[CaptureState, str]] = ..., triggers: _Optional[_Iterable[_Union[CaptureTrigger, _Mapping]]] = ..., start_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., parts: _Optional[int] = ..., samples: _Optional[int] = ..., bytes: _Optional[int] = ..., signal_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+    gaps: _containers.RepeatedCompositeFieldContainer[CaptureGap]
+    body_waits: bool
+    def __init__(self, capture_id: _Optional[str] = ..., state: _Optional[_Union[CaptureState, str]] = ..., triggers: _Optional[_Iterable[_Union[CaptureTrigger, _Mapping]]] = ..., start_mono_ns: _Optional[int] = ..., end_mono_ns: _Optional[int] = ..., parts: _Optional[int] = ..., samples: _Optional[int] = ..., bytes: _Optional[int] = ..., signal_ids: _Optional[_Iterable[int]] = ..., gaps: _Optional[_Iterable[_Union[CaptureGap, _Mapping]]] = ..., body_waits: _Optional[bool] = ...) -> None: ...
 
 class CapturePart(_message.Message):
     __slots__ = ("capture_id", "part", "batch", "last_values")
@@ -81,7 +95,7 @@ class CapturePart(_message.Message):
     def __init__(self, capture_id: _Optional[str] = ..., part: _Optional[int] = ..., batch: _Optional[_Union[_payload_pb2.Batch, _Mapping]] = ..., last_values: _Optional[bool] = ...) -> None: ...
 
 class CampaignState(_message.Message):
-    __slots__ = ("name", "version", "status", "reason", "detail", "position", "captures", "bytes_today", "first_data_unix_ns")
+    __slots__ = ("name", "version", "status", "reason", "detail", "position", "captures", "bytes_today", "first_data_unix_ns", "bodies_waiting")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +105,7 @@ class CampaignState(_message.Message):
     CAPTURES_FIELD_NUMBER: _ClassVar[int]
     BYTES_TODAY_FIELD_NUMBER: _ClassVar[int]
     FIRST_DATA_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
+    BODIES_WAITING_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     status: CampaignStatus
@@ -100,7 +115,8 @@ class CampaignState(_message.Message):
     captures: int
     bytes_today: int
     first_data_unix_ns: int
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., status: _Optional[_Union[CampaignStatus, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., position: _Optional[int] = ..., captures: _Optional[int] = ..., bytes_today: _Optional[int] = ..., first_data_unix_ns: _Optional[int] = ...) -> None: ...
+    bodies_waiting: int
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., status: _Optional[_Union[CampaignStatus, str]] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., position: _Optional[int] = ..., captures: _Optional[int] = ..., bytes_today: _Optional[int] = ..., first_data_unix_ns: _Optional[int] = ..., bodies_waiting: _Optional[int] = ...) -> None: ...
 
 class CampaignReport(_message.Message):
     __slots__ = ("generation", "set_hash", "refused_generation", "refused_reason", "refused_detail", "campaigns")
