@@ -188,7 +188,9 @@ while True:
 """
 
 
-@pytest.mark.skipif("VANTEL_ROS_PYTHON" not in os.environ, reason="VANTEL_ROS_PYTHON names no Python with rclpy")
+@pytest.mark.skipif(
+    "VANTEL_ROS_PYTHON" not in os.environ, reason="VANTEL_ROS_PYTHON names no Python with rclpy"
+)
 def test_inside_ros_topics_arrive_and_a_stop_is_orderly(tmp_path: Path) -> None:
     declared_before(tmp_path)
     python = os.environ["VANTEL_ROS_PYTHON"]
