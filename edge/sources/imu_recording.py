@@ -7,17 +7,15 @@ right, as for the live source. RecordingError when a mapped vector has fewer tha
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from functools import reduce
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.settings import RecordingSection
-from edge.sources.chunks import Chunk, Recording, SlotTable
+from edge.sources.chunks import Chunk, Recording
 from edge.sources.errors import RecordingError
 from edge.sources.imu_mounting import VECTORS, GravityCheck, doubt, rotation
 
@@ -29,25 +27,11 @@ class MountedRecording:
 
     def __init__(self, recording: Recording, section: RecordingSection) -> None:
         self._recording = recording
+        self.path, self.counts, self.slots = recording.path, recording.counts, recording.slots
         self._mounting_deg = section.mounting_deg
         self._gravity_deg_max = section.gravity_deg_max
         self._rotation = rotation(*section.mounting_deg)
         self._off_deg: list[float] = []
-
-    @property
-    def path(self) -> Path:
-        """See Recording."""
-        return self._recording.path
-
-    @property
-    def counts(self) -> Counter[str]:
-        """See Recording."""
-        return self._recording.counts
-
-    @property
-    def slots(self) -> SlotTable:
-        """See Recording."""
-        return self._recording.slots
 
     @property
     def notes(self) -> list[str]:

@@ -57,7 +57,7 @@ class Van:
     # motion
     t_s: float = 0.0
     s_m: float = 0.0
-    pose: Pose = Pose(0.0, 0.0, 90.0, 0.0)
+    pose: Pose = field(default_factory=lambda: Pose(0.0, 0.0, 90.0, 0.0))
     """Of s_m."""
     speed_mps: float = 0.0
     pull_mps2: float = 0.0
