@@ -11,6 +11,8 @@ from edge.address import host_and_port
 from edge.section import Positive, Section
 
 UNITS_MAX = 64
+MOUNTING_HELP = "roll, pitch, yaw from the sensor to the van: X forward, Y left, Z up"
+GRAVITY_HELP = "gravity further off than this: the mounting is wrong"
 
 
 class GnssSource(Section):
@@ -59,12 +61,8 @@ class ImuSource(Section):
     ]
     measures: list[Literal["accel", "anglvel"]] = Field(["accel", "anglvel"], min_length=1)
     rate_hz: Annotated[float, Field(gt=0, le=4000)] = 100.0
-    mounting_deg: tuple[float, float, float] = Field(
-        (0.0, 0.0, 0.0), description="roll, pitch, yaw from the sensor to the van: X forward, Y left, Z up"
-    )
-    gravity_deg_max: Annotated[float, Field(gt=0, le=180)] = Field(
-        10.0, description="gravity further off than this: the mounting is wrong"
-    )
+    mounting_deg: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description=MOUNTING_HELP)
+    gravity_deg_max: Annotated[float, Field(gt=0, le=180)] = Field(10.0, description=GRAVITY_HELP)
     primary: bool = Field(True, description="false for a second sensor: its signals begin with NAME")
     root: Path = Field(Path("/"), description="rig only: a tree with sys/bus/iio and dev below this folder")
 

@@ -6,7 +6,7 @@ It is a client like any other (vantel.client), in a process of its own, so that 
 agent. rclpy comes with the ROS installation and is imported only when the process runs. Names are declared as they are met,
 at most NAMES_MAX; a lost agent is tried again every RETRY_S, and readings of that time are dropped and counted.
 
-Exit codes: 0 after Ctrl-C, 69 without rclpy or its messages.
+At the end the counts are written to stderr. Exit codes: 0 after SIGINT or SIGTERM, 69 without rclpy or its messages.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ class Bridge:
         known = self._known.get(reading.name)
         if known is None:
             if len(self._known) >= NAMES_MAX:
+                if not self.counts["dropped_names_max"]:
+                    sys.stderr.write(f"ros2_bridge: more than {NAMES_MAX} names: {reading.name} is dropped\n")
                 self.counts["dropped_names_max"] += 1
                 return False
             self._known[reading.name] = reading
@@ -134,6 +136,7 @@ def main(
         import rclpy  # type: ignore[import-not-found]
         from diagnostic_msgs.msg import DiagnosticArray  # type: ignore[import-not-found]
         from nav_msgs.msg import Odometry  # type: ignore[import-not-found]
+        from rclpy.executors import ExternalShutdownException  # type: ignore[import-not-found]
         from rclpy.qos import qos_profile_sensor_data  # type: ignore[import-not-found]
     except ImportError as cause:
         sys.stderr.write(f"ros2_bridge: {cause}; run it in a shell that sourced /opt/ros/DISTRO/setup.bash\n")
@@ -150,11 +153,14 @@ def main(
         node.create_subscription(Odometry, topic, forward, qos_profile_sensor_data)
     try:
         rclpy.spin(node)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ExternalShutdownException):  # the latter is what rclpy makes of SIGTERM
         pass
     finally:
         bridge.close()
         node.destroy_node()
+        rclpy.try_shutdown()
+        told = " ".join(f"{what}={count}" for what, count in sorted(bridge.counts.items()))
+        sys.stderr.write(f"ros2_bridge: {told}\n")
 
 
 def _forward(bridge: Bridge, read: Any, message: Any) -> None:

@@ -10,7 +10,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from edge.receiver_settings import GnssSource, ImuSource, ModemSource, UnitsSource
+from edge.receiver_settings import (
+    GRAVITY_HELP,
+    MOUNTING_HELP,
+    GnssSource,
+    ImuSource,
+    ModemSource,
+    UnitsSource,
+)
 from edge.section import Positive, Section
 from vantel.catalog import builtin
 from vantel.units import conversion
@@ -120,6 +127,8 @@ class RecordingSection(Section):
     time_column: str | None = Field(None, description="CSV: column with the time; default the first column")
     time_unit: Literal["s", "ms", "us", "ns"] = "s"
     text_columns: list[str] = Field(default_factory=list, description="CSV: columns kept as text")
+    mounting_deg: tuple[float, float, float] = Field((0.0, 0.0, 0.0), description=MOUNTING_HELP)
+    gravity_deg_max: Annotated[float, Field(gt=0, le=180)] = Field(10.0, description=GRAVITY_HELP)
     start_unix_s: float | None = Field(
         None, description="gives the first sample this time; for logs without a date"
     )

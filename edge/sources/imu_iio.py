@@ -20,7 +20,7 @@ from edge.model import Emit, SampleBlock
 from edge.settings import ImuSource as ImuSection
 from edge.sources.imu_device import AXES, IioBuffer, find_device, kinds_of, read_text, scale_of
 from edge.sources.imu_layout import TIMESTAMP
-from edge.sources.imu_mounting import GravityCheck, rotation, tilt_deg
+from edge.sources.imu_mounting import VECTORS, GravityCheck, doubt, rotation, tilt_deg
 from edge.sources.signal_table import SignalTable
 from vantel.catalog import Signal
 
@@ -31,10 +31,6 @@ GATHER_S = 0.02
 STAMP_SLACK_NS = 5 * 10**9
 """A stamp of the driver further from now is of another clock."""
 DEGREES = 180.0 / np.pi
-NAMES = {
-    "accel": ("Acceleration.Longitudinal", "Acceleration.Lateral", "Acceleration.Vertical"),
-    "anglvel": ("AngularVelocity.Roll", "AngularVelocity.Pitch", "AngularVelocity.Yaw"),
-}
 UNITS = {"accel": "m/s^2", "anglvel": "degrees/s"}
 FACTORS = {"accel": 1.0, "anglvel": DEGREES}
 _log = structlog.get_logger("imu")
@@ -54,10 +50,11 @@ class ImuSource:
         self._rotation = rotation(*section.mounting_deg)
         self._table = SignalTable(section.name)
         self._slots: dict[str, list[int]] = {}
-        for kind, names in NAMES.items():
+        for kind, names in VECTORS.items():
             if kind in section.measures:
                 prefix = "Vehicle" if section.primary else section.name
-                self._slots[kind] = [self._table.add(f"{prefix}.{name}", unit=UNITS[kind]) for name in names]
+                own = [f"{prefix}.{name.removeprefix('Vehicle.')}" for name in names]
+                self._slots[kind] = [self._table.add(name, unit=UNITS[kind]) for name in own]
         self._error_slot = self._table.add(f"{section.name}.MountingError", unit="degrees")
         self._gravity = GravityCheck()
         self._last_ns = 0
@@ -156,7 +153,4 @@ class ImuSource:
         off = tilt_deg((self._rotation @ (np.array(raw) * scales)).tolist())
         if off is None or off <= self._section.gravity_deg_max:
             return []
-        return [
-            f"source {self.name}: gravity is {off:.0f} degrees off with mounting_deg = {list(self._section.mounting_deg)}; "
-            "on level ground that is how wrong it is"
-        ]
+        return [doubt(f"source {self.name}", off, self._section.mounting_deg)]

@@ -15,6 +15,11 @@ GRAVITY = 9.80665
 GRAVITY_SLACK = 0.6
 """m/s^2 around gravity within which the van may be at rest or driving steadily."""
 WINDOW_SAMPLES = 512
+VECTORS = {
+    "accel": tuple(f"Vehicle.Acceleration.{axis}" for axis in ("Longitudinal", "Lateral", "Vertical")),
+    "anglvel": tuple(f"Vehicle.AngularVelocity.{axis}" for axis in ("Roll", "Pitch", "Yaw")),
+}
+"""Names of X, Y and Z in van axes, by the kernel's word for the quantity."""
 Rotation = NDArray[np.float64]
 
 
@@ -36,6 +41,14 @@ def tilt_deg(acceleration: Sequence[float]) -> float | None:
     if not abs(length - GRAVITY) <= GRAVITY_SLACK:
         return None
     return math.degrees(math.acos(max(-1.0, min(1.0, z / length))))
+
+
+def doubt(where: str, off_deg: float, mounting_deg: Sequence[float]) -> str:
+    """What a person is told about gravity in the wrong place."""
+    return (
+        f"{where}: gravity is {off_deg:.0f} degrees off with mounting_deg = {list(mounting_deg)}; "
+        "on level ground that is how wrong it is"
+    )
 
 
 class GravityCheck:

@@ -16,6 +16,7 @@ from edge.sources.chunks import Recording
 from edge.sources.csv_log import CsvRecording
 from edge.sources.errors import RecordingError
 from edge.sources.gnss_log import GnssRecording
+from edge.sources.imu_recording import MountedRecording
 from edge.sources.tegrastats import TegrastatsRecording, parse_line
 
 _CAN_SUFFIXES = (".asc", ".blf", ".trc", ".mf4")
@@ -27,6 +28,11 @@ LINES_LOOKED_AT_MAX = 50
 
 def open_recording(section: RecordingSection, texts: TextTable) -> Recording:
     """The recording, its header and DBC read and checked; the rest is read by chunks()."""
+    recording = _reader(section, texts)
+    return MountedRecording(recording, section) if any(section.mounting_deg) else recording
+
+
+def _reader(section: RecordingSection, texts: TextTable) -> Recording:
     kind = section.format if section.format != "auto" else _format(section)
     if kind == "can":
         return CanRecording(section, texts)

@@ -57,8 +57,8 @@ class ReplaySource:
             (open_recording(s, texts), None if s.start_unix_s is None else round(s.start_unix_s * 1e6) * 1000)
             for s in settings.recordings
         ]
-        self.notes = [note for recording, _ in recordings for note in getattr(recording, "notes", ())]
         self._timeline = Timeline(recordings, stacked=shifted, cached_bytes_max=cached_bytes_max)
+        self.notes = [note for recording, _ in recordings for note in getattr(recording, "notes", ())]
         line = self._timeline
         self._length_ns = line.last_ns - line.first_ns + line.gap_ns
         offset_ns = round(settings.start_offset_s * 1e9)

@@ -21,8 +21,9 @@ from edge.settings import SyntheticSource as SyntheticSection
 from edge.sources.pacing import due_times
 from edge.sources.synthetic_faults import FaultPlan
 from edge.sources.synthetic_round import rounds
+from edge.sources.synthetic_route import Route
 from edge.sources.synthetic_signals import GAUGES, MOTION, STATES
-from edge.sources.synthetic_van import Route, Van
+from edge.sources.synthetic_van import Van
 from vantel.catalog import Signal, builtin
 
 NAMES = (*MOTION, *GAUGES, *STATES)

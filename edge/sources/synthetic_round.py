@@ -90,6 +90,8 @@ def _load(van: Van, chance: random.Random, stops: int) -> Script:
         door.is_open, door.is_locked = False, True
     yield from wait(van, 2.0)
     van.charging = False
+    while van.charger_a > 0:
+        yield
     van.delivery = "IDLE"
     yield from wait(van, 1.0)
     engage(van)

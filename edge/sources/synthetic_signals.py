@@ -24,20 +24,20 @@ _WHEEL = "Vehicle.Chassis.Axle.Row{}.Wheel.{}.Speed"
 
 def _wheel_kmh(van: Van, side: int) -> float:
     """Speed of a wheel; side 1 is left, -1 right: the inner wheel of a turn is slower."""
-    curvature = van.route.pose(van.s_m).curvature_per_m
+    curvature = van.pose.curvature_per_m
     return van.speed_mps * 3.6 * (1.0 - side * curvature * TRACK_M / 2)
 
 
 def _yaw_degrees_per_s(van: Van) -> float:
-    return math.degrees(van.speed_mps * van.route.pose(van.s_m).curvature_per_m)
+    return math.degrees(van.speed_mps * van.pose.curvature_per_m)
 
 
 def _latitude(van: Van, _: random.Random) -> float:
-    return van.route.position(van.route.pose(van.s_m))[0]
+    return van.route.position(van.pose)[0]
 
 
 def _longitude(van: Van, _: random.Random) -> float:
-    return van.route.position(van.route.pose(van.s_m))[1]
+    return van.route.position(van.pose)[1]
 
 
 def _point_count(van: Van, chance: random.Random) -> float:
@@ -60,14 +60,14 @@ MOTION: dict[str, Reading] = {
     "Vehicle.Speed": lambda van, _: van.speed_mps * 3.6,
     "Vehicle.CurrentLocation.Latitude": _latitude,
     "Vehicle.CurrentLocation.Longitude": _longitude,
-    "Vehicle.CurrentLocation.Heading": lambda van, _: van.route.pose(van.s_m).heading_degrees,
+    "Vehicle.CurrentLocation.Heading": lambda van, _: van.pose.heading_degrees,
     "Vehicle.Acceleration.Longitudinal": lambda van, c: van.acceleration_mps2 + c.gauss(0.0, 0.02),
     "Vehicle.Acceleration.Lateral": lambda van, c: (
-        van.speed_mps**2 * van.route.pose(van.s_m).curvature_per_m + c.gauss(0.0, 0.02)
+        van.speed_mps**2 * van.pose.curvature_per_m + c.gauss(0.0, 0.02)
     ),
     "Vehicle.AngularVelocity.Yaw": lambda van, c: _yaw_degrees_per_s(van) + c.gauss(0.0, 0.02),
     "Vehicle.MotionManagement.Steering.Axle.Row1.SteerAngle": lambda van, _: math.degrees(
-        math.atan(WHEELBASE_M * van.route.pose(van.s_m).curvature_per_m)
+        math.atan(WHEELBASE_M * van.pose.curvature_per_m)
     ),
     _WHEEL.format(1, "Left"): lambda van, _: _wheel_kmh(van, 1),
     _WHEEL.format(1, "Right"): lambda van, _: _wheel_kmh(van, -1),

@@ -1,14 +1,17 @@
 """ROS 2 diagnostics and odometry.
 
 Goal: messages become readings with the right name, unit and stamp; odd messages give less, never an error; the bridge survives
-the agent. ROS is not needed: messages are plain objects with the fields of their definitions.
-Method: tables for the conversion; the bridge against a real socket source; the process without rclpy.
+the agent. ROS is not needed: messages are plain objects with the fields of their definitions; the last test wants a Python with
+rclpy, named by VANTEL_ROS_PYTHON (docs/ros2.md).
+Method: tables for the conversion; the bridge against a real socket source; the process without rclpy, and inside ROS.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import math
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -161,3 +164,56 @@ def test_without_ros_the_process_says_what_to_do() -> None:
     assert done.returncode == 69
     assert "setup.bash" in done.stderr
     assert "rclpy" not in sys.modules
+
+
+NODE = """
+import time, rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from nav_msgs.msg import Odometry
+from rclpy.qos import qos_profile_sensor_data
+from std_msgs.msg import Header
+rclpy.init()
+node = rclpy.create_node("van")
+health = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+motion = node.create_publisher(Odometry, "/odometry", qos_profile_sensor_data)
+while True:
+    now = node.get_clock().now().to_msg()
+    values = [KeyValue(key="Temperature (C)", value="45.5"), KeyValue(key="state", value="idle")]
+    status = DiagnosticStatus(level=DiagnosticStatus.WARN, name="lidar: front/driver", message="packets late", values=values)
+    health.publish(DiagnosticArray(header=Header(stamp=now), status=[status]))
+    moved = Odometry()
+    moved.header.stamp, moved.twist.twist.linear.x, moved.pose.pose.orientation.w = now, 8.5, 1.0
+    motion.publish(moved)
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.skipif(
+    "VANTEL_ROS_PYTHON" not in os.environ, reason="VANTEL_ROS_PYTHON names no Python with rclpy"
+)
+def test_inside_ros_topics_arrive_and_a_stop_is_orderly(tmp_path: Path) -> None:
+    declared_before(tmp_path)
+    python = os.environ["VANTEL_ROS_PYTHON"]
+    with Served(tmp_path) as agent:
+        command = ["-m", "edge.ros2_bridge", "--socket", str(agent.path), "--diagnostics", "/diagnostics"]
+        bridge = subprocess.Popen(
+            [python, *command, "--odometry", "/odometry"], stderr=subprocess.PIPE, text=True
+        )
+        node = subprocess.Popen([python, "-c", NODE])
+        try:
+            until(lambda: agent.of("stack.odometry.velocity.x"))
+            until(lambda: agent.of("stack.diagnostics.lidar_front_driver.Temperature_C"))
+            bridge.send_signal(signal.SIGTERM)
+            _, told = bridge.communicate(timeout=60)
+        finally:
+            bridge.kill()
+            node.kill()
+            node.wait(60)
+        assert bridge.returncode == 0, told
+        assert "sent=" in told
+        (t_ns, speed), *_ = agent.of("stack.odometry.velocity.x")
+        assert speed == 8.5
+        assert 0 < time.monotonic_ns() - t_ns < 120e9
+        assert agent.of("stack.diagnostics.lidar_front_driver.Temperature_C")[0][1] == 45.5
+        _, code = agent.of("stack.diagnostics.lidar_front_driver.message")[0]
+        assert agent.texts.text(code) == "packets late"

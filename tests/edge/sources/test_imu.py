@@ -3,7 +3,7 @@
 Goal: records of a buffer become what an independent decoder (struct) gives, turned by the mounting; a wrong mounting is told; a
 device that goes or sends nonsense harms no other source.
 Method: a tree of files after Documentation/ABI/testing/sysfs-bus-iio (made by hand, not recorded), its character device a named pipe,
-fed with the recorded minute of a phone's IMU (104 Hz) through a whole agent.
+fed with the recorded minute of a phone's IMU (104 Hz) through a whole agent; tables written by the tests as recordings.
 """
 
 from __future__ import annotations
@@ -20,13 +20,17 @@ from typer.testing import CliRunner
 
 from edge.__main__ import app
 from edge.clock import VanClock
-from edge.model import SampleBlock
+from edge.model import SampleBlock, TextTable
 from edge.settings import ImuSource as Section
+from edge.settings import ReplaySource as ReplaySection
+from edge.sources.errors import RecordingError
 from edge.sources.imu_device import IioBuffer, find_device
 from edge.sources.imu_iio import ImuSource
 from edge.sources.imu_layout import Channel, LayoutError, RecordLayout
 from edge.sources.imu_mounting import GRAVITY, GravityCheck, rotation
+from edge.sources.replay import ReplaySource
 from tests.edge.sources.test_gnss import by_name, wait_until
+from tests.edge.sources.test_live_sources import collect, flat
 from tests.edge.test_agent_process import NO_BROKER_PORT
 from vantel_rig.van import Van
 
@@ -177,6 +181,48 @@ def test_stamps_of_another_clock_are_replaced_and_gaps_counted(tmp_path: Path) -
     now = clock.mono_ns() + S
     source._stamps(np.array([now, now + 10_000_000, now + 50_000_000]), 3)
     assert source.counters["records_missed"] >= 3
+
+
+MAP = {
+    f"a{axis}": f"Vehicle.Acceleration.{name}"
+    for axis, name in zip(AXES, ("Longitudinal", "Lateral", "Vertical"), strict=True)
+}
+
+
+def replayed(folder: Path, rows: list[str], **keys: object) -> ReplaySource:
+    path = folder / "imu.csv"
+    path.write_text("\n".join(["t,ax,ay,az,mark", *rows]))
+    recording = {"path": path, "map": MAP, "mounting_deg": [0.0, 0.0, 90.0]} | keys
+    section = {"kind": "replay", "speed": 0, "recordings": [recording]}
+    return ReplaySource(ReplaySection.model_validate(section), VanClock(), TextTable())
+
+
+def test_a_recording_is_turned_as_the_live_source_is(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    raw = random.normal(size=(700, 3)) * 0.1 + (0.0, 0.0, GRAVITY)
+    rows = [f"{at / 100},{x!r},{y!r},{z!r},{at}" for at, (x, y, z) in enumerate(raw.tolist())]
+    rows[3:3] = ["0.025,,1.0,9.8,7"]  # an axis is missing: the two others cannot be turned
+    source = replayed(tmp_path, rows)
+    slot, _, value = flat(collect(source, 10**6))
+    got = {signal.name: value[slot == at] for at, signal in enumerate(source.signals())}
+    for name, values in zip(MAP.values(), (raw @ rotation(0, 0, 90).T).T, strict=True):
+        np.testing.assert_allclose(got[name], values, rtol=0, atol=1e-12)
+    assert len(got["imu.mark"]) == 701
+    assert source.counters["axes_incomplete"] == 2
+    assert source.notes == []
+
+
+def test_a_recording_in_the_wrong_mounting_is_told(tmp_path: Path) -> None:
+    rows = [f"{at / 100},0,0,9.8,{at}" for at in range(600)]
+    (note,) = replayed(tmp_path, rows, mounting_deg=[30.0, 0.0, 0.0]).notes
+    assert "gravity is 30 degrees off" in note
+    assert replayed(tmp_path, rows, mounting_deg=[30.0, 0.0, 0.0], gravity_deg_max=40.0).notes == []
+
+
+@pytest.mark.parametrize(("keys", "told"), [(["ax", "ay"], "Vertical is missing"), ([], "no signal of it")])
+def test_a_recording_without_all_axes_cannot_be_turned(tmp_path: Path, keys: list[str], told: str) -> None:
+    with pytest.raises(RecordingError, match=told):
+        replayed(tmp_path, ["0,1,2,3,4"], map={key: MAP[key] for key in keys})
 
 
 @pytest.mark.parametrize(

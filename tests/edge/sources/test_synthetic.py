@@ -109,6 +109,11 @@ def test_motion_is_one_motion(seed: int) -> None:
     assert np.abs(np.diff(speed) / 0.1 - acceleration[1:]).max() < 0.15
     assert acceleration.max() < 1.5
     assert acceleration.min() > -3.3
+    # noise of 0.02 on each of two samples; a step of acceleration would be 12 m/s^3 and more
+    assert np.abs(np.diff(acceleration) / 0.1).max() < 3.0
+    lateral = course.at("Vehicle.Acceleration.Lateral")
+    assert lateral.max() > 1.0
+    assert np.abs(np.diff(lateral) / 0.1).max() < 3.0
     yaw = np.radians(course.at("Vehicle.AngularVelocity.Yaw"))
     assert np.abs(speed * yaw - course.at("Vehicle.Acceleration.Lateral")).max() < 0.15
     latitude, longitude = (course.at(f"Vehicle.CurrentLocation.{axis}") for axis in ("Latitude", "Longitude"))
