@@ -102,3 +102,16 @@ class SpoolThread:
         except EnvelopeError as cause:
             _log.error("payload not spooled", kind=item.kind.name, bytes=len(item.payload), cause=str(cause))
         self._wake()
+
+
+def log_spool(degraded: str) -> None:
+    """One line when the spool leaves the disk, one when it is back."""
+    if degraded:
+        _log.error(
+            "spool degraded",
+            cause=degraded,
+            effect="envelopes are kept in memory, bounded",
+            fix="free the disk",
+        )
+    else:
+        _log.info("spool works again")

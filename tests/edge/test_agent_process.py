@@ -114,7 +114,7 @@ def test_the_watchdog_is_fed_by_progress_not_by_time(
     address = tmp_path / "notify"
     release, stop = threading.Event(), threading.Event()
     if stuck:
-        monkeypatch.setattr(Pipeline, "step", lambda *_: release.wait(30) and [])
+        monkeypatch.setattr(Pipeline, "judge", lambda *_: release.wait(30) and [])
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(address))
         listener.setblocking(False)
