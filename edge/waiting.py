@@ -1,7 +1,7 @@
 """Blocks that are in the rings and wait to be judged: they become one, so that many small ones cost few steps.
 
-What a step of the detector, the campaigns and the batcher costs is for the most part the price of coming back to cold code
-and tables, so the blocks of JUDGE_S are judged together. An event is later by so much; a sample is in its ring at once.
+A small block after a pause costs detector, campaigns and batcher more than its samples do (docs/decisions/0016-can-bus.md),
+so the blocks of JUDGE_S are judged together. An event is later by so much; a sample is in its ring at once.
 The one block is in order of time; samples of one time keep the order of the blocks. Blocks of a replay, whose positions
 count samples, do not wait and stay as they are; nor do more than BLOCKS_MAX. Pure; never fails on data.
 """
