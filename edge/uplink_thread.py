@@ -94,7 +94,6 @@ class Uplink:
         self._connected = False
         self._last_error = ""
         self._said = ""
-        self._since_unix_s = time.time()
 
     @property
     def connected(self) -> bool:
@@ -105,11 +104,6 @@ class Uplink:
     def last_error(self) -> str:
         """Why the last attempt or connection ended; kept while connected."""
         return self._last_error
-
-    @property
-    def since_unix_s(self) -> float:
-        """When `connected` last changed."""
-        return self._since_unix_s
 
     @property
     def stalled(self) -> bool:
@@ -170,7 +164,7 @@ class Uplink:
         now_s = time.monotonic()
         link.close()
         if self._connected:
-            self._connected, self._since_unix_s = False, time.time()
+            self._connected = False
             self._schedule.disconnected(now_s)
         return self._backoff.failed(now_s)
 
@@ -189,7 +183,7 @@ class Uplink:
         self._backoff.connected(now_s)
         self._schedule.connected(link.receive_max, link.session_present, now_s)
         self._progress.connected(now_s)
-        self._connected, self._since_unix_s = True, time.time()
+        self._connected = True
         self._said = ""
         _log.info("connected", host=self._mqtt.host, port=self._mqtt.port, session_present=link.session_present,
                   window=self._schedule.window)  # fmt: skip
