@@ -262,11 +262,6 @@ async def read_books(settings: CloudSettings) -> Books:
     return books
 
 
-async def read_cloud_accounts(settings: CloudSettings) -> dict[StreamKey, CloudAccount]:
-    """The cloud's accounts alone."""
-    return (await read_books(settings)).clouds
-
-
 @dataclass(slots=True)
 class Backlog:
     """Envelopes that lie in Kafka, and when they are from."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import structlog
@@ -33,11 +33,11 @@ from edge.pipeline import Pipeline
 from edge.queues import BoundedQueue, Outgoing, block_bytes
 from edge.settings import EdgeSettings, ReplaySource
 from edge.spool import Spool
-from edge.spool_thread import SpoolThread
+from edge.spool_thread import SpoolThread, log_spool
 from edge.status import write_status
 from edge.tail import Tail
 from edge.uplink_thread import Uplink
-from edge.waiting import merged
+from edge.waiting import Waiting
 from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Health
 
@@ -101,6 +101,7 @@ class Agent:
             replayed=any(source.replayed for source in self._sources),
             simulated=all(source.simulated for source in self._sources),
         )  # fmt: skip
+        self._waiting = Waiting()
         self._pipeline_beats = 0
         self._stop_sources = threading.Event()
         self._stop_pipeline = threading.Event()
@@ -274,20 +275,15 @@ class Agent:
         closed = False
         while True:
             self._pipeline_beats += 1
-            blocks = self._blocks.get_waiting(0.1)
-            if self._fault_file is not None:
-                self._add_faults(self._fault_file)
-            self._obey()
-            self._follow_clock()
-            for block in merged(blocks):
+            blocks = self._blocks.get_waiting(self._waiting.wait_s(time.monotonic()))
+            if not self._waiting:  # between two rounds: nothing is taken that is not judged
+                if self._fault_file is not None:
+                    self._add_faults(self._fault_file)
+                self._obey()
+                self._follow_clock()
+            for block in self._due(blocks):
                 closed = False
-                with self._shed_lock:
-                    shed, self._shed = self._shed, {}
-                self._forward(self._pipeline.step(block, shed))
-                self._tail.offer(self._pipeline.rings)
-                self._learned.offer(self._pipeline.detector)
-                for reason, samples in shed.items():
-                    self._carry_shed(reason, samples)
+                self._judge(block)
             if blocks:
                 continue
             if self._stop_pipeline.is_set() and not len(self._blocks):
@@ -302,6 +298,23 @@ class Agent:
                 self._pipeline_done.set()
             elif not self._original:
                 self._forward(self._pipeline.idle(self._clock.mono_ns()))
+
+    def _due(self, blocks: Sequence[SampleBlock]) -> Iterator[SampleBlock]:
+        """Take blocks one by one; what is to be judged before the next is taken, or as no block came."""
+        now_s = time.monotonic()
+        for block in blocks:
+            yield from self._waiting.put(self._pipeline.take(block), now_s)
+            self._tail.offer(self._pipeline.rings)
+        if not blocks:
+            yield from self._waiting.rest()
+
+    def _judge(self, block: SampleBlock) -> None:
+        with self._shed_lock:
+            shed, self._shed = self._shed, {}
+        self._forward(self._pipeline.judge(block, shed))
+        self._learned.offer(self._pipeline.detector)
+        for reason, samples in shed.items():
+            self._carry_shed(reason, samples)
 
     def _add_faults(self, file: FaultFile) -> None:
         """Faults that the rig added since the last look; one that cannot be injected is told and left out."""
@@ -384,16 +397,3 @@ class Agent:
         waiting = sum(envelopes for envelopes, _ in self._spool.backlog().values())
         link = "connected" if self._uplink.connected else "offline"
         return f"{link}, {self._pipeline.samples_produced} samples, {waiting} envelopes waiting"
-
-
-def log_spool(degraded: str) -> None:
-    """One line when the spool leaves the disk, one when it is back."""
-    if degraded:
-        _log.error(
-            "spool degraded",
-            cause=degraded,
-            effect="envelopes are kept in memory, bounded",
-            fix="free the disk",
-        )
-    else:
-        _log.info("spool works again")

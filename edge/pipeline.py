@@ -1,7 +1,8 @@
 """The pipeline: blocks of samples in, payloads for the spool out. Pure: owned by one thread, no clock, no I/O.
 
-ordering -> fault injector -> rings -> health events, detector -> sampler -> batcher. encode() is the codec: it touches no state, and the
-spool thread calls it, so that rings and detector never wait for it. What lies before resume_position of a replay runs
+take(): ordering -> fault injector -> rings. judge(): health events, detector -> campaigns -> sampler -> batcher. Every block is taken
+at once and may be judged with others, for a stage costs less on one large block than on many small ones; what comes out is the
+same. encode() is the codec: it touches no state, and the spool thread calls it, so that rings and detector never wait for it. What lies before resume_position of a replay runs
 through everything but the batcher and the output, so that ring, detector and the state of the injector are those of an
 undisturbed run (docs/architecture.md, "Restart of a replay").
 """
@@ -101,10 +102,19 @@ class Pipeline:
             self._batcher.watch(until_t_mono_ns)
 
     def step(self, block: SampleBlock, shed: dict[str, int] | None = None) -> list[Outgoing | ClosedBatch]:
-        """Take a block; return what goes to the spool, events before the batch that holds their samples."""
-        repeated = 0 < block.position <= self._resume_position
+        """Take a block and judge it alone."""
+        return self.judge(self.take(block), shed)
+
+    def take(self, block: SampleBlock) -> SampleBlock:
+        """Put a block into the rings; the block as judge() wants it."""
         block = self._faults.apply(self._ordering.apply(block))
         self._rings.push(block)
+        return block
+
+    def judge(self, block: SampleBlock, shed: dict[str, int] | None = None) -> list[Outgoing | ClosedBatch]:
+        """Judge what was taken, in the order of taking; return what goes to the spool, events before the batch that holds
+        their samples."""
+        repeated = 0 < block.position <= self._resume_position
         events = [*self._health.step(block), *self._detector.step(block)]
         captured = self.campaigns.step(block, events)
         for event in events:

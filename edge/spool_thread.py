@@ -106,3 +106,16 @@ class SpoolThread:
             return False
         self._wake()
         return True
+
+
+def log_spool(degraded: str) -> None:
+    """One line when the spool leaves the disk, one when it is back."""
+    if degraded:
+        _log.error(
+            "spool degraded",
+            cause=degraded,
+            effect="envelopes are kept in memory, bounded",
+            fix="free the disk",
+        )
+    else:
+        _log.info("spool works again")

@@ -94,7 +94,6 @@ class Uplink:
         self._connected = False
         self._last_error = ""
         self._said = ""
-        self._since_unix_s = time.time()
 
     @property
     def connected(self) -> bool:
@@ -110,11 +109,6 @@ class Uplink:
     def last_error(self) -> str:
         """Why the last attempt or connection ended; kept while connected."""
         return self._last_error
-
-    @property
-    def since_unix_s(self) -> float:
-        """When `connected` last changed."""
-        return self._since_unix_s
 
     @property
     def stalled(self) -> bool:
@@ -175,7 +169,7 @@ class Uplink:
         now_s = time.monotonic()
         link.close()
         if self._connected:
-            self._connected, self._since_unix_s = False, time.time()
+            self._connected = False
             self._schedule.disconnected(now_s)
         return self._backoff.failed(now_s)
 
@@ -196,7 +190,7 @@ class Uplink:
         self._progress.connected(now_s)
         if self._meter is not None:
             self._meter.look(now_s)  # before anybody may ask whether this link is unmetered
-        self._connected, self._since_unix_s = True, time.time()
+        self._connected = True
         self._said = ""
         _log.info("connected", host=self._mqtt.host, port=self._mqtt.port, session_present=link.session_present,
                   window=self._schedule.window)  # fmt: skip

@@ -14,12 +14,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+from cloud.times import NS_A_MS
 from vantel.catalog import Catalog, CatalogError
 from vantel.envelope import ClockStamp, Envelope
 from vantel.payloads import Event
 
 ACKS_MAX = 200_000
-NS_A_MS = 1_000_000
 SEVERITIES = ("", "info", "warning", "critical")
 
 

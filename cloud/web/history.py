@@ -16,6 +16,7 @@ from typing import Any
 from cloud.core import TELEMETRY
 from cloud.query import Series
 from cloud.steps.decode import NUMBERS
+from cloud.times import NS_A_MS
 from vantel.catalog import SIGNAL_NAME, Signal
 from vantel.identity import check_van_id
 
@@ -25,7 +26,6 @@ ROWS_MAX = 9_900
 """InfluxDB 1.x cuts an answer short at 10,000 rows, and a cut answer is refused."""
 RAW_RANGE_MS_MAX = 180_000
 RANGE_MS_MAX = 400 * 86_400_000
-NS_A_MS = 1_000_000
 QUERIES_AT_ONCE = 4
 
 

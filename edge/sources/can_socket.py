@@ -133,11 +133,6 @@ class FrameSocket:
         """Close the socket."""
         self._socket.close()
 
-    @property
-    def receive_bytes(self) -> int:
-        """The kernel's buffer as it was granted (the kernel counts twice what was asked for)."""
-        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-
     def read(self) -> Received | None:
         """What has arrived, at most FRAMES_MAX frames; None when nothing has. OSError when the socket is of no use."""
         count = _libc.recvmmsg(self.fileno(), self._pointer, FRAMES_MAX, socket.MSG_DONTWAIT, None)

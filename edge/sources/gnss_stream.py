@@ -1,7 +1,7 @@
 """The bytes of a receiver's port, cut into NMEA 0183 sentences and UBX frames, which may follow one another in any order.
 
 Bytes in, in pieces of any size; complete messages with right checksums out. What is neither is skipped and counted. Holds
-at most BUFFER_BYTES_MAX. Layouts: NMEA 0183 section 5.3; u-blox protocol specification, "UBX frame structure".
+at most one message. Layouts: NMEA 0183 section 5.3; u-blox protocol specification, "UBX frame structure".
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ SENTENCE_BYTES_MAX = 128
 """NMEA allows 82; receivers with fine positions send more."""
 PAYLOAD_BYTES_MAX = 4096
 """UBX allows 65,535; a longer length is more likely damage than a message a vehicle needs."""
-BUFFER_BYTES_MAX = PAYLOAD_BYTES_MAX + 8 + SENTENCE_BYTES_MAX
 UBX_SYNC = b"\xb5b"
 
 Message = str | tuple[int, int, bytes]

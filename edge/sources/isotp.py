@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-ANSWER_BYTES_MAX = 4095
 _SINGLE, _FIRST, _CONSECUTIVE = 0, 1, 2
 
 

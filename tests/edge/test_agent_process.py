@@ -120,7 +120,7 @@ def test_the_watchdog_is_fed_by_progress_not_by_time(
         return []
 
     if stuck:
-        monkeypatch.setattr(Pipeline, "step", held)
+        monkeypatch.setattr(Pipeline, "judge", held)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(address))
         listener.setblocking(False)

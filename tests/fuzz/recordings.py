@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -129,12 +132,19 @@ def _file(
     declared: tuple[type[Exception], ...] = (RecordingError,),
 ) -> Decoder:
     def run(data: bytes) -> None:
-        with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-            path = Path(folder) / file_name
-            path.write_bytes(data)
-            read(path)
+        path = _folder() / file_name
+        path.write_bytes(data)
+        read(path)
 
     return Decoder(name, [sample], run, declared)
+
+
+@functools.cache
+def _folder() -> Path:
+    """In memory, and one for all executions: making and removing one for each took as long as the readers."""
+    folder = tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _csv(path: Path) -> None:

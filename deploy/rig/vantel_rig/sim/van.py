@@ -25,7 +25,7 @@ from vantel_rig.sim.broker import Broker, VanLink
 from vantel_rig.sim.load import Recipe, Truth, catalog_of
 from vantel_rig.sim.processes import VirtualTime
 from vantel_rig.sim.van_disk import VanDisk
-from vantel_rig.sim.world import EPOCH_UNIX_NS, START_NS, Killed, S, World
+from vantel_rig.sim.world import START_NS, Killed, S, World
 
 ROOT = Path("/state/spool")
 MAINTAIN_S = 2.0
@@ -307,8 +307,3 @@ class SimVan:
         """Nothing woke the uplink for a while: look at resends and pauses that have come due."""
         if life == self.life and since_ns == self._idle_from_ns:
             self._wake()
-
-
-def unix_now_ns(world: World) -> int:
-    """True UTC."""
-    return EPOCH_UNIX_NS + world.now_ns - START_NS

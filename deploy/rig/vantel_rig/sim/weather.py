@@ -18,7 +18,6 @@ from vantel_rig.sim.van_disk import WRITES
 from vantel_rig.sim.world import S, World
 
 YEAR_NS = 365 * 86_400 * S
-OF_ONE_VAN = {"agent killed", "agent fuse", "disk errors", "disk full", "clock step"}
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS)
 
 
