@@ -190,7 +190,9 @@ def test_steps_cut_the_batch_and_overwrite_nothing(tmp_path: Path) -> None:
         for (batch, _), own, old in zip(stamped, offsets, before, strict=True)
     ]
     # an event of the machine makes the van live, which cuts at live windows too
-    aligned = [any((end + MOVED_NS) % LIVE_WINDOW_NS <= 2 * MOVED_NS for end in of_batch) for of_batch in ends]
+    aligned = [
+        any((end + MOVED_NS) % LIVE_WINDOW_NS <= 2 * MOVED_NS for end in of_batch) for of_batch in ends
+    ]
     assert aligned.count(False) <= 5, "windows follow the new time; only what a jump or the end cut does not"
     assert aligned.count(True) >= 10
     for (before, _), (after, _) in itertools.pairwise(stamped):
