@@ -7,11 +7,13 @@ the simulation finds bugs is shown by tests/chaos/bugs. Thousands of seeds: `van
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,9 @@ import pytest
 import cloud.kafka
 import edge.spool.spool
 from vantel_rig.sim.command import as_json, parse_seeds, run_command
+from vantel_rig.sim.processes import ProcessLoop, bury
 from vantel_rig.sim.run import Plan, simulate
+from vantel_rig.sim.world import World
 
 SEEDS, LOT = 80, 10
 
@@ -71,6 +75,23 @@ def test_a_run_puts_all_doors_back() -> None:
     simulate(Plan(1))
     assert (cloud.kafka.AIOKafkaProducer, edge.spool.spool.time) == before
     assert edge.spool.spool.time is time
+
+
+def test_a_killed_process_leaves_no_coroutine_to_the_collector() -> None:
+    async def close() -> None: ...
+
+    async def program() -> None:
+        held.append(close())  # as a task closed before its first step does from Python 3.12 on
+        await cloud.kafka.end_quietly(held[0])
+
+    held: list[Coroutine[None, None, None]] = []
+    world = World(1)
+    process = ProcessLoop(world, "killed", lambda _: None)
+    process.start(program())
+    world.run(0.0, lambda: True)  # one step: the task that is to await close() exists and has not begun
+    process.kill()
+    bury()
+    assert [inspect.getcoroutinestate(coroutine) for coroutine in held] == [inspect.CORO_CLOSED]
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ import structlog
 import cloud.bridge.ack_sender
 import cloud.bridge.bridge
 import cloud.kafka
+import cloud.ledger_watch
 import edge.uplink_thread
 import vantel.identity
 from vantel_rig.sim.broker import BridgeLink, Broker
@@ -27,6 +28,8 @@ from vantel_rig.sim.world import World
 
 ASK_PERIOD_S = 2.0
 """The bridge looks so often for catalogs to ask for; its own 0.25 s would be most of the events of a run."""
+LEDGER_ROUND_S = 5.0
+"""A worker looks so often for late ledger records; its own 2 s were a fifth of all steps of the programs."""
 SILENT = 50
 
 
@@ -80,6 +83,7 @@ def replaced(world: World, time: VirtualTime, broker: Broker, kafka: Kafka) -> I
         (cloud.bridge.bridge, "MqttLink", link),
         (cloud.bridge.bridge, "StatusServer", _NoServer),
         (cloud.bridge.ack_sender, "ASK_PERIOD_S", ASK_PERIOD_S),
+        (cloud.ledger_watch, "ROUND_S", LEDGER_ROUND_S),
         (cloud.kafka, "AIOKafkaProducer", Producer),
         (cloud.kafka, "AIOKafkaConsumer", Consumer),
         (cloud.kafka, "AIOKafkaAdminClient", Admin),

@@ -58,8 +58,7 @@ class Kafka:
 
     def partition_of(self, topic: str, key: bytes) -> TopicPartition:
         """Where a key goes."""
-        count = sum(tp.topic == topic for tp in self.logs)
-        return TopicPartition(topic, crc32c(key or b"") % count)
+        return TopicPartition(topic, 0 if topic in self._compacted else crc32c(key) % PARTITIONS)
 
     def lag(self) -> int:
         """Records of the class topics that the group has not committed."""

@@ -53,12 +53,21 @@ class Recipe:
     samples: int = 0
     full: bool = False
 
-    def make(self, catalog: Catalog) -> tuple[bytes, list[Expected]]:
+    def payload(self, catalog: Catalog) -> bytes:
         """The same each time."""
         rng = random.Random(self.seed)
         if self.kind == "event":
-            return event(rng, catalog, self.start_ns)
-        return batch(rng, catalog, self.start_ns, self.end_ns, self.samples, self.full)
+            return event(rng, catalog, self.start_ns)[0]
+        columns, _ = content(rng, catalog, self.start_ns, self.end_ns, self.samples, self.full)
+        fidelity = Fidelity.FULL if self.full else Fidelity.ROLLUP
+        return Batch(self.start_ns, self.end_ns, encode(columns), 4 * self.samples, fidelity).encode()
+
+    def expected(self, catalog: Catalog) -> list[Expected]:
+        """What the database must hold of it."""
+        rng = random.Random(self.seed)
+        if self.kind == "event":
+            return event(rng, catalog, self.start_ns)[1]
+        return content(rng, catalog, self.start_ns, self.end_ns, self.samples, self.full)[1]
 
 
 @dataclass(slots=True)
@@ -77,13 +86,13 @@ class Truth:
     @property
     def expected(self) -> list[Expected]:
         """The fields it stands for."""
-        return [] if self.recipe is None or self.catalog is None else self.recipe.make(self.catalog)[1]
+        return [] if self.recipe is None or self.catalog is None else self.recipe.expected(self.catalog)
 
 
-def batch(
+def content(
     rng: random.Random, catalog: Catalog, start_ns: int, end_ns: int, samples: int, full: bool
-) -> tuple[bytes, list[Expected]]:
-    """Payload of one window, and its expected fields."""
+) -> tuple[list[Column], list[Expected]]:
+    """Columns of one window, and its expected fields."""
     columns: list[Column] = []
     expected: list[Expected] = []
     for name, group in (
@@ -112,8 +121,7 @@ def batch(
             values = np.array(flags, dtype=np.bool_)
             expected += _states(series, name, times, ["true" if flag else "false" for flag in flags], full)
         columns.append(Column(signal.id, np.array(times, dtype=np.int64), values))
-    fidelity = Fidelity.FULL if full else Fidelity.ROLLUP
-    return Batch(start_ns, end_ns, encode(columns), 4 * samples, fidelity).encode(), expected
+    return columns, expected
 
 
 def event(rng: random.Random, catalog: Catalog, t_ns: int) -> tuple[bytes, list[Expected]]:

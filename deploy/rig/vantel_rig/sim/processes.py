@@ -8,8 +8,11 @@ virtual seconds that the function asked for by blocked_s. Doors call step() each
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import inspect
 import warnings
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -17,6 +20,38 @@ from vantel_rig.sim.world import EPOCH_UNIX_NS, START_NS, Killed, S, World
 
 _graveyard: list[ProcessLoop] = []
 CLOSES_MAX = 50
+CLEAR_TASKS_MIN = 100
+
+
+class Step:
+    """A call that is due, as asyncio.Handle is one, without its debugging."""
+
+    __slots__ = ("_args", "_callback", "_context")
+
+    def __init__(
+        self, callback: Callable[..., Any], args: tuple[Any, ...], context: contextvars.Context | None
+    ) -> None:
+        self._callback: Callable[..., Any] | None = callback
+        self._args, self._context = args, context
+
+    def cancel(self) -> None:
+        """Never run it."""
+        self._callback = None
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._callback is None
+
+    def run(self) -> None:
+        """Now. What it raises is nobody's: a killed process ends so, and tasks keep their own exceptions."""
+        callback = self._callback
+        if callback is None:
+            return
+        with contextlib.suppress(Exception, Killed):
+            if self._context is None:
+                callback(*self._args)
+            else:
+                self._context.run(callback, *self._args)
 
 
 class ProcessLoop(asyncio.AbstractEventLoop):
@@ -27,10 +62,12 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self.dead = self.paused = False
         self.fuse = -1
         self.blocked_s = 0.0
-        self._deferred: list[asyncio.Handle] = []
+        self._ready: deque[Step] = deque()
+        self._turn_is_due = False
         self._on_exit = on_exit
         self._task: asyncio.Task[None] | None = None
-        self._everything: set[asyncio.Task[Any]] = set()
+        self._everything: list[asyncio.Task[Any]] = []
+        self._clear_at = CLEAR_TASKS_MIN
 
     def start(self, program: Coroutine[Any, Any, None]) -> None:
         """Run the program; its end is the end of the process."""
@@ -51,6 +88,11 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         """Close every coroutine, however often its finalisers want to wait."""
         while self._everything:
             coroutine: Any = self._everything.pop().get_coro()
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                # from Python 3.12 on, one that never took a step keeps its arguments when it is closed: a coroutine among
+                # them would be found, never awaited, by the collector during whatever test runs then
+                for held in filter(inspect.iscoroutine, coroutine.cr_frame.f_locals.values()):
+                    held.close()
             for _ in range(CLOSES_MAX):
                 try:
                     coroutine.close()
@@ -78,9 +120,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def resume(self) -> None:
         """SIGCONT."""
         self.paused = False
-        deferred, self._deferred = self._deferred, []
-        for handle in deferred:
-            self.world.at(0.0, self._run, handle)
+        self._make_due()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if self.dead:
@@ -89,56 +129,71 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self.kill()
         self._on_exit(cause)
 
-    def _run(self, handle: asyncio.Handle) -> None:
-        if self.dead or handle.cancelled():
-            return
-        if self.paused:
-            self._deferred.append(handle)
-            return
+    def _enter(self, step: Step) -> None:
+        """A step is due now, behind those that are due already."""
+        if not self.dead:
+            self._ready.append(step)
+            self._make_due()
+
+    def _time_has_come(self, step: Step) -> None:
+        if not self.dead and not step.cancelled():
+            self._ready.append(step)
+            if not self._turn_is_due:
+                self._turn()
+
+    def _make_due(self) -> None:
+        if self._ready and not self._turn_is_due:
+            self._turn_is_due = True
+            self.world.at(0.0, self._turn)
+
+    def _turn(self) -> None:
+        """The steps that are due, one after another; those that they make due come with the next turn, as in asyncio."""
+        self._turn_is_due = False
         asyncio._set_running_loop(self)
         try:
-            handle._run()
-        except Killed:
-            return
+            for _ in range(len(self._ready)):
+                if self.dead or self.paused:
+                    return
+                self._ready.popleft().run()
         finally:
             asyncio._set_running_loop(None)
+        self._make_due()
 
     # What asyncio asks of an event loop.
 
     def time(self) -> float:
         return self.world.now_ns / S
 
-    def call_soon(
-        self, callback: Any, *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.Handle:  # type: ignore[override]
-        handle = asyncio.Handle(callback, args, self, context)
-        self.world.at(0.0, self._run, handle)
-        return handle
+    def call_soon(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Step:  # type: ignore[override]
+        step = Step(callback, args, context)
+        self._enter(step)
+        return step
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
     def call_at(
         self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:  # type: ignore[override]
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
-        self.world.at(when - self.time(), self._run, handle)
-        return handle
+    ) -> Step:  # type: ignore[override]
+        step = Step(callback, args, context)
+        self.world.at(when - self.time(), self._time_has_come, step)
+        return step
 
     def call_later(
         self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:  # type: ignore[override]
-        return self.call_at(self.time() + delay, callback, *args, context=context)
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """A cancelled timer is passed over when its time comes."""
+    ) -> Step:  # type: ignore[override]
+        step = Step(callback, args, context)
+        self.world.at(delay, self._time_has_come, step)
+        return step
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> asyncio.Task[Any]:  # type: ignore[override]  # noqa: ARG002
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name or "task")
-        self._everything.add(task)
-        task.add_done_callback(self._everything.discard)
+        self._everything.append(task)
+        if len(self._everything) >= self._clear_at:
+            self._everything = [one for one in self._everything if not one.done()]
+            self._clear_at = max(CLEAR_TASKS_MIN, 2 * len(self._everything))
         return task
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]  # noqa: ARG002

@@ -230,7 +230,7 @@ class SimVan:
             self._make(P2, Recipe(rng.getrandbits(64), "bulk", start_ns, now_ns, 40, True))
 
     def _make(self, delivery_class: DeliveryClass, recipe: Recipe) -> None:
-        payload, _ = recipe.make(self._catalog)
+        payload = recipe.payload(self._catalog)
         kind = PayloadKind.EVENT if recipe.kind == "event" else PayloadKind.BATCH
         self._append(
             delivery_class, kind, payload, Truth(self.world.now_s, recipe.kind, recipe, self._catalog)

@@ -68,7 +68,7 @@ class VanDisk(FaultyDisk):
 
     def segment_bytes(self) -> int:
         """Bytes in segment files."""
-        return sum(len(inode.data) for path, inode in self.names_now.items() if path.suffix == ".seg")
+        return sum(len(inode.data) for path, inode in self.names_now.items() if path.name.endswith(".seg"))
 
     def free_bytes(self, path: Path) -> int:
         """Of the whole file system."""
