@@ -10,6 +10,7 @@ this certificate for a moment; the bridge comes back and nothing is lost.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from vantel.topics import parse_shards
 TRIAL_S_MAX = 30.0
 STEP_S_MAX = 12.0
 PROBE_S_MAX = 3.0
+REFUSAL_S_MAX = 1.0
 NOBODY = "vantel-check"
 """A van id that no van has: an ack to it reaches nobody."""
 EMPTY_BODY = b"# vantel-cloud check"
@@ -163,7 +165,9 @@ async def _bootstrap_problem(kafka: KafkaSection) -> str:
             opening = asyncio.open_connection(
                 host.strip("[]"), port, ssl=context, server_hostname=host.strip("[]") if context else None
             )
-            _, writer = await asyncio.wait_for(opening, PROBE_S_MAX)
+            reader, writer = await asyncio.wait_for(opening, PROBE_S_MAX)
+            if context:
+                await _refusal(reader)
         except ssl.SSLError as cause:
             found.append(f"{host}:{port}: {tls_problem(cause, 'kafka')}")
         except ConnectionRefusedError:
@@ -182,6 +186,15 @@ async def _bootstrap_problem(kafka: KafkaSection) -> str:
             writer.close()
             return ""
     return "connect Kafka at " + "; ".join(found)
+
+
+async def _refusal(reader: asyncio.StreamReader) -> None:
+    """Wait for what TLS 1.3 tells only after the handshake: SSLError when the server does not take our certificate.
+
+    A Kafka that takes us says nothing before it is asked.
+    """
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(reader.read(1), REFUSAL_S_MAX)
 
 
 async def _influx(trial: Trial, settings: CloudSettings) -> None:

@@ -138,4 +138,11 @@ def tls_problem(cause: ssl.SSLError, section: str) -> str:
             f"check {section}.ca_file: it must hold the CA that signed the server's certificate",
         )
         return f"certificate refused: {cause.verify_message.rstrip('.')}; {fix}"
+    reason = cause.reason or ""
+    if "_ALERT_" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
+        # a server with Java says "bad certificate" to none at all, too
+        return (
+            f"the server takes only certificates that it knows, and not ours ({reason}); set {section}.certificate_file and "
+            f"{section}.key_file to one that its CA signed and that has not expired"
+        )
     return f"TLS: {cause.reason or cause}; does the server speak TLS on this port and take {section}.certificate_file?"

@@ -3,7 +3,8 @@
     python tests/bench/page.py [--vans 20000] [--json]
 
 Simulated last values of all vans stand in the fleet of a real Site, a share of them changes every second; Chromium,
-headless, opens it. Times in ms, memory in MB. What it does not measure: reading 20,000 records from Kafka at the start.
+headless, opens it. Times in ms, memory in MB. cpu: processor time of the tab's main thread for one act, the fleet's
+changes meanwhile among it; it hardly depends on what else the machine does. What it does not measure: reading 20,000 records from Kafka at the start.
 """
 
 from __future__ import annotations
@@ -107,6 +108,12 @@ class Server:
         await self.site.close()
 
 
+def worked_s(browser: webdriver.Chrome) -> float:
+    """Processor time of the tab's main thread."""
+    metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    return float(next(item["value"] for item in metrics if item["name"] == "TaskDuration"))
+
+
 def measure(base: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as profile:
         options = webdriver.ChromeOptions()
@@ -118,6 +125,7 @@ def measure(base: str) -> dict[str, Any]:
         )
         try:
             browser.set_script_timeout(60)
+            browser.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
             browser.get(f"{base}/")
             rows_ms, _, paint_ms = browser.execute_async_script(FIRST_ROWS)
             time.sleep(3)
@@ -131,7 +139,9 @@ def measure(base: str) -> dict[str, Any]:
                 "scroll": [str(n * 36_000) for n in range(10)],
             }
             for kind, texts in acts.items():
+                before_s = worked_s(browser)
                 times = [browser.execute_async_script(ACT, kind, text) for text in texts]
+                result[f"{kind}_cpu_ms_mean"] = round(1000 * (worked_s(browser) - before_s) / len(texts), 1)
                 result[f"{kind}_ms_median"] = round(statistics.median(t[0] for t in times), 1)
                 result[f"{kind}_ms_max"] = round(max(t[0] for t in times), 1)
                 result[f"{kind}_with_frame_ms_max"] = round(max(t[1] for t in times), 1)

@@ -1,4 +1,4 @@
-"""Kafka with TLS and passwords, and InfluxDB behind a TLS-ending nginx, as a fleet's own servers have them."""
+"""Kafka with TLS and passwords or certificates of its clients, and InfluxDB behind a TLS-ending nginx, as a fleet's own servers have them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USERS = {"vantel": "correct-horse"}
 
 @dataclass(frozen=True)
 class SecureServers:
-    """ports: of Kafka by listener (valid, expired) and of HTTPS (valid, expired); folder: certificates and secrets."""
+    """Ports of Kafka by listener (valid, expired, mutual) and of HTTPS (valid, expired); folder: certificates and secrets."""
 
     folder: Path
     kafka: dict[str, int]
@@ -31,6 +31,14 @@ class SecureServers:
         right = {
             "bootstrap": f"localhost:{self.kafka['valid']}", "security": "sasl_ssl", "sasl_mechanism": mechanism,
             "username": "vantel", "password_file": str(self.folder / "password"), "ca_file": str(self.folder / "ca.pem"),
+        }  # fmt: skip
+        return {**right, **keys}
+
+    def section_mutual(self, **keys: Any) -> dict[str, Any]:
+        """Settings with which Kafka is reached by a certificate of the client; keys replace some."""
+        right = {
+            "bootstrap": f"localhost:{self.kafka['mutual']}", "security": "ssl", "ca_file": str(self.folder / "ca.pem"),
+            "certificate_file": str(self.folder / "vantel-bridge-0.pem"), "key_file": str(self.folder / "vantel-bridge-0.key"),
         }  # fmt: skip
         return {**right, **keys}
 
@@ -47,6 +55,7 @@ def certificates(folder: Path) -> tuple[Certificates, Certificates]:
     """A server's certificate that holds, and one of the same CA whose last day is over."""
     valid = Certificates(folder / "valid")
     valid.make("server", "localhost", "127.0.0.1")
+    valid.make("bridge", "0")
     (folder / "expired").mkdir()
     for name in ("ca.pem", "ca.key"):
         shutil.copy(valid.folder / name, folder / "expired" / name)
@@ -64,7 +73,9 @@ def secure_servers(stack: Stack, folder: Path) -> Iterator[SecureServers]:
         name: (one.folder / "server.pem", one.folder / "server.key")
         for name, one in (("valid", valid), ("expired", expired))
     }
-    kafka = Kafka(folder / "kafka", [SecureListener(name, *pair, USERS) for name, pair in pairs.items()])
+    listeners = [SecureListener(name, *pair, USERS) for name, pair in pairs.items()]
+    listeners.append(SecureListener("mutual", *pairs["valid"], client_ca=valid.ca))
+    kafka = Kafka(folder / "kafka", listeners)
     influx_port = int(stack.influx_direct_url.rpartition(":")[2])
     fronts = {name: Nginx(folder / f"nginx-{name}", influx_port, pair) for name, pair in pairs.items()}
     processes = []

@@ -1,6 +1,8 @@
-"""Goal: a fleet's own Kafka (TLS and password) and InfluxDB (TLS) work end to end, and each mistake has one clear line.
+"""Goal: a fleet's own Kafka (TLS with a password or a certificate of the client) and InfluxDB (TLS) work end to end, and
+each mistake has one clear line.
 
-Method: the real Kafka with listeners of SASL_SSL, one of them with an expired certificate; nginx that ends TLS in front of
+Method: the real Kafka with listeners of SASL_SSL, one of them with an expired certificate, and one of SSL that wants a
+certificate of its clients; nginx that ends TLS in front of
 the real InfluxDB; `vantel-cloud check` as a process; then a van, bridge, worker and database over these connections.
 """
 
@@ -36,18 +38,21 @@ def mqtt(vantel_stack: Stack) -> dict[str, Any]:
 
 
 @pytest.mark.e2e
-def test_a_van_reaches_the_database_over_tls_and_password(
-    vantel_stack: Stack, servers: SecureServers, tmp_path: Path
+@pytest.mark.parametrize("by", ["password", "certificate"])
+def test_a_van_reaches_the_database_over_tls(
+    vantel_stack: Stack, servers: SecureServers, tmp_path: Path, by: str
 ) -> None:
-    sections = {"kafka": servers.section_kafka(), "influx": servers.section_influx(bucket="secure")}
-    cloud = CloudSide(vantel_stack, tmp_path / "cloud", **sections)
-    van = Van("van-tls", tmp_path / "van", vantel_stack.mqtt_port, [{"kind": "probe"}])
+    kafka = servers.section_kafka() if by == "password" else servers.section_mutual(group="by-certificate")
+    cloud = CloudSide(
+        vantel_stack, tmp_path / "cloud", kafka=kafka, influx=servers.section_influx(bucket=f"secure-{by}")
+    )
+    van = Van(f"van-{by}", tmp_path / "van", vantel_stack.mqtt_port, [{"kind": "probe"}])
     try:
         cloud.start()
         van.start()
         query = InfluxQuery(cloud.settings.influx)
         give_up_s = time.monotonic() + 180
-        while "van-tls" not in query.count_points_by_van():
+        while van.id not in query.count_points_by_van():
             assert time.monotonic() < give_up_s, cloud.tail("worker")
             time.sleep(0.3)
     finally:
@@ -114,3 +119,20 @@ def test_certificates_that_do_not_hold_are_named(
             assert said in problem
             assert "\n" not in problem
     assert trials["mqtt"]["fine"]
+
+
+def test_a_kafka_that_does_not_take_our_certificate_is_named(
+    servers: SecureServers, mqtt: dict[str, Any], tmp_path: Path
+) -> None:
+    """No certificate, and one that another CA signed: TLS 1.3 tells it only after the handshake."""
+    other = Certificates(tmp_path / "other")
+    other.make("bridge", "0")
+    strange = {key: path for key, path in other.settings("vantel-bridge-0").items() if key != "ca_file"}
+    bare = servers.section_mutual()
+    del bare["certificate_file"], bare["key_file"]
+    for kafka in (bare, servers.section_mutual(**strange)):
+        code, trials = check(tmp_path, {"mqtt": mqtt, "kafka": kafka, "influx": servers.section_influx()})
+        assert code == 65
+        (problem,) = trials["kafka"]["problems"]
+        assert "set kafka.certificate_file and kafka.key_file" in problem
+        assert "\n" not in problem

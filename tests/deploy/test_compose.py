@@ -1,9 +1,9 @@
 """The compose stack, without containers.
 
-Goal: what compose.yaml names exists and fits together, images are pinned and ours run without root, and its commands with
-its settings files move three drives to the database over TLS.
-Method: a reader for the plain YAML of that file (mappings, values as JSON or bare words); the same commands and settings
-as ordinary processes on the local stack, with addresses and folders put in. No image is pulled or built.
+Goal: compose.yaml is what the Compose specification allows, what it names exists and fits together, images are pinned and
+ours run without root, and its commands with its settings files move three drives to the database over TLS.
+Method: the published JSON schema of the specification; the same commands and settings as ordinary processes on the local
+stack, with addresses and folders put in. No image is pulled or built.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from cloud.query import InfluxQuery
 from cloud.settings import load as load_cloud
@@ -41,34 +43,14 @@ VANS = ("van-1", "van-2", "van-3")
 OURS = ("prepare", "provision", "bridge", "worker", "page", *VANS)
 
 
-def read_plain_yaml(text: str) -> dict[str, Any]:
-    """Nested mappings by indentation; a value is JSON or a bare word. ValueError for anything else."""
-    root: dict[str, Any] = {}
-    open_at: list[tuple[int, dict[str, Any]]] = [(-1, root)]
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        found = re.fullmatch(r"( *)([\w.-]+):(?: (.+))?", line)
-        if not found:
-            raise ValueError(f"line {number} is not of the plain kind: {line!r}")
-        indent, key, value = len(found[1]), found[2], found[3]
-        while open_at[-1][0] >= indent:
-            open_at.pop()
-        parent = open_at[-1][1]
-        if key in parent:
-            raise ValueError(f"line {number}: {key} stands twice")
-        if value is None:
-            parent[key] = {}
-            open_at.append((indent, parent[key]))
-        elif value[0] in '[{"' or value in {"true", "false"} or value.isdigit():
-            parent[key] = json.loads(value)
-        else:
-            parent[key] = value
-    return root
-
-
-COMPOSE = read_plain_yaml((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+
+
+def test_the_file_is_what_the_specification_allows() -> None:
+    schema = json.loads((DATA / "compose" / "compose-spec.json").read_text(encoding="utf-8"))
+    found = Draft202012Validator(schema).iter_errors(COMPOSE)
+    assert [f"{error.json_path}: {error.message}" for error in found] == []
 
 
 def test_all_that_belongs_is_there() -> None:

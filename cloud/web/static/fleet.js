@@ -1,19 +1,22 @@
-// The fleet as a list and on a map. Only the rows in sight are elements; the rest is an array that is filtered and sorted.
+// The fleet as a list and on a map. Only the rows in sight are elements; the rest is an array, sorted when there is news (it is
+// nearly sorted then, which is cheap) and filtered at each key.
 import { SEVERITY, WORDS, age, bytes, el, emptyState, measured, plural, unknown } from "./dom.js";
 import { makeMap } from "./map.js";
 import { fleet, now, stateOf, watch } from "./state.js";
 
-const ROW_PX = 38, MARGIN = 8;
+const ROW_PX = 38, MARGIN = 6;
 const BAD_FIRST = { lost: 0, stale: 1, unknown: 2, live: 3, left: 4 };
+// key, title, and the number by which vans are sorted, the smallest first; equal ones by their names
 const COLUMNS = [
-  ["id", "Van", (a, b) => (a.key < b.key ? -1 : 1)],
-  ["state", "State", (a, b) => BAD_FIRST[a.state] - BAD_FIRST[b.state]],
-  ["heard", "Age", (a, b) => (b.heard ?? 0) - (a.heard ?? 0)],
-  ["worst", "Health", (a, b) => b.worst - a.worst || b.open - a.open],
-  ["speed", "Speed", (a, b) => (b.speed ?? -1) - (a.speed ?? -1)],
-  ["place", "Place", (a, b) => (a.lat === null) - (b.lat === null) || a.lat - b.lat],
-  ["bytes", "Today", (a, b) => b.bytes - a.bytes],
+  ["id", "Van", (item) => item.rank],
+  ["state", "State", (item) => BAD_FIRST[item.state]],
+  ["heard", "Age", (item) => -(item.heard ?? 0)],
+  ["worst", "Health", (item) => -(item.worst * 1e6 + item.open)],
+  ["speed", "Speed", (item) => -(item.speed ?? -1)],
+  ["place", "Place", (item) => item.lat ?? Infinity],
+  ["bytes", "Today", (item) => -item.bytes],
 ];
+const say = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 const memory = { text: "", state: "", sort: "worst", down: false, picked: 0 };
 
 export function fleetPage(main, go) {
@@ -26,7 +29,7 @@ export function fleetPage(main, go) {
   const list = el("div", { class: "card list grow", tabindex: "0", role: "grid", "aria-label": "Vans. Up and down choose, Enter opens." }, el("div", { class: "row head" }, heads), rows, none);
   const map = makeMap({ tileUrl: fleet.config.tile_url, onPick: (id) => go(`#/van/${encodeURIComponent(id)}`) });
   main.append(el("div", { class: "head-line" }, el("h1", {}, "Fleet"), count), el("div", { class: "bar" }, search, chips), el("div", { class: "split" }, list, map.node));
-  let shown = [], drawn = 0, told = "";
+  let ordered = [], shown = [], drawn = 0, told = "", today = "", tall = -1;
 
   function drawChips(tally) {
     const text = JSON.stringify([tally, memory.state]);
@@ -38,30 +41,38 @@ export function fleetPage(main, go) {
     if (had !== undefined) chips.querySelector(`[data-state="${had}"]`)?.focus();
   }
 
+  // What time, news or another column change: states, their numbers, the order.
   function refresh() {
-    const begun = performance.now(), at = now(), text = memory.text.trim().toLowerCase();
-    shown = [];
-    const tally = { live: 0, stale: 0, lost: 0, left: 0, unknown: 0, open: 0 };
+    const at = now(), tally = { live: 0, stale: 0, lost: 0, left: 0, unknown: 0, open: 0 };
     let received = 0;
-    for (const item of fleet.vans.values()) {
+    if (ordered.length !== fleet.vans.size) {
+      ordered = [...fleet.vans.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+      ordered.forEach((item, i) => { item.rank = i; });
+    }
+    const [, , by] = COLUMNS.find((c) => c[0] === memory.sort), sign = memory.down ? -1 : 1;
+    for (const item of ordered) {
       item.state = stateOf(item, at);
+      item.by = sign * by(item);
       tally[item.state]++;
       received += item.bytes;
       if (item.open) tally.open++;
-      if (text && !item.key.includes(text)) continue;
-      if (memory.state && (memory.state === "open" ? !item.open : item.state !== memory.state)) continue;
-      shown.push(item);
     }
-    const order = COLUMNS.find((c) => c[0] === memory.sort)[2], sign = memory.down ? -1 : 1;
-    shown.sort((a, b) => sign * order(a, b) || (a.key < b.key ? -1 : 1));
-    memory.picked = Math.max(0, Math.min(memory.picked, shown.length - 1));
-    rows.style.height = `${shown.length * ROW_PX}px`;
-    count.textContent = `${shown.length.toLocaleString("en")} of ${plural(fleet.vans.size, "van")} shown; ${bytes(received)} received today (UTC)`;
+    ordered.sort((a, b) => a.by - b.by || a.rank - b.rank);
+    today = bytes(received);
     drawChips(tally);
+    for (const [i, [key, title]] of COLUMNS.entries()) say(heads[i].firstChild, title + (key === memory.sort ? (memory.down ? " ↑" : " ↓") : ""));
+    choose();
+  }
+  // What a search or a choice of state changes: which of the ordered vans are shown.
+  function choose() {
+    const begun = performance.now(), top = list.scrollTop, height = list.clientHeight, text = memory.text.trim().toLowerCase(), state = memory.state;
+    shown = ordered.filter((item) => (!text || item.key.includes(text)) && (!state || (state === "open" ? item.open : item.state === state)));
+    memory.picked = Math.max(0, Math.min(memory.picked, shown.length - 1));
+    if (tall !== shown.length) rows.style.height = `${(tall = shown.length) * ROW_PX}px`;
+    say(count, `${shown.length.toLocaleString("en")} of ${plural(fleet.vans.size, "van")} shown; ${today} received today (UTC)`);
     drawNone();
-    for (const head of heads) head.firstChild.textContent = COLUMNS.find((c) => c[0] === head.firstChild.dataset.sort)[1] + (head.firstChild.dataset.sort === memory.sort ? (memory.down ? " ↑" : " ↓") : "");
-    paint();
-    const placed = shown.filter((item) => item.lat !== null && item.lon !== null), few = placed.length <= 500;
+    paint(top, height);
+    const placed = shown.filter((item) => item.xy), few = placed.length <= 500;
     map.set({ points: placed, tracks: few ? placed.map((item) => fleet.tracks.get(item.id)).filter(Boolean) : [], note: shown.length > placed.length ? `${shown.length - placed.length} without a place` : "" });
     drawn = performance.now();
     list.dataset.ms = (drawn - begun).toFixed(1);
@@ -74,8 +85,9 @@ export function fleetPage(main, go) {
     else if (!fleet.first) none.replaceChildren(emptyState("Reading the fleet", "The page's server has not told its vans yet."));
     else none.replaceChildren(emptyState("No van has been heard of yet", "A van appears here with its first message. If one should be running: ", el("code", {}, "vantel-edge status"), " on the van and ", el("code", {}, "vantel-cloud check"), " here say what is missing."));
   }
-  function paint() {
-    const at = now(), first = Math.max(0, Math.floor(list.scrollTop / ROW_PX) - MARGIN), last = Math.min(shown.length, first + Math.ceil(list.clientHeight / ROW_PX) + 2 * MARGIN);
+  // top, height: what is in sight, asked before anything is changed, or the page would be laid out twice
+  function paint(top = list.scrollTop, height = list.clientHeight) {
+    const at = now(), first = Math.max(0, Math.floor(top / ROW_PX) - MARGIN), last = Math.min(shown.length, first + Math.ceil(height / ROW_PX) + 2 * MARGIN);
     rows.replaceChildren(...shown.slice(first, last).map((item, i) => row(item, first + i, at)));
   }
   function row(item, index, at) {
@@ -83,16 +95,16 @@ export function fleetPage(main, go) {
       el("span", {}, item.id, item.flags.includes("s") ? el("span", { class: "tag", title: "made by a model, not by a vehicle" }, "simulated") : null, item.flags.includes("r") ? el("span", { class: "tag", title: "a replayed recording" }, "replay") : null),
       el("span", {}, el("i", { class: `dot s-${item.state}` }), WORDS[item.state]),
       item.heard ? el("span", { class: "num" }, age(at - item.heard)) : unknown(),
-      el("span", {}, el("span", { class: `sev ${SEVERITY[item.worst]}` }, item.worst ? SEVERITY[item.worst] : "good"), item.open ? el("span", { class: "num dim" }, ` ${item.open}`, el("span", { class: "hide-phone" }, " open")) : ""),
+      el("span", {}, el("span", { class: `sev ${SEVERITY[item.worst]}` }, item.worst ? SEVERITY[item.worst] : "good"), item.open ? el("span", { class: "num dim", title: `${plural(item.open, "event")} that nobody acknowledged` }, ` ${item.open}`) : ""),
       item.speed === null ? unknown() : el("span", { class: "num" }, measured(Math.round(item.speed), "km/h")),
-      item.lat === null || item.lon === null ? unknown() : el("span", { class: "num" }, `${item.lat.toFixed(4)}, ${item.lon.toFixed(4)}`),
+      item.xy === null ? unknown() : el("span", { class: "num" }, `${item.lat.toFixed(4)}, ${item.lon.toFixed(4)}`),
       el("span", { class: "num" }, bytes(item.bytes)));
     node.style.top = `${index * ROW_PX}px`;
     return node;
   }
-  search.addEventListener("input", () => { memory.text = search.value; memory.picked = 0; list.scrollTop = 0; refresh(); });
+  search.addEventListener("input", () => { memory.text = search.value; memory.picked = 0; list.scrollTop = 0; choose(); });
   search.addEventListener("keydown", (e) => { if (e.key === "Enter" && shown[0]) go(`#/van/${encodeURIComponent(shown[0].id)}`); if (e.key === "ArrowDown") list.focus(); });
-  list.addEventListener("scroll", paint, { passive: true });
+  list.addEventListener("scroll", () => paint(), { passive: true });
   list.addEventListener("keydown", (e) => {
     const page = Math.floor(list.clientHeight / ROW_PX) - 1;
     const move = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[e.key];
@@ -105,7 +117,7 @@ export function fleetPage(main, go) {
     else if (top > list.scrollTop + list.clientHeight - 3 * ROW_PX) list.scrollTop = top - list.clientHeight + 3 * ROW_PX;
     paint();
   });
-  const unwatch = watch((change) => { if (change.rows && (change.first || performance.now() - drawn > 400)) refresh(); });
+  const unwatch = watch((change) => { if (change.first) ordered = []; if (change.rows && (change.first || performance.now() - drawn > 400)) refresh(); });
   const timer = setInterval(refresh, 1000), resized = () => { paint(); map.draw(); };
   window.addEventListener("resize", resized);
   refresh();

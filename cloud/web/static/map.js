@@ -1,7 +1,8 @@
 // A map in Web Mercator: a blank grid with a scale, tracks and vans; tiles only when the settings name a server.
+// points: {id, state, xy}, xy of project(); tracks: lists of [latitude, longitude].
 import { colour, el, sized } from "./dom.js";
 
-const CLUSTER_PX = 22, LABELLED_MAX = 60, R = 6378137, LAT_MAX = 85.05;
+const WORST = ["lost", "stale", "live", "left", "unknown"], DOT_PX = 4, CLUSTER_PX = 22, LABELLED_MAX = 60, R = 6378137, LAT_MAX = 85.05;
 export const project = (lat, lon) => [lon / 360 + 0.5, 0.5 - Math.log(Math.tan(Math.PI / 4 + (Math.min(Math.max(lat, -LAT_MAX), LAT_MAX) * Math.PI) / 360)) / (2 * Math.PI)];
 const latitude = (y) => (Math.atan(Math.sinh((0.5 - y) * 2 * Math.PI)) * 180) / Math.PI;
 
@@ -15,10 +16,11 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
   let data = { points: [], tracks: [] }, asked = 0;
 
   function fit(w, h) {
-    const places = [...data.points.map((p) => project(p.lat, p.lon)), ...data.tracks.flatMap((t) => t.map((p) => project(p[0], p[1])))];
-    if (!places.length) return;
     let x0 = Infinity, x1 = -Infinity, y0 = Infinity, y1 = -Infinity;
-    for (const [x, y] of places) { x0 = Math.min(x0, x); x1 = Math.max(x1, x); y0 = Math.min(y0, y); y1 = Math.max(y1, y); }
+    const take = ([x, y]) => { if (x < x0) x0 = x; if (x > x1) x1 = x; if (y < y0) y0 = y; if (y > y1) y1 = y; };
+    for (const p of data.points) take(p.xy);
+    for (const track of data.tracks) for (const p of track) take(project(p[0], p[1]));
+    if (x0 > x1) return;
     view.x = (x0 + x1) / 2; view.y = (y0 + y1) / 2;
     view.scale = Math.min((w * 0.82) / Math.max(x1 - x0, 2e-6), (h * 0.78) / Math.max(y1 - y0, 2e-6));
   }
@@ -60,7 +62,7 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
       if (near) near.all.push(one.p); else groups.push({ ...one, all: [one.p] });
     }
     for (const { x, y, all } of groups) {
-      const worst = ["lost", "stale", "live", "left", "unknown"].find((state) => all.some((p) => p.state === state)), radius = all.length > 1 ? 9 : 6;
+      const worst = WORST.find((state) => all.some((p) => p.state === state)), radius = all.length > 1 ? 9 : 6;
       c.fillStyle = tints[worst]; c.strokeStyle = card; c.lineWidth = 2;
       c.beginPath(); c.arc(x, y, radius, 0, 7); c.fill(); c.stroke();
       if (all.length > 1) { c.fillStyle = card; c.textAlign = "center"; c.font = "bold 10px system-ui, sans-serif"; c.fillText(String(all.length), x, y + 3.5); c.font = "12px system-ui, sans-serif"; }
@@ -69,7 +71,19 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
       c.strokeText(text, right ? x - radius - 4 : x + radius + 4, y + 4); c.fillStyle = ink; c.fillText(text, right ? x - radius - 4 : x + radius + 4, y + 4);
     }
   }
-  const place = (lat, lon, w, h) => { const [x, y] = project(lat, lon); return [(x - view.x) * view.scale + w / 2, (y - view.y) * view.scale + h / 2]; };
+  // Too many for names: one dot for each cell that has vans, in the colour of the worst of them, the worst on top.
+  function dots(c, w, h, tints) {
+    const across = Math.ceil(w / DOT_PX), worst = new Uint8Array(across * Math.ceil(h / DOT_PX)), cells = WORST.map(() => []);
+    const left = w / 2 - view.x * view.scale, top = h / 2 - view.y * view.scale;
+    for (const p of data.points) {
+      const x = p.xy[0] * view.scale + left, y = p.xy[1] * view.scale + top;
+      if (x < 0 || y < 0 || x >= w || y >= h) continue;
+      const cell = Math.floor(y / DOT_PX) * across + Math.floor(x / DOT_PX), rank = WORST.length - WORST.indexOf(p.state);
+      if (rank > worst[cell]) { worst[cell] = rank; cells[rank - 1].push(x - DOT_PX / 2, y - DOT_PX / 2); }
+    }
+    cells.forEach((list, i) => { c.fillStyle = tints[WORST[WORST.length - 1 - i]]; for (let at = 0; at < list.length; at += 2) c.fillRect(list[at], list[at + 1], DOT_PX, DOT_PX); });
+  }
+  const onto = ([x, y], w, h) => [(x - view.x) * view.scale + w / 2, (y - view.y) * view.scale + h / 2];
   function paint() {
     asked = 0;
     const [c, w, h] = sized(canvas);
@@ -79,7 +93,7 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
     c.strokeStyle = colour("--accent"); c.lineWidth = 2; c.globalAlpha = 0.55;
     for (const track of data.tracks) {
       c.beginPath();
-      track.forEach((p, i) => { const [x, y] = place(p[0], p[1], w, h); if (i) c.lineTo(x, y); else c.moveTo(x, y); });
+      track.forEach((p, i) => { const [x, y] = onto(project(p[0], p[1]), w, h); if (i) c.lineTo(x, y); else c.moveTo(x, y); });
       c.stroke();
     }
     c.globalAlpha = 1;
@@ -87,12 +101,13 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
     const tints = { live: colour("--good"), stale: colour("--warn"), lost: colour("--bad"), left: colour("--soft"), unknown: colour("--soft") };
     const seen = [];
     for (const p of data.points) {
-      const [x, y] = place(p.lat, p.lon, w, h);
-      if (x > -20 && y > -20 && x < w + 20 && y < h + 20) seen.push({ p, x, y });
+      const [x, y] = onto(p.xy, w, h);
+      if (x > -20 && y > -20 && x < w + 20 && y < h + 20 && seen.push({ p, x, y }) > LABELLED_MAX) break;
     }
-    if (seen.length > LABELLED_MAX) for (const { p, x, y } of seen) { c.fillStyle = tints[p.state]; c.fillRect(x - 2, y - 2, 4, 4); }
+    if (seen.length > LABELLED_MAX) dots(c, w, h, tints);
     else labelled(c, w, seen, tints);
-    note.textContent = data.points.length ? `grid ${step}${tileUrl ? "" : ", no map tiles"}${data.note ? "; " + data.note : ""}` : "no van has told its place" + (data.note ? "; " + data.note : "");
+    const said = data.points.length ? `grid ${step}${tileUrl ? "" : ", no map tiles"}${data.note ? "; " + data.note : ""}` : "no van has told its place" + (data.note ? "; " + data.note : "");
+    if (note.textContent !== said) note.textContent = said; // a text that is set anew is laid out anew
   }
   function draw() { if (!asked) asked = requestAnimationFrame(paint); }
   let drag = null;
@@ -107,7 +122,7 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
     if (drag && !drag.moved) {
       const box = canvas.getBoundingClientRect();
       let best = null, near = 14;
-      for (const p of data.points) { const [x, y] = place(p.lat, p.lon, box.width, box.height), d = Math.hypot(x - e.clientX + box.left, y - e.clientY + box.top); if (d < near) { near = d; best = p; } }
+      for (const p of data.points) { const [x, y] = onto(p.xy, box.width, box.height), d = Math.hypot(x - e.clientX + box.left, y - e.clientY + box.top); if (d < near) { near = d; best = p; } }
       if (best) onPick(best.id);
     }
     drag = null;

@@ -1,4 +1,6 @@
 // What the page knows of the fleet, fed by one stream of changes. Times of the server (Unix ms); its clock counts, not ours.
+import { project } from "./map.js";
+
 export const fleet = { vans: new Map(), events: new Map(), tracks: new Map(), config: { stale_after_s: 30, tile_url: null, title: "Vantel" }, offset: 0, up: false, first: false };
 const EVENTS_MAX = 2000, TRACK_MAX = 300, TRACKED_MAX = 500;
 const watchers = new Set();
@@ -9,7 +11,8 @@ export function watch(fn) { watchers.add(fn); return () => watchers.delete(fn); 
 const tell = (change) => { for (const fn of watchers) fn(change); };
 
 export function van(row) {
-  return { id: row[0], heard: row[1], session: row[2], open: row[3], worst: row[4], lat: row[5] ?? null, lon: row[6] ?? null, speed: row[7] ?? null, flags: row[8], bytes: row[9], placed: row[10] ?? null };
+  const lat = row[5] ?? null, lon = row[6] ?? null;
+  return { id: row[0], heard: row[1], session: row[2], open: row[3], worst: row[4], lat, lon, xy: lat === null || lon === null ? null : project(lat, lon), speed: row[7] ?? null, flags: row[8], bytes: row[9], placed: row[10] ?? null };
 }
 // unknown: never heard; left: said goodbye; lost: its connection broke; live or stale by the age of what we heard last
 export function stateOf(item, at = now()) {
@@ -21,10 +24,9 @@ function take(news) {
   fleet.offset = news.now - Date.now();
   if (news.first) { fleet.first = true; fleet.vans.clear(); fleet.events.clear(); }
   for (const row of news.rows || []) {
-    const item = van(row);
-    item.key = item.id.toLowerCase();
+    const item = Object.assign(fleet.vans.get(row[0]) ?? { key: row[0].toLowerCase() }, van(row)); // who holds a van holds it for good
     fleet.vans.set(item.id, item);
-    if (item.lat !== null && item.lon !== null) {
+    if (item.xy) {
       let track = fleet.tracks.get(item.id);
       if (!track && fleet.tracks.size < TRACKED_MAX) fleet.tracks.set(item.id, track = []);
       if (track) {

@@ -146,7 +146,7 @@ export function vanPage(main, id) {
     drawBoard(board, info.signals, values, at);
     drawAgent(agent, news.gauges ?? {}, news.gauges_t, at);
     drawLedger(ledger, news.ledger ?? []);
-    map.set({ points: item.lat === null || item.lon === null ? [] : [{ id, lat: item.lat, lon: item.lon, state }], tracks: [[...track, ...(fleet.tracks.get(id) ?? [])]].filter((t) => t.length) });
+    map.set({ points: item.xy ? [{ ...item, state }] : [], tracks: [[...track, ...(fleet.tracks.get(id) ?? [])]].filter((t) => t.length) });
   }
   function events() { table.set([...fleet.events.values()].filter((e) => e.van === id).sort((a, b) => b.received - a.received).slice(0, 100), emptyState("No event", "Nothing on this van has fired a detector lately.")); }
   filter.addEventListener("input", listSignals);

@@ -78,7 +78,7 @@ class Kafka:
     ready_s_max = 180.0
 
     def __init__(self, folder: Path, secure: Sequence[SecureListener] = ()) -> None:
-        """secure: listeners with TLS and passwords beside the plain one; `ports` has theirs by name."""
+        """secure: listeners with TLS beside the plain one; `ports` has theirs by name."""
         self.folder = folder
         self.port = 0
         self._secure = Listeners(secure)

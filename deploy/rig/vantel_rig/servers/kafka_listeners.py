@@ -1,22 +1,30 @@
-"""Further listeners of the rig's Kafka, with TLS and passwords, beside the plain one that it always has.
+"""Further listeners of the rig's Kafka, with TLS, beside the plain one that it always has.
 
-Name, certificate and users -> lines of Kafka's settings. Each listener is SASL_SSL and takes its users by PLAIN and by
-SCRAM-SHA-512; SCRAM secrets are written into the folder when it is formatted.
-Source: Kafka's documentation of SSL (PEM key stores), SASL/PLAIN and SASL/SCRAM.
+Name, certificate and who may come -> lines of Kafka's settings. A listener with users is SASL_SSL and takes them by PLAIN
+and by SCRAM-SHA-512 (SCRAM secrets are written into the folder when it is formatted); one with a CA of its clients is SSL
+and takes whoever shows a certificate of that CA.
+Source: Kafka's documentation of SSL (PEM key and trust stores), SASL/PLAIN and SASL/SCRAM.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vantel_rig.ports import HeldPort
 
-_LINES = """\
+_KEYSTORE = """\
 listener.name.{name}.ssl.keystore.type=PEM
 listener.name.{name}.ssl.keystore.location={keystore}
+"""
+_BY_AUTHORITY = """\
+listener.name.{name}.ssl.truststore.type=PEM
+listener.name.{name}.ssl.truststore.location={client_ca}
+listener.name.{name}.ssl.client.auth=required
+"""
+_BY_USER = """\
 listener.name.{name}.ssl.client.auth=none
 listener.name.{name}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 listener.name.{name}.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required {users};
@@ -27,12 +35,21 @@ _WORD = re.compile(r"[A-Za-z0-9-]+")
 
 @dataclass(frozen=True, slots=True)
 class SecureListener:
-    """One listener. name: lower-case letters; users: passwords by name; certificate, key: PEM, as the broker shows it."""
+    """One listener. name: lower-case letters; certificate, key: PEM, as the broker shows it; users: passwords by name.
+
+    client_ca: PEM; with it clients are known by their certificate, and there are no users.
+    """
 
     name: str
     certificate: Path
     key: Path
-    users: Mapping[str, str]
+    users: Mapping[str, str] = field(default_factory=dict)
+    client_ca: Path | None = None
+
+    @property
+    def protocol(self) -> str:
+        """Kafka's name of it."""
+        return "SASL_SSL" if self.client_ca is None else "SSL"
 
     def lines(self, folder: Path) -> str:
         """Settings of the listener; its key store is written into the folder."""
@@ -40,8 +57,11 @@ class SecureListener:
             raise ValueError("users and passwords of the rig's Kafka are of letters, digits and dashes")
         keystore = folder / f"{self.name}.pem"
         keystore.write_bytes(self.key.read_bytes() + self.certificate.read_bytes())
+        shown = _KEYSTORE.format(name=self.name, keystore=keystore)
+        if self.client_ca is not None:
+            return shown + _BY_AUTHORITY.format(name=self.name, client_ca=self.client_ca)
         users = " ".join(f'user_{name}="{password}"' for name, password in self.users.items())
-        return _LINES.format(name=self.name, keystore=keystore, users=users)
+        return shown + _BY_USER.format(name=self.name, users=users)
 
 
 class Listeners:
@@ -63,7 +83,7 @@ class Listeners:
 
     def protocols(self) -> str:
         """What follows in listener.security.protocol.map=."""
-        return "".join(f",{listener.name.upper()}:SASL_SSL" for listener in self.all)
+        return "".join(f",{listener.name.upper()}:{listener.protocol}" for listener in self.all)
 
     def lines(self, folder: Path) -> str:
         """Settings of all listeners."""
