@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import struct
 from fractions import Fraction
+from pathlib import Path
 
 MASK64 = (1 << 64) - 1
 WIDTH_BITS = {0: 64, 1: 32, 2: 64, 3: 32, 4: 16, 5: 8, 6: 64, 7: 32, 8: 16, 9: 8}
 RATES = [int(65536 / (n + 1.5)) for n in range(128)]
-RESIDUAL = 356  # cells of one region: 22 * 16 rows, 4 zero runs
-MODE = 4 * RESIDUAL
-NARROW, EXPONENT = MODE + 8, MODE + 12
-PREDICTOR = EXPONENT + 32
+MODE, NARROW, EXPONENT, PREDICTOR = 0, 8, 12, 44
 START = PREDICTOR + 4 * 16
 FLAGS = START + 4 * 64
+PLAIN = FLAGS + 4
 BASE = FLAGS + 8
 STEP = BASE + 4 * 64
 FACTOR = STEP + 4 * 64
-GAP, COUNT, KIND, NEWER, LEVELS = FACTOR + 64, FACTOR + 128, FACTOR + 192, FACTOR + 208, FACTOR + 209
+GAP, COUNT, KIND, NEWER = FACTOR + 64, FACTOR + 128, FACTOR + 192, FACTOR + 208
+RUN, REGION_ROWS, LEVELS = 22, 23, 4 * 23
+_DOCUMENT = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
+START_ROWS = [
+    [int(share) for share in line.split()]
+    for line in _DOCUMENT.partition("```rows\n")[2].partition("```")[0].splitlines()
+]
+"""The rows of a region when a stream begins, as the document lists them."""
 VALUES, TIMES, ADJUST, BITS = range(4)
 
 PlainColumn = tuple[int, int, list[int], list[int] | list[bool] | list[str], list[int] | None]
@@ -44,10 +50,15 @@ class Coder:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.cells = {NEWER: (65536 - 24, 126)}
+        self.begin()
         self.code, self.range, self.place = 0, 1 << 48, 0
         for _ in range(6):
             self.read()
+
+    def begin(self) -> None:
+        """All models new."""
+        self.cells = {NEWER: (65536 - 24, 126)}
+        self.rows = [(list(row), 10) for _ in range(4) for row in START_ROWS] + [([0] * 16, 0)] * 17
 
     def read(self) -> None:
         byte = self.data[self.place] if self.place < len(self.data) else 0
@@ -92,6 +103,22 @@ class Coder:
             self.renew()
         return number
 
+    def symbol(self, row: int) -> int:
+        shares, seen = self.rows[row]
+        self.range >>= 15
+        share = min(self.code // self.range, 32767)
+        symbol = max(k for k in range(16) if shares[k] <= share)
+        upper = shares[symbol + 1] if symbol < 15 else 32768
+        self.code -= self.range * shares[symbol]
+        self.range *= upper - shares[symbol]
+        goals = [32768 - 4 * (16 - k) if k > symbol else 4 * k for k in range(16)]
+        moved = [
+            share + ((goal - share) * RATES[seen] >> 16) for share, goal in zip(shares, goals, strict=True)
+        ]
+        self.rows[row] = (moved, min(seen + 1, 126))
+        self.renew()
+        return symbol
+
     def tree(self, cell: int, width: int) -> int:
         node = 1
         for _ in range(width):
@@ -114,28 +141,27 @@ def wrap(number: int) -> int:
     return (number + (1 << 63) & MASK64) - (1 << 63)
 
 
-def residual(coder: Coder, region: int, s: int, run: int) -> int:
+def residual(coder: Coder, region: int, s: int) -> int:
     """Section 7.4."""
     length = s.bit_length()
     e = s if s < 4 else 2 * length + (s >> length - 2 & 1) - 2
-    t = max((e - 8) // 2, 0)
-    row = region + min(e, 20 + e % 2) * 16
-    run_class = (run > 9) + (run > 19) + (run > 39)
-    if coder.bit(region + 352 + run_class if s == 0 else row):
-        c = t + 1
-        while c < 64 and coder.bit(row + min(c - t, 7)):
-            c += 1
-    else:
-        c = t
-        while c >= 1 and not coder.bit(row + 7 + min(t - c + 1, 8)):
-            c -= 1
-        if t == 0:
-            c = 0
+    symbol = coder.symbol(region * REGION_ROWS + min(e, 20 + e % 2))
+    c = coder.raw(7) if symbol == 15 else symbol + max((e - 20) // 2, 0)
     if c == 0:
         return 0
     rest = coder.raw(c)
     size = 1 << (c - 1) | rest >> 1
     return wrap(-size if rest & 1 else size)
+
+
+def zeros(coder: Coder, region: int, left: int) -> int:
+    """Length of a run of zeros at rest, of so many residuals left."""
+    symbol = coder.symbol(region * REGION_ROWS + RUN)
+    if symbol == 15:
+        return left
+    if symbol == 14:
+        return coder.raw(20)
+    return coder.raw(symbol - 1) | 1 << (symbol - 1) if symbol else 0
 
 
 def integers(coder: Coder, part: int, n: int) -> list[int]:
@@ -149,13 +175,18 @@ def integers(coder: Coder, part: int, n: int) -> list[int]:
     if len(x) == n:
         return x
     start = coder.tree(START + 64 * part, 6)
-    s, run = (3 << min(start, 48)) >> 2, 0
+    s = (3 << min(start, 48)) >> 2
+    rest = 0
     while len(x) < n:
-        r = residual(coder, part * RESIDUAL, s, run)
+        if s == 0 and not rest:
+            rest = zeros(coder, part, n - len(x)) + 1
+        if rest > 1:
+            r = 0
+        else:
+            r = residual(coder, part, s)
+            s += (16 * min(abs(r), 1 << 40) - s) >> 1
+        rest = max(rest - 1, 0)
         x.append(wrap(r + predict(x, predictor, base)))
-        size = min(abs(r), 1 << 40)
-        s += ((size << 4) - s) >> 3
-        run = min(run + 1, 40) if r == 0 else 0
     return x
 
 
@@ -179,14 +210,18 @@ def levels(coder: Coder, part: int, n: int, steps: bool) -> list[int]:
     while len(keys) < count:
         keys.append(wrap(keys[-1] + coder.number(STEP + 64 * part)))
     x = [wrap(coder.signed(BASE + 64 * part))] if steps else []
-    for cell in [cell for cell in coder.cells if cell >= LEVELS]:
-        del coder.cells[cell]
-    row = LEVELS
+    for row in range(17):
+        kinds = count if count <= 16 else (count - 1) // 16 + 1 if row == 16 else 16
+        share = (32768 - 4 * (16 - kinds)) // kinds
+        coder.rows[LEVELS + row] = ([share * k if k < kinds else 32768 - 4 * (16 - k) for k in range(16)], 2)
+    k = 0
     while len(x) < n:
-        k = coder.tree(row, (count - 1).bit_length())
+        if count > 16:
+            k = coder.symbol(LEVELS + 16)
+            k = 16 * k + coder.symbol(LEVELS + k)
+        else:
+            k = coder.symbol(LEVELS + k)
         x.append(wrap(x[-1] + keys[k]) if steps else keys[k])
-        if count <= 16:
-            row = LEVELS + 16 * k
     return x
 
 
@@ -248,7 +283,10 @@ def printed(value: float) -> float:
 
 def array(coder: Coder, part: int, kind: int, n: int, width: int = -64) -> list[int]:
     """Section 7.5: n words; kind 0 float64 patterns, 1 float32 patterns, 2 whole numbers. All signed."""
-    if coder.bit(FLAGS + 4):
+    if coder.bit(PLAIN):
+        learned = coder.cells[PLAIN]
+        coder.begin()
+        coder.cells[PLAIN] = learned
         words = [coder.raw(abs(width)) for _ in range(n)]
         return [w - (w >> abs(width) - 1 << abs(width)) if width < 0 else w for w in words]
     mode, short, read, multiplier, exponent, offset, negative = 0, 0, 0, 1, 0, 0, 0

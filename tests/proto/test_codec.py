@@ -23,7 +23,7 @@ from vantel import codec
 from vantel.codec import arrays, floats
 from vantel.codec import format as fmt
 from vantel.codec import layout as at
-from vantel.codec.coder import DECISIONS_ROOM, NEW_CELL
+from vantel.codec.coder import DECISIONS_ROOM
 from vantel.codec.stream import Writer
 from vantel.columns import Column
 
@@ -167,6 +167,7 @@ SHAPES = {
         np.int64
     ),
     "integers far apart": RNG.integers(-(2**63), 2**63 - 1, 300),
+    "long rest": np.isin(np.arange(20_000), [3, 9_000, 19_998]) * 5,
     "steps": np.repeat(RNG.integers(0, 9, 30), 10),
 }
 
@@ -369,17 +370,17 @@ def test_a_declared_count_is_checked_before_memory_is_taken() -> None:
 def test_an_array_that_models_make_larger_never_writes_past_its_room(kind: int) -> None:
     """The kernels have no bounds check of their own; while noise is tried it grows beyond its raw size."""
     words = np.random.default_rng(1).integers(INT64.min, INT64.max, 200)
-    room = 8 * len(words) + 16
+    room = fmt.BYTES_PER_VALUE_MAX * len(words) + 256
     memory = np.full(room + 20_000, 0xAB, np.uint8)
     out = memory[:room]
-    cells, begin = np.empty(2 * at.CELLS + DECISIONS_ROOM, np.int32), np.full(at.CELLS, NEW_CELL, np.int32)
-    scratch, n = np.empty(5 * len(words) + arrays.SCRATCH_EXTRA + 3, np.int64), len(words)
-    length = arrays.encode_alone(out, cells, scratch, np.empty(n), begin, -1, at.VALUES, kind, -64, 1, words)
-    assert length <= room
+    models, n = np.empty(at.MODELS + DECISIONS_ROOM, np.int32), len(words)
+    scratch = np.empty(6 * n + arrays.SCRATCH_EXTRA + 3, np.int64)
+    length = arrays.encode_alone(out, models, scratch, -1, at.VALUES, kind, -64, 1, words)
+    assert length <= 8 * n + 16
     assert (memory[room:] == 0xAB).all()
-    decoded, state, models = np.empty_like(words), np.empty(5, np.int64), np.empty(at.CELLS, np.int32)
+    decoded, state = np.empty_like(words), np.empty(5, np.int64)
     data = out[:length].copy()
-    assert arrays.open_stream(state, data, models, begin, False)
+    assert arrays.open_stream(state, data, models, False)
     assert state[4] == n
     assert arrays.decode_array(state, data, models, at.VALUES, kind, -64, decoded, np.empty(1_000, np.int64))
     assert np.array_equal(decoded, words)

@@ -12,12 +12,15 @@ from vantel.codec import layout as at
 from vantel.codec.choosing import last_cost, lg
 from vantel.codec.coder import (
     BLOCK,
+    COUNT_MAX,
+    INLINED,
+    NEW_CELL,
     OPTIONS,
+    P_MAX,
     TOP,
     WINDOW_BYTES,
     bits_of,
     byte_at,
-    end_bytes,
     finish,
     float_of,
     fold,
@@ -46,16 +49,14 @@ from vantel.codec.floats import (
 from vantel.codec.integers import POWERS, ROUND, WHOLE_MAX, gcd_of, printed
 from vantel.codec.lattice import binary_step, on_lattice
 from vantel.codec.residuals import get_integers, put_integers
+from vantel.codec.symbols import begin_rows, rows_of
 
 _I = types.int64
 _WORDS = types.Array(types.int64, 1, "C")
-_READ_WORDS = types.Array(types.int64, 1, "C", readonly=True)
-_READ_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 _MODELS = types.Array(types.int32, 1, "C")
-_READ_MODELS = types.Array(types.int32, 1, "C", readonly=True)
-_OUT = types.Array(types.uint8, 1, "C")
+_BYTES = types.Array(types.uint8, 1, "C")
 SCRATCH_EXTRA = 1024 + 256 + 256 + at.PARAMETERS
-"""Hash table, levels, pair counts and parameters behind five arrays of the caller's length."""
+"""Hash table, levels, pair counts and parameters behind six arrays of the caller's length."""
 
 
 @njit(**OPTIONS)
@@ -86,7 +87,7 @@ def lattice_step(x, n, y, u, d, power):
 
 
 @njit(**OPTIONS)
-def put_array(to, count, part, kind, level, words, scratch, v):
+def put_array(to, count, part, kind, level, words, scratch):
     """Note words int64[n] as whole numbers, found again where they are floats; the new count."""
     n = words.shape[0]
     decisions = to[3]
@@ -94,7 +95,8 @@ def put_array(to, count, part, kind, level, words, scratch, v):
     y = scratch[n : 2 * n]
     u = scratch[2 * n : 3 * n]
     special = scratch[3 * n : 4 * n]
-    rest = scratch[5 * n :]
+    v = scratch[5 * n : 6 * n].view(np.float64)
+    rest = scratch[6 * n :]
     search = (rest[:1024], rest[1024:1280], rest[1280:1536], scratch[4 * n : 5 * n])
     params = rest[1536:]
     mode = np.int64(at.WORDS)
@@ -208,36 +210,37 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
 
 
 @njit(**OPTIONS)
-def keep(models, kept, part):
-    """Copy the cells that an array of this region changes and does not make new; a whole copy would take longer."""
-    for region in (part, at.ADJUST):
-        first = region * at.RESIDUAL_CELLS
-        kept[first : first + at.RESIDUAL_CELLS] = models[first : first + at.RESIDUAL_CELLS]
-    kept[at.TREE : at.LEVELS] = models[at.TREE : at.LEVELS]
+def begin_models(models):
+    """All models as they are when a stream begins."""
+    for cell in range(at.CELLS):
+        models[cell] = NEW_CELL
+    models[at.NEWER] = P_MAX << 8 | COUNT_MAX
+    begin_rows(rows_of(models))
 
 
 @njit(**OPTIONS)
-def code_array(to, kept, part, kind, width, level, words, scratch, v):
+def code_array(to, part, kind, width, level, words, scratch):
     """Code words int64[n], n >= 1, in region part, or as they are where the models do not get below that."""
     state, out, models, decisions = to
     n = words.shape[0]
-    keep(models, kept, part)
+    plain_cell = models[at.PLAIN]
     low, rng, pos = state[0], state[1], state[2]
     settled = pos - 1
     while settled >= 0 and out[settled] == 255:
         settled -= 1
     settled_byte = out[settled] if settled >= 0 else np.uint8(0)
-    count = put(decisions, 0, at.FLAGS + 4, 0)
-    settle(to, put_array(to, count, part, kind, level, words, scratch, v))
+    count = put(decisions, 0, at.PLAIN, 0)
+    settle(to, put_array(to, count, part, kind, level, words, scratch))
     if state[2] - pos > (n * abs(width)) // 8 + 1:
         # back to where the array began; a carry may have run through the bytes before it
-        keep(kept, models, part)
+        begin_models(models)
+        models[at.PLAIN] = plain_cell
         if settled >= 0:
             out[settled] = settled_byte
         for i in range(settled + 1, pos):
             out[i] = 255
         state[0], state[1], state[2] = low, rng, pos
-        count = put(decisions, 0, at.FLAGS + 4, 1)
+        count = put(decisions, 0, at.PLAIN, 1)
         for block in range(0, n, BLOCK):
             count = make_room(to, count)
             for i in range(block, min(block + BLOCK, n)):
@@ -245,68 +248,72 @@ def code_array(to, kept, part, kind, width, level, words, scratch, v):
         settle(to, count)
 
 
-@njit(_I(_WORDS, _OUT, _MODELS, _MODELS, _I, _I, _I, _I, _READ_WORDS, _WORDS, types.float64[::1]), **OPTIONS)
-def encode_array(state, out, models, spare, part, kind, width, level, words, scratch, v):
+@njit(**INLINED)
+def parts_of(state, out, models):
+    """What coding works on, see settle."""
+    return state, out, models[: at.MODELS], models[at.MODELS :]
+
+
+@njit(_I(_WORDS, _BYTES, _MODELS, _I, _I, _I, _I, _WORDS, _WORDS), **OPTIONS)
+def encode_array(state, out, models, part, kind, width, level, words, scratch):
     """Code words int64[n], n >= 1, in region part; state [low, range, place]. Returns 0.
 
     kind: FLOAT64 and FLOAT32 patterns (float32 sign extended), or WHOLE numbers. width: bits of a word as its type has
-    them, negative for signed integers; where the models do not get below that, the words stand as they are. spare
-    int32[CELLS + DECISIONS_ROOM], scratch int64[>= 5 n + SCRATCH_EXTRA], v float64[>= n]; out has room for
+    them, negative for signed integers; where the models do not get below that, the words stand as they are. models
+    int32[MODELS + DECISIONS_ROOM], scratch int64[>= 6 n + SCRATCH_EXTRA]; out has room for
     format.BYTES_PER_VALUE_MAX a word.
     """
-    to = (state, out, models, spare[at.CELLS :])
-    code_array(to, spare[: at.CELLS], part, kind, width, level, words, scratch, v)
+    code_array(parts_of(state, out, models), part, kind, width, level, words, scratch)
     return 0
 
 
-@njit(_I(_OUT, _MODELS, _WORDS, types.float64[::1], _READ_MODELS, _I, _I, _I, _I, _I, _READ_WORDS), **OPTIONS)
-def encode_alone(out, cells, scratch, v, begin, code, part, kind, width, level, words):
+@njit(_I(_BYTES, _MODELS, _WORDS, _I, _I, _I, _I, _I, _WORDS), **OPTIONS)
+def encode_alone(out, models, scratch, code, part, kind, width, level, words):
     """A whole stream of one array in one call: its type unless code is negative, its length, words. Returns bytes of out.
 
-    cells int32[>= 2 CELLS + DECISIONS_ROOM]; scratch int64[>= 5 n + SCRATCH_EXTRA + 3]; the rest as encode_array.
+    scratch int64[>= 6 n + SCRATCH_EXTRA + 3]; the rest as encode_array.
     """
     state = scratch[:3]
     state[0], state[1], state[2] = 0, TOP, 0
-    models = cells[: at.CELLS]
-    models[: at.LEVELS] = begin[: at.LEVELS]
-    decisions = cells[2 * at.CELLS :]
-    to = (state, out, models, decisions)
-    count = put(decisions, 0, at.NEWER, 0)
+    to = parts_of(state, out, models)
+    begin_models(to[2])
+    count = put(to[3], 0, at.NEWER, 0)
     if code >= 0:
-        count = put_tree(decisions, count, at.KIND, code, 4)
-    settle(to, put_number(decisions, count, at.COUNT, words.shape[0]))
+        count = put_tree(to[3], count, at.KIND, code, 4)
+    settle(to, put_number(to[3], count, at.COUNT, words.shape[0]))
     if words.shape[0]:
-        code_array(to, cells[at.CELLS : 2 * at.CELLS], part, kind, width, level, words, scratch[3:], v)
+        code_array(to, part, kind, width, level, words, scratch[3:])
     return finish(state, out)
 
 
-@njit(_I(_WORDS, _OUT, _MODELS, _MODELS), **OPTIONS)
-def begin_stream(state, out, models, spare):
+@njit(_I(_WORDS, _BYTES, _MODELS), **OPTIONS)
+def begin_stream(state, out, models):
     """Say that the stream has this format. Returns 0."""
-    decisions = spare[at.CELLS :]
-    return settle((state, out, models, decisions), put(decisions, 0, at.NEWER, 0))
+    begin_models(models)
+    to = parts_of(state, out, models)
+    return settle(to, put(to[3], 0, at.NEWER, 0))
 
 
-@njit(_I(_WORDS, _OUT, _MODELS, _MODELS, _I), **OPTIONS)
-def encode_count(state, out, models, spare, number):
+@njit(_I(_WORDS, _BYTES, _MODELS, _I), **OPTIONS)
+def encode_count(state, out, models, number):
     """Code a count or a length. Returns 0."""
-    decisions = spare[at.CELLS :]
-    return settle((state, out, models, decisions), put_number(decisions, 0, at.COUNT, number))
+    to = parts_of(state, out, models)
+    return settle(to, put_number(to[3], 0, at.COUNT, number))
 
 
-@njit(_I(_WORDS, _OUT), **OPTIONS)
+@njit(_I(_WORDS, _BYTES), **OPTIONS)
 def finish_stream(state, out):
     """Write the last bytes; returns the length of the stream."""
     return finish(state, out)
 
 
-@njit(_I(_WORDS, _READ_BYTES, _MODELS, _READ_MODELS, _I), **OPTIONS)
-def open_stream(state, data, models, begin, typed):
+@njit(_I(_WORDS, _BYTES, _MODELS, _I), **OPTIONS)
+def open_stream(state, data, models, typed):
     """Begin to read into state int64[5]: code, range, place; then the first numbers: type, -1 if not typed, and count.
 
-    Returns 1, or 0 where the stream says that it has a newer format.
+    models int32[MODELS]. Returns 1, or 0 where the stream says that it has a newer format.
     """
-    models[: at.LEVELS] = begin[: at.LEVELS]
+    begin_models(models)
     code = np.int64(0)
     for pos in range(WINDOW_BYTES):
         code = (code << 8) | byte_at(data, pos)
@@ -319,31 +326,22 @@ def open_stream(state, data, models, begin, typed):
     return 1 - newer
 
 
-@njit(_I(_WORDS), **OPTIONS)
-def tail_bits(state):
-    """Bits of the window below the last byte of a stream that ends here."""
-    return 48 - 8 * end_bytes(state[1])
-
-
-@njit(_I(_WORDS), **OPTIONS)
-def length_of(state):
-    """Bytes of a whole stream that was read up to this state."""
-    return state[2] - WINDOW_BYTES + end_bytes(state[1])
-
-
-@njit(_I(_WORDS, _READ_BYTES, _MODELS), **OPTIONS)
+@njit(_I(_WORDS, _BYTES, _MODELS), **OPTIONS)
 def decode_count(state, data, models):
     """Inverse of encode_count."""
     number, state[0], state[1], state[2] = get_number(state[0], state[1], state[2], data, models, at.COUNT)
     return number
 
 
-@njit(_I(_WORDS, _READ_BYTES, _MODELS, _I, _I, _I, _WORDS, _WORDS), **OPTIONS)
+@njit(_I(_WORDS, _BYTES, _MODELS, _I, _I, _I, _WORDS, _WORDS), **OPTIONS)
 def decode_array(state, data, models, part, kind, width, words, scratch):
     """Fill words int64[n], n >= 1; scratch int64[>= 2 n + 256 + 2 (n // 8 + 2)]. Returns 1, or 0 where the bits contradict the format."""
     n = words.shape[0]
-    plain, code, rng, pos = get(state[0], state[1], state[2], data, models, at.FLAGS + 4)
+    plain, code, rng, pos = get(state[0], state[1], state[2], data, models, at.PLAIN)
     if plain:
+        plain_cell = models[at.PLAIN]
+        begin_models(models)
+        models[at.PLAIN] = plain_cell
         unused = 64 - abs(width)
         for i in range(n):
             word, code, rng, pos = get_raw(code, rng, pos, data, abs(width))

@@ -12,6 +12,8 @@ from numba import njit
 from vantel.codec import layout as at
 from vantel.codec.coder import INLINED, OPTIONS, bit_length, bits_of, fold
 
+SPANS, SPAN = 4, 32
+"""Predictors are compared on so many samples of so many numbers."""
 QUIET = 14
 """An estimate of so many 1/8 bits a value is that of a signal which hardly moves: no table of levels will beat it."""
 
@@ -22,13 +24,30 @@ def lg(r):
     return (bits_of(abs(np.float64(r)) + 0.7) - 4604480259023595110) >> 49
 
 
+@njit(**INLINED)
+def span_of(k, n):
+    """First and end of sample k, 0 to SPANS - 1, of n numbers: all of them in the first where they are few."""
+    if n <= SPANS * SPAN + 4:
+        return (4, n) if k == 0 else (n, n)
+    first = 4 + k * (n - 4 - SPAN) // (SPANS - 1)
+    return first, first + SPAN
+
+
 @njit(**OPTIONS)
 def last_cost(x, n):
-    """Estimated size of the differences, 1/8 bits."""
+    """Estimated size of the differences of x[:n], 1/8 bits."""
     cost = np.int64(0)
-    for i in range(1, n):
-        cost += lg(x[i] - x[i - 1])
-    return cost
+    if n < 8:
+        for i in range(1, n):
+            cost += lg(x[i] - x[i - 1])
+        return cost
+    seen = 0
+    for k in range(SPANS):
+        first, end = span_of(k, n)
+        seen += end - first
+        for i in range(first, end):
+            cost += lg(x[i] - x[i - 1])
+    return cost * n // seen
 
 
 @njit(**OPTIONS)
@@ -110,18 +129,23 @@ def choose(x, n, level, search):
     """Cheapest predictor of x[:n] and, for levels, how many: sorted in the keys of search, with their places. n >= 1."""
     c1 = c2 = c3 = c4 = c5 = c0 = np.int64(0)
     base = mean_of(x, n)
-    for i in range(n):
-        c0 += lg(x[i] - base)
-        if i >= 4:
+    if n < 8:
+        for i in range(n):
+            c0 += lg(x[i] - base)
+        return (at.MEAN if c0 < last_cost(x, n) else at.LAST), 0
+    seen = 0
+    for k in range(SPANS):
+        first, end = span_of(k, n)
+        seen += end - first
+        for i in range(first, end):
             x0, x1, x2 = x[i], x[i - 1], x[i - 2]
+            c0 += lg(x0 - base)
             c1 += lg(x0 - x1)
             c2 += lg(x0 - 2 * x1 + x2)
             c3 += lg(x0 - x1 - ((x1 - x2) >> 1))
             c4 += lg(x0 - x1 - ((x2 - x1) >> 1))
             c5 += lg(x0 - x1 - ((x2 - x1 + x[i - 3] - x1 + x[i - 4] - x1) >> 2))
-    if n < 8:
-        return (at.MEAN if c0 < last_cost(x, n) else at.LAST), 0
-    best, cost = at.MEAN, c0 * (n - 4) // n
+    best, cost = at.MEAN, c0
     if c1 <= cost:
         best, cost = at.LAST, c1
     if c2 < cost:
@@ -132,7 +156,7 @@ def choose(x, n, level, search):
         best, cost = at.MEAN_2, c4
     if c5 < cost:
         best, cost = at.MEAN_4, c5
-    cost += 15 * n  # class, sign and what adaptation loses: about 1.9 bits a value
+    cost = cost * n // seen + 15 * n  # class, sign and what adaptation loses: about 1.9 bits a value
     if level == 0 or cost < QUIET * n:
         return best, 0
     levels = 0

@@ -88,6 +88,16 @@ def narrow_float_of(_context, _bits):
     return types.float64(types.int64), build
 
 
+@intrinsic
+def quotient(_context, _number, _divisor):
+    """number // divisor of two int64 that are not negative, the divisor above 0: without looking at signs."""
+
+    def build(_context, builder, _signature, arguments):
+        return builder.udiv(arguments[0], arguments[1])
+
+    return types.int64(types.int64, types.int64), build
+
+
 @njit(**OPTIONS)
 def carry(out, pos):
     """Add one to the number that out[:pos] holds."""
@@ -98,13 +108,36 @@ def carry(out, pos):
     out[at] += 1
 
 
+@njit(**INLINED)
+def renew_put(low, rng, pos, out):
+    """Write two bytes where the range has become small."""
+    if rng < RENEW_BELOW:
+        if low >= TOP:
+            carry(out, pos)
+        out[pos] = (low >> 40) & 255
+        out[pos + 1] = (low >> 32) & 255
+        return (low & LOW_MASK) << 16, rng << 16, pos + 2
+    return low, rng, pos
+
+
+@njit(**INLINED)
+def put_bits(low, rng, pos, out, number, width):
+    """Code the lowest width bits (0 to 64) as they are, high bits first, 16 at a time: low, rng, pos."""
+    while width > 16:
+        width -= 16
+        rng >>= 16
+        low += rng * ((number >> width) & 0xFFFF)
+        low, rng, pos = renew_put(low, rng, pos, out)
+    rng >>= width
+    low += rng * (number & ((1 << width) - 1))
+    return renew_put(low, rng, pos, out)
+
+
 @njit(**OPTIONS)
 def settle(to, count):
     """Code the first count decisions and let the cells learn them. Returns 0.
 
-    to: (state int64[3] of low, range, place; out uint8[]; models int32[]; decisions int32[DECISIONS_ROOM]). Modelling is
-    apart from coding, so that both loops are short: together they would need more registers than there are. Where out ends
-    nothing is written behind it: place alone then tells that the array needs more room than it may have.
+    to: (state int64[3] of low, range, place; out uint8[]; models int32[]; decisions int32[DECISIONS_ROOM]).
     """
     state, out, models, decisions = to
     low, rng, pos = state[0], state[1], state[2]
@@ -124,15 +157,7 @@ def settle(to, count):
         else:
             rng >>= np.int64(~decision >> 16)
             low += rng * (~decision & 0xFFFF)
-        if rng < RENEW_BELOW:
-            if pos + 1 < out.shape[0]:
-                if low >= TOP:
-                    carry(out, pos)
-                out[pos] = (low >> 40) & 255
-                out[pos + 1] = (low >> 32) & 255
-            pos += 2
-            low = (low & LOW_MASK) << 16
-            rng <<= 16
+        low, rng, pos = renew_put(low, rng, pos, out)
     state[0], state[1], state[2] = low, rng, pos
     return 0
 
@@ -234,19 +259,25 @@ def get(code, rng, pos, data, models, cell):
     return bit, code, rng, pos
 
 
-@njit(**OPTIONS)
-def get_raw(code, rng, pos, data, width):
-    """Inverse of put_raw: number, code, rng, pos. A quotient that no encoder makes is cut to its width."""
+@njit(**INLINED)
+def get_bits(code, rng, pos, data, width):
+    """Inverse of put_bits and put_raw: number, code, rng, pos. A quotient that no encoder makes is cut to its width."""
     number = np.int64(0)
     while width > 0:
         step = min(width, 16)
         width -= step
         rng >>= step
-        part = min(code // rng, (1 << step) - 1)
+        part = min(quotient(code, rng), (1 << step) - 1)
         code = min(code - part * rng, rng - 1)
         number = (number << step) | part
         code, rng, pos = renew_get(code, rng, pos, data)
     return number, code, rng, pos
+
+
+@njit(**OPTIONS)
+def get_raw(code, rng, pos, data, width):
+    """get_bits where a call costs nothing that matters."""
+    return get_bits(code, rng, pos, data, width)
 
 
 @njit(**OPTIONS)

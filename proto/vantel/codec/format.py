@@ -12,8 +12,8 @@ STRING_BYTES_MAX = 65_535
 TEXT_BYTES_MAX = 16 * 1024 * 1024
 """All texts of one column's table together."""
 SIGNAL_ID_MAX = (1 << 32) - 1
-BYTES_PER_VALUE_MAX = 24
-"""Room of the output buffer. An array that would need more than its raw values stands as it is, so a third would do."""
+BYTES_PER_VALUE_MAX = 32
+"""Room of the output buffer while models are tried: two symbols, a length and 64 bits of a value, and of its correction."""
 
 NUMBER_TYPES: dict[int, np.dtype[np.generic]] = {
     0: np.dtype("<f8"),

@@ -25,6 +25,8 @@ LOOSE_MAX = 2.0**44
 LOOSE_MAX_NARROW = 2.0**20
 CANCELLED = 2.0**-24
 """A raw value with an offset taken away keeps the last places of the offset: so far from whole is whole all the same."""
+PROBES = 16
+"""So many values tell the places of most decimals, before all are looked at."""
 OFFSETS = np.array(
     [-40, -50, -100, -250, -500, -1000, -273, 40, -6000, -180, -90, -5000, -128, -20, -10, -30]
 )
@@ -92,13 +94,13 @@ def is_special(v, word, zeros_negative):
 
 
 @njit(**OPTIONS)
-def decimal_exponent(v, words, n, narrow, zeros_negative):
-    """Smallest e so that all but n / 8 values are within a few last places of a whole number / 10**e; NO_MODE if none."""
+def decimal_exponent(v, words, n, step, narrow, zeros_negative):
+    """Of every step-th value: smallest e so that all but n / 8 values are within a few last places of a whole number / 10**e; NO_MODE if none."""
     e = 0
     misses = 0
     tolerance = TOLERANCE_NARROW if narrow else TOLERANCE
     loose = LOOSE_MAX_NARROW if narrow else LOOSE_MAX
-    for i in range(n):
+    for i in range(0, n, step):
         if is_special(v[i], words[i], zeros_negative):
             misses += 1
             if misses > n // 8 + 1:
@@ -145,16 +147,18 @@ def try_decimal(v, words, n, narrow, zeros_negative, x, special, params):
 
     special int64[n] gets the places of values that stand by themselves; x repeats the number before there.
     """
-    e = decimal_exponent(v, words, n, narrow, zeros_negative)
+    params[at.P_MULTIPLIER] = 1
+    params[at.P_OFFSET] = 0
+    params[at.P_SPECIALS] = 0
+    e = decimal_exponent(v, words, n, n // PROBES + 1, narrow, zeros_negative)
+    if e >= 0 and not narrow and all_decimal(v, words, n, POWERS[e], zeros_negative, x):
+        params[at.P_POWER] = e
+        return at.DECIMAL
+    e = decimal_exponent(v, words, n, 1, narrow, zeros_negative)
     if e < 0:
         return NO_MODE
     power = POWERS[e]
-    params[at.P_MULTIPLIER] = 1
     params[at.P_POWER] = e
-    params[at.P_OFFSET] = 0
-    params[at.P_SPECIALS] = 0
-    if not narrow and all_decimal(v, words, n, power, zeros_negative, x):
-        return at.DECIMAL
     step = 1.0 / power
     tolerance = TOLERANCE_NARROW if narrow else TOLERANCE
     count = 0

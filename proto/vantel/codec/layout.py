@@ -1,26 +1,21 @@
 """Model cells and ids of codec format 1 (docs/format.md, section 7.3): which cell belongs to what.
 
-A residual region has RESIDUAL_CELLS cells; headers have trees. Changing a number here changes the format.
+Headers have trees of binary cells, whole numbers have rows of symbols. Changing a number here changes the format.
 """
 
 from __future__ import annotations
 
-STEPS = 16
-ENERGIES = 22
-ZERO_RUN = ENERGIES * STEPS
-RESIDUAL_CELLS = ZERO_RUN + 4
-
 VALUES, TIMES, ADJUST, BITS = 0, 1, 2, 3
-"""Residual regions: values, time stamps, last-place corrections, and truth values or codes of texts."""
+"""Regions of whole numbers: values, time stamps, last-place corrections, and truth values or codes of texts."""
 REGIONS = 4
 
-TREE = REGIONS * RESIDUAL_CELLS
-MODE = TREE
+MODE = 0
 NARROW = MODE + 8
 EXPONENT = NARROW + 4
 PREDICTOR = EXPONENT + 32
 START = PREDICTOR + REGIONS * 16
 FLAGS = START + REGIONS * 64
+PLAIN = FLAGS + 4
 BASE = FLAGS + 8
 STEP = BASE + REGIONS * 64
 FACTOR = STEP + REGIONS * 64
@@ -28,9 +23,19 @@ GAP = FACTOR + 64
 COUNT = GAP + 64
 KIND = COUNT + 64
 NEWER = KIND + 16
-LEVELS = NEWER + 1
-LEVEL_CELLS = 512
-CELLS = LEVELS + LEVEL_CELLS
+CELLS = NEWER + 1
+
+ENERGIES = 22
+RUN = ENERGIES
+REGION_ROWS = ENERGIES + 1
+"""Rows of symbols of a region: the class of a residual by energy, and the length of a run of zeros."""
+LEVELS = REGIONS * REGION_ROWS
+LEVEL_ROWS = 17
+ROWS = LEVELS + LEVEL_ROWS
+SEEN = 16 * ROWS
+"""Behind the rows: how many symbols each has seen."""
+MODELS = CELLS + (SEEN + ROWS + 1) // 2
+"""int32 of all models; the rows are int16."""
 
 WORDS, DECIMAL, SCALED, DYADIC, CORRECTED, STEPPED = range(6)
 """How floats become integers."""

@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 from vantel.codec import arrays, floats
 from vantel.codec import format as fmt
 from vantel.codec import layout as at
-from vantel.codec.coder import COUNT_MAX, DECISIONS_ROOM, NEW_CELL, P_MAX, TOP
+from vantel.codec.coder import DECISIONS_ROOM, TOP, WINDOW_BYTES, end_bytes
 from vantel.codec.errors import CodecError, CorruptError, TruncatedError, UnsupportedError
 
-_NEW_MODELS = np.full(at.CELLS, NEW_CELL, np.int32)
-_NEW_MODELS[at.NEWER] = P_MAX << 8 | COUNT_MAX
-_NEW_MODELS.flags.writeable = False
 WORKSPACE_VALUES_MAX = 16_384
 """Longer arrays bring their own memory, so that a thread keeps at most 1.3 MB."""
 
@@ -41,16 +38,15 @@ class Writer:
 
     def __init__(self, values: int, level: int) -> None:
         """values: how many numbers will be coded at most, all arrays together."""
-        self._models = _NEW_MODELS.copy()
+        self._models = np.empty(at.MODELS + DECISIONS_ROOM, np.int32)
         self._out = np.empty(fmt.BYTES_PER_VALUE_MAX * values + 256, np.uint8)
         self._state = np.array((0, TOP, 0), np.int64)
         self._level = level
-        self._spare = np.empty(at.CELLS + DECISIONS_ROOM, np.int32)
-        arrays.begin_stream(self._state, self._out, self._models, self._spare)
+        arrays.begin_stream(self._state, self._out, self._models)
 
     def number(self, number: int) -> None:
         """A count or a length, 0 to 2**63 - 1."""
-        arrays.encode_count(self._state, self._out, self._models, self._spare, number)
+        arrays.encode_count(self._state, self._out, self._models, number)
 
     def values(self, values: NDArray[Any]) -> None:
         """Numbers of a type of format.NUMBER_TYPES, in native order and one piece."""
@@ -63,19 +59,17 @@ class Writer:
     def _array(self, part: int, kind: int, width: int, words: NDArray[np.int64]) -> None:
         n = len(words)
         if n:
-            scratch = np.empty(5 * n + arrays.SCRATCH_EXTRA, np.int64)
+            scratch = np.empty(6 * n + arrays.SCRATCH_EXTRA, np.int64)
             arrays.encode_array(
                 self._state,
                 self._out,
                 self._models,
-                self._spare,
                 part,
                 kind,
                 width,
                 self._level,
                 words,
                 scratch,
-                np.empty(n),
             )
 
     def finish(self) -> bytes:
@@ -87,14 +81,13 @@ class _Workspace(threading.local):
     """Arrays for one array alone, kept between calls: to make them anew would cost as much as a short array."""
 
     def __init__(self) -> None:
-        self.cells = np.empty(2 * at.CELLS + DECISIONS_ROOM, np.int32)
+        self.models = np.empty(at.MODELS + DECISIONS_ROOM, np.int32)
         self.grow(1024)
 
     def grow(self, n: int) -> None:
         """Room for n values."""
         self.out = np.empty(fmt.BYTES_PER_VALUE_MAX * n + 256, np.uint8)
-        self.scratch = np.empty(5 * n + arrays.SCRATCH_EXTRA + 3, np.int64)
-        self.floats = np.empty(n)
+        self.scratch = np.empty(6 * n + arrays.SCRATCH_EXTRA + 3, np.int64)
         self.room = n
 
 
@@ -108,9 +101,7 @@ def one_array(words: NDArray[np.int64], code: int, part: int, kind: int, width: 
         if len(words) > WORKSPACE_VALUES_MAX:
             work = _Workspace()
         work.grow(len(words))
-    length = arrays.encode_alone(
-        work.out, work.cells, work.scratch, work.floats, _NEW_MODELS, code, part, kind, width, level, words
-    )
+    length = arrays.encode_alone(work.out, work.models, work.scratch, code, part, kind, width, level, words)
     return work.out[:length].tobytes()
 
 
@@ -119,12 +110,13 @@ class Reader:
 
     def __init__(self, data: bytes, *, typed: bool = False) -> None:
         """typed: the stream is one array and begins with its type."""
-        self._data = np.frombuffer(data, np.uint8)
-        self._models = np.empty(at.CELLS, np.int32)
+        # a copy: Numba takes much longer to look at an array that may not be written
+        self._data = np.frombuffer(bytearray(data), np.uint8)
+        self._models = np.empty(at.MODELS, np.int32)
         self._state = np.empty(5, np.int64)
         if not data:
             raise TruncatedError("decode: there are no bytes")
-        if not arrays.open_stream(self._state, self._data, self._models, _NEW_MODELS, typed):
+        if not arrays.open_stream(self._state, self._data, self._models, typed):
             raise UnsupportedError(
                 "decode: the data says that it has a newer format than 1; update the decoder"
             )
@@ -183,9 +175,11 @@ class Reader:
         So no stream is the beginning of another (Shannon, Fano, Elias), what is less than a unit above the low end is
         whole, and zeros in the place of bytes that were cut off lie two units above it or more.
         """
-        missing = arrays.length_of(self._state) - len(self._data)
-        unit = 1 << arrays.tail_bits(self._state)
-        if missing > 0 or int(self._state[0]) >= (unit if missing == 0 else 2 * unit):
+        code, rng, pos, *_ = self._state.tolist()
+        tail = end_bytes.py_func(rng)
+        missing = pos - WINDOW_BYTES + tail - len(self._data)
+        unit = 1 << (48 - 8 * tail)
+        if missing > 0 or code >= (unit if missing == 0 else 2 * unit):
             raise TruncatedError(f"decode: the data ends too early ({len(self._data)} bytes)")
         if missing < 0:
             raise CorruptError(f"decode: {-missing} bytes too many behind the end")
