@@ -32,6 +32,7 @@ EPOCH_TRIES_MAX = 3
 HISTORY_EPOCHS_MAX = 1000
 ACCOUNT_EPOCHS_MAX = 64
 SETTLED_EPOCHS_REPORTED = 4
+OLDER_EPOCHS_REPORTED = 4
 SPARE_BYTES = 256 * 1024
 CLOCKS_MAX = 4
 
@@ -50,6 +51,7 @@ class Books:
         self._spare = directory / "spare"
         self.state, self.history = found.state, found.history
         self._history_dirty = False
+        self._told: set[Epoch] = set()  # older epochs whose losses a report has named since the last eviction
         self.dirty = False
         self.evictions = 0
         self.cursor_failures = 0
@@ -97,6 +99,8 @@ class Books:
         """
         first_unix_ns, last_unix_ns = window[:2] if window is not None else (0, 0)
         waiting, lost = account.evict(seqs, reason)
+        if lost:
+            self._told.clear()  # a report that named them may be among what is given up
         for first, last in lost:
             self.evictions += last - first + 1
             eviction = Eviction(first, last, reason)
@@ -128,12 +132,16 @@ class Books:
         return next((clock for clock in self.state.clocks if clock.boot_id == boot_id), None)
 
     def reported(self) -> tuple[ClassAccount, ...]:
-        """The current epoch, the open ones (at most 64, newest first) and the last four settled ones."""
-        open_epochs = sorted({s[0] for s, a in self.state.accounts.items() if not a.is_settled}, reverse=True)
-        known = {s[0] for s in (*self.state.accounts, *self.history.accounts)}
-        settled = sorted(known - {self._current, *open_epochs}, reverse=True)[:SETTLED_EPOCHS_REPORTED]
-        chosen = {self._current, *open_epochs[:ACCOUNT_EPOCHS_MAX], *settled}
+        """The current epoch, the open ones (at most 64, newest first) and the last four settled ones; and of the older
+        ones that lost something, the next four that no call has named since the start or the last eviction."""
         both = [*self.history.accounts.values(), *self.state.accounts.values()]
+        open_epochs = sorted({s[0] for s, a in self.state.accounts.items() if not a.is_settled}, reverse=True)
+        settled = sorted({a.epoch for a in both} - {self._current, *open_epochs}, reverse=True)
+        lossy = {a.epoch for a in both if a.evicted or a.power_loss}
+        older = [e for e in settled[SETTLED_EPOCHS_REPORTED:] if e in lossy and e not in self._told]
+        chosen = {self._current, *open_epochs[:ACCOUNT_EPOCHS_MAX], *settled[:SETTLED_EPOCHS_REPORTED]}
+        chosen.update(older[:OLDER_EPOCHS_REPORTED])
+        self._told.update(older[:OLDER_EPOCHS_REPORTED])
         return tuple(
             a.freeze()
             for a in both

@@ -328,7 +328,7 @@ class Spool:
             return self._index.backlog()
 
     def accounts(self) -> tuple[ClassAccount, ...]:
-        """The accounts that still matter: the current epoch, open ones, the last settled ones (bounds in books)."""
+        """The accounts of the next report: the current epoch, open ones, the last settled ones, older losses in turn."""
         with self._lock:
             return self._books.reported()
 
