@@ -54,8 +54,7 @@ class Agent:
     def __init__(self, settings: EdgeSettings, time_sources: TimeSources | None = None) -> None:
         """time_sources: instead of those of the machine."""
         self._settings = settings
-        replays = [section for section in settings.sources if isinstance(section, ReplaySource)]
-        self._replay = replays[0] if replays else None
+        self._replay = next((s for s in settings.sources if isinstance(s, ReplaySource)), None)
         self._original = self._replay is not None and self._replay.time == "original"
         self._exit_at_end = self._replay is not None and self._replay.at_end == "exit"
         speed = self._replay.speed if self._replay and not self._original else 1.0
