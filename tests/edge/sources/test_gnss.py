@@ -61,15 +61,6 @@ def nmea(body: str) -> bytes:
     return f"${body}*{reduce(int.__xor__, body.encode(), 0):02X}\r\n".encode()
 
 
-def ubx(payload: bytes) -> bytes:
-    """A NAV-PVT frame; the checksum is Fletcher's, of 8 bits."""
-    body, a, b = b"\x01\x07" + len(payload).to_bytes(2, "little") + payload, 0, 0
-    for byte in body:
-        a = (a + byte) & 255
-        b = (b + a) & 255
-    return b"\xb5b" + body + bytes([a, b])
-
-
 def wanted_nmea(data: bytes) -> dict[str, list[float]]:
     """The values by pynmea2."""
     wanted: dict[str, list[float]] = defaultdict(list)
@@ -313,23 +304,6 @@ def test_a_fix_without_flags_gives_no_position() -> None:
         (True, 5, False),
         (True, 0, True),
     ]
-
-
-def test_the_short_fix_of_old_receivers_is_read(data: Path) -> None:
-    """Recorded frames without their last 8 bytes, as before protocol version 15; other lengths are odd."""
-    whole, short = ReceiverDecoder(), ReceiverDecoder()
-    frames = [
-        frame
-        for frame, said in UBXReader(io.BytesIO(raw(data, "ublox-neo-m8l")), protfilter=2)
-        if said.identity == "NAV-PVT"
-    ]
-    cut = {size: [ubx(frame[6 : 6 + size]) for frame in frames] for size in (80, 84, 88)}
-    found = reports([report for frame in cut[84] for report in short.feed(frame)])
-    wanted = reports([report for frame in frames for report in whole.feed(frame)])
-    wanted.pop(f"{LOCATION}Heading")
-    same(found, wanted)
-    assert list(short.feed(cut[80][0] + cut[88][0])) == []
-    assert short.counts["frame_odd"] == 2
 
 
 def test_time_of_a_receiver_reaches_the_clock_of_the_van() -> None:

@@ -217,7 +217,7 @@ def test_a_repeated_channel_takes_its_place() -> None:
     assert layout.bytes_each == 24
     found = layout.decode(struct.pack("<h6x4hh6x", -5, 1, 2, 3, 4, 7))
     assert {name: value.tolist() for name, value in found.items()} == {"in_accel_x": [-5], "in_accel_y": [7]}
-    with pytest.raises(LayoutError, match="3 elements .* are not supported"):
+    with pytest.raises(LayoutError, match=r"3 elements .* are not supported"):
         RecordLayout([Channel("in_x", 0, "le:s16/16X3>>0")])
 
 
