@@ -11,6 +11,7 @@ At the end the counts are written to stderr. Exit codes: 0 after SIGINT or SIGTE
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
@@ -30,6 +31,8 @@ GATHER_S = 1.0
 """New names are declared so long after the first of them: the statuses of a start come together."""
 RETRY_S = 2.0
 SEND_S_MAX = 1.0
+STOP_S_MAX = 0.5
+"""A stop is seen so late when no message comes."""
 EXIT_NO_ROS = 69
 
 
@@ -130,19 +133,27 @@ def main(
     values: Annotated[bool, typer.Option(help="numbers of diagnostics, besides level and message")] = True,
 ) -> None:
     """Send ROS 2 diagnostics and odometry to the agent of the van."""
+    stopped = threading.Event()
+    for signum in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # before the slow imports: a stop in the start is orderly too
+        signal.signal(signum, lambda *_: stopped.set())
     if not diagnostics and not odometry:
         diagnostics = ["/diagnostics"]
     try:
         import rclpy  # type: ignore[import-not-found]
         from diagnostic_msgs.msg import DiagnosticArray  # type: ignore[import-not-found]
         from nav_msgs.msg import Odometry  # type: ignore[import-not-found]
-        from rclpy.executors import ExternalShutdownException  # type: ignore[import-not-found]
+        from rclpy.executors import SingleThreadedExecutor  # type: ignore[import-not-found]
         from rclpy.qos import qos_profile_sensor_data  # type: ignore[import-not-found]
+        from rclpy.signals import SignalHandlerOptions  # type: ignore[import-not-found]
     except ImportError as cause:
         sys.stderr.write(f"ros2_bridge: {cause}; run it in a shell that sourced /opt/ros/DISTRO/setup.bash\n")
         raise typer.Exit(EXIT_NO_ROS) from None
     bridge = Bridge(str(socket))
-    rclpy.init()
+    # handlers of rclpy would end its context under whatever is being created
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("vantel_bridge")
     for topic in diagnostics or []:
         read = partial(diagnostic_readings, topic=part_of_name(topic), values=values)
@@ -151,12 +162,14 @@ def main(
         read_pose = partial(odometry_readings, topic=part_of_name(topic))
         forward = partial(_forward, bridge, read_pose)
         node.create_subscription(Odometry, topic, forward, qos_profile_sensor_data)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):  # the latter is what rclpy makes of SIGTERM
-        pass
+        while not stopped.is_set():
+            executor.spin_once(timeout_sec=STOP_S_MAX)
     finally:
         bridge.close()
+        executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
         told = " ".join(f"{what}={count}" for what, count in sorted(bridge.counts.items()))

@@ -7,11 +7,13 @@ bound is checked at load. Secrets come from the environment or a file path, neve
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from edge.detector_settings import DetectorSection
@@ -324,6 +326,9 @@ class EdgeSettings(BaseSettings):
         return (env_settings, init_settings)
 
 
+_UNION_MEMBER = re.compile(r"(list|dict)\[.*\]")
+
+
 class SettingsError(Exception):
     """Settings that cannot be used; the text names file, key, cause and fix, one line each."""
 
@@ -345,20 +350,32 @@ def load(path: Path) -> EdgeSettings:
 
 
 def _explain(path: Path, error: ValidationError) -> list[str]:
-    """One line for each wrong key, with the nearest known key for a misspelt one."""
-    lines = []
+    """One line for each wrong key."""
+    told: dict[str, list[str]] = {}
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"]) or "(whole file)"
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
+        # pydantic names the members of a union, such as list[Path], among the keys
+        parts = [str(part) for part in item["loc"] if not _UNION_MEMBER.fullmatch(str(part))]
+        told.setdefault(".".join(parts) or "(whole file)", []).append(_message(item))
+    return [f"{path}: {key}: {', or: '.join(messages)}" for key, messages in told.items()]
+
+
+def _message(item: ErrorDetails) -> str:
+    """What is wrong, and the fix: the nearest known key for a misspelt one."""
+    context = item.get("ctx", {})
+    match item["type"]:
+        case "extra_forbidden":
             near = difflib.get_close_matches(str(item["loc"][-1]), _known_keys(), n=1)
-            message = "unknown key" + (f"; did you mean {near[0]}?" if near else "")
-        elif item["type"] == "missing":
-            message = "missing; add it to the file or the environment"
-        elif not isinstance(item.get("input"), dict):
-            message += f" (got {item.get('input')!r})"
-        lines.append(f"{path}: {key}: {message}")
-    return lines
+            return "unknown key; " + (
+                f"did you mean {near[0]}?" if near else "remove it (deploy/edge/edge.toml has all keys)"
+            )
+        case "missing":
+            return "missing; add it to the file or the environment"
+        case "union_tag_invalid":
+            return f"unknown kind {context['tag']!r}; known are {context['expected_tags']}"
+        case "union_tag_not_found":
+            return "kind is missing; add it"
+    told = item["msg"].removeprefix("Value error, ")
+    return told if isinstance(item.get("input"), dict) else f"{told} (got {item.get('input')!r})"
 
 
 def _known_keys() -> set[str]:

@@ -24,6 +24,8 @@ TPV_KEYS = {
     "dgpsAge": "differential_age",
 }  # fmt: skip
 STATUS_DGPS, STATUS_RTK = 2, (3, 4)
+STATUS_NO_FIX = (5, 8)
+"""Dead reckoning alone, simulator."""
 JAM_MAX = 255.0
 LEAP_S_MIN = 18
 """GPS minus UTC since 2017; a receiver that says less has not yet heard of it."""
@@ -119,6 +121,8 @@ def _sky(said: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _fix_type(mode: int, status: object) -> int:
+    if status in STATUS_NO_FIX:
+        return NO_FIX
     base = TWO_D if mode == 2 else THREE_D
     if status in STATUS_RTK:
         return base + GROUND_BASED

@@ -21,6 +21,8 @@ SBAS_STATIONS = frozenset({0, *range(33, 65), *range(120, 159)})
 """Station ids that stand for a satellite of an augmentation system: none, PRN minus 87, or PRN."""
 FIXED_BY_GROUND = (4, 5)
 """GGA quality: RTK fixed, RTK float."""
+WITHOUT_SATELLITES = (6, 7, 8)
+"""GGA quality: dead reckoning, entered by hand, simulator; none of them is a fix in VSS."""
 DIFFERENTIAL = 2
 _DECIMAL = re.compile(r"-?\d{1,12}(?:\.\d{0,12})?")
 _TIME = re.compile(r"(\d\d)(\d\d)(\d\d)(?:\.(\d{0,9}))?")
@@ -114,7 +116,7 @@ class NmeaReader:
         return Report({}, self._moment(fields[1]))
 
     def _fix_type(self, dimensions: int) -> int:
-        if not self._quality or dimensions < 2:
+        if not self._quality or self._quality in WITHOUT_SATELLITES or dimensions < 2:
             return NO_FIX
         base = TWO_D if dimensions == 2 else THREE_D
         if self._quality in FIXED_BY_GROUND:

@@ -1,7 +1,7 @@
 """UBX frames of u-blox receivers to reports: NAV-PVT (position, velocity, time), NAV-DOP and NAV-SAT.
 
-Layouts: u-blox M8 to F9 interface descriptions, sections UBX-NAV-PVT (the 92 bytes since protocol version 15), UBX-NAV-DOP
-and UBX-NAV-SAT. A position counts only with gnssFixOK; a time may set a clock only when date and
+Layouts: u-blox 7 to F9 interface descriptions, sections UBX-NAV-PVT (84 bytes before protocol version 15, then 92, which
+end with the heading), UBX-NAV-DOP and UBX-NAV-SAT. A position counts only with gnssFixOK; a time may set a clock only when date and
 time are valid and fully resolved, that is, when the receiver knows the leap seconds.
 """
 
@@ -13,7 +13,8 @@ import struct
 from edge.sources.gnss_report import GROUND_BASED, NO_FIX, SATELLITE_BASED, THREE_D, TWO_D, Report
 
 NAV_PVT, NAV_DOP, NAV_SAT = (1, 0x07), (1, 0x04), (1, 0x35)
-_PVT = struct.Struct("<IHBBBBBBIiBBBBiiiiIIiiiiiIIHH4xihH")
+_PVT = struct.Struct("<IHBBBBBBIiBBBBiiiiIIiiiiiIIHH4x")
+_PVT_HEADING = struct.Struct("<i4x")
 _DOP = struct.Struct("<I7H")
 _SAT = struct.Struct("<IBB")
 TIME_RESOLVED = 0b111
@@ -45,7 +46,9 @@ class UbxReader:
 
     def _pvt(self, payload: bytes) -> Report:
         (_, year, month, day, hour, minute, second, valid, _, nano, fix, flags, _, used, lon, lat, height, _, h_acc,
-         v_acc, north, east, down, speed, course, _, _, _, flags3, heading, _, _) = _PVT.unpack(payload)  # fmt: skip
+         v_acc, north, east, down, speed, course, _, _, _, flags3) = _PVT.unpack(payload[: _PVT.size])  # fmt: skip
+        rest = payload[_PVT.size :]
+        (heading,) = _PVT_HEADING.unpack(rest) if rest else (None,)
         self.has_fixes = True
         t_ns = None
         if valid & 0b11 == 0b11:
@@ -53,7 +56,7 @@ class UbxReader:
         self._t_unix_ns = t_ns
         fixed = bool(flags & FIX_OK)
         values = {"satellites_used": float(used), "fix_type": float(_fix_type(fix, flags))}
-        if fixed and not flags3 & POSITION_INVALID:
+        if fixed and not (rest and flags3 & POSITION_INVALID):  # reserved in the short form
             values |= {
                 "latitude": lat * 1e-7,
                 "longitude": lon * 1e-7,
@@ -69,7 +72,7 @@ class UbxReader:
                 "speed": speed * 1e-3,
                 "course": course * 1e-5 % 360.0,
             }
-            if flags & HEADING_VALID:
+            if heading is not None and flags & HEADING_VALID:
                 values["heading"] = heading * 1e-5 % 360.0
         trusted = fixed and valid & TIME_RESOLVED == TIME_RESOLVED
         return Report(values, t_ns, t_ns if trusted else None)

@@ -6,9 +6,14 @@ is; one that is not is set up: channels, rate, monotonic time stamps, length. OS
 
 from __future__ import annotations
 
+import math
 import os
 import select
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge.sources.imu_layout import TIMESTAMP, Channel, LayoutError, RecordLayout
 
@@ -17,6 +22,7 @@ KINDS = ("accel", "anglvel")
 BUFFER_S = 1.0
 RECORDS_MAX = 512
 TEXT_BYTES_MAX = 256
+SCALE_MAX = 1e6
 
 
 def find_device(root: Path, name: str) -> Path:
@@ -39,19 +45,43 @@ def read_text(path: Path) -> str:
         return (file.read(TEXT_BYTES_MAX) or b"").decode("ascii", "replace").strip(" \r\n\0")
 
 
-def scale_of(folder: Path, kind: str, axis: str) -> float:
-    """What a raw value is multiplied with to m/s^2 or rad/s; of the axis or, more often, of all axes."""
-    for name in (f"in_{kind}_{axis}_scale", f"in_{kind}_scale"):
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """Raw values of the three axes to m/s^2 or rad/s: (raw + offset) * scale, float64[3] each."""
+
+    offset: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, folder: Path, kind: str) -> Conversion:
+        """What the device tells. OSError for no scale, and for an offset or a scale that is none."""
+        offsets = [_attribute(folder, kind, axis, "offset") or 0.0 for axis in AXES]
+        scales = [_attribute(folder, kind, axis, "scale") for axis in AXES]
+        for axis, scale in zip(AXES, scales, strict=True):
+            if scale is None:
+                raise OSError(f"{folder} tells no scale of {kind}")
+            if not 0.0 < abs(scale) < SCALE_MAX:
+                raise OSError(f"{folder}: {scale} is no scale of {kind}, axis {axis}")
+        return cls(np.array(offsets), np.array(scales))
+
+    def physical(self, raw: NDArray[np.int64]) -> NDArray[np.float64]:
+        """float64[n, 3] of raw values int64[n, 3]."""
+        return (raw + self.offset) * self.scale
+
+
+def _attribute(folder: Path, kind: str, axis: str, what: str) -> float | None:
+    """Of the axis or, more often, of all axes; None when the device has none."""
+    for name in (f"in_{kind}_{axis}_{what}", f"in_{kind}_{what}"):
         try:
-            scale = float(read_text(folder / name))
+            value = float(read_text(folder / name))
         except FileNotFoundError:
             continue
         except ValueError:
             raise OSError(f"{folder / name} is no number") from None
-        if 0.0 < abs(scale) < 1e6:
-            return scale
-        raise OSError(f"{folder / name}: {scale} is no scale")
-    raise OSError(f"{folder} tells no scale of {kind}")
+        if not math.isfinite(value):
+            raise OSError(f"{folder / name}: {value} is no {what}")
+        return value
+    return None
 
 
 def kinds_of(folder: Path) -> list[str]:

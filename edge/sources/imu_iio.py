@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edge.clock import VanClock
 from edge.model import Emit, SampleBlock
 from edge.settings import ImuSource as ImuSection
-from edge.sources.imu_device import AXES, IioBuffer, find_device, kinds_of, read_text, scale_of
+from edge.sources.imu_device import AXES, Conversion, IioBuffer, find_device, kinds_of, read_text
 from edge.sources.imu_layout import TIMESTAMP
 from edge.sources.imu_mounting import VECTORS, GravityCheck, doubt, rotation, tilt_deg
 from edge.sources.signal_table import SignalTable
@@ -76,16 +76,13 @@ class ImuSource:
             buffer = None
             try:
                 folder = find_device(self._section.root, self._section.device)
-                scales = {
-                    kind: np.array([scale_of(folder, kind, axis) for axis in AXES])
-                    for kind in kinds_of(folder)
-                }
+                conversions = {kind: Conversion.of(folder, kind) for kind in kinds_of(folder)}
                 buffer = IioBuffer(self._section.root, folder, self._section.rate_hz)
                 told = ""
                 while not stop.is_set():
                     data = buffer.read(POLL_S)
                     if data:
-                        self._take(buffer, data, scales, emit)
+                        self._take(buffer, data, conversions, emit)
                         stop.wait(GATHER_S)
             except OSError as cause:
                 self.counts["device_lost" if buffer is not None else "device_refused"] += 1
@@ -97,18 +94,16 @@ class ImuSource:
                     buffer.close()
             stop.wait(REOPEN_S)
 
-    def _take(
-        self, buffer: IioBuffer, data: bytes, scales: dict[str, NDArray[np.float64]], emit: Emit
-    ) -> None:
+    def _take(self, buffer: IioBuffer, data: bytes, conversions: dict[str, Conversion], emit: Emit) -> None:
         raw = buffer.layout.decode(data)
         count = len(data) // buffer.layout.bytes_each
         stamps = self._stamps(raw.get(TIMESTAMP) if buffer.monotonic else None, count)
         for kind, slots in self._slots.items():
             channels = [raw.get(f"in_{kind}_{axis}") for axis in AXES]
-            if kind not in scales or any(channel is None for channel in channels):
+            if kind not in conversions or any(channel is None for channel in channels):
                 self.counts[f"{kind}_not_in_buffer"] += count
                 continue
-            physical = np.stack(channels, axis=1) * scales[kind]  # type: ignore[arg-type]
+            physical = conversions[kind].physical(np.stack(channels, axis=1))  # type: ignore[arg-type]
             turned = physical @ self._rotation.T * FACTORS[kind]
             emit(
                 SampleBlock(
@@ -147,10 +142,10 @@ class ImuSource:
             if "accel" not in kinds_of(folder) or "accel" not in self._slots:
                 return []
             raw = [int(read_text(folder / f"in_accel_{axis}_raw")) for axis in AXES]
-            scales = [scale_of(folder, "accel", axis) for axis in AXES]
+            physical = Conversion.of(folder, "accel").physical(np.array([raw]))[0]
         except (OSError, ValueError) as cause:
             return [f"source {self.name}: {cause}; it is waited for"]
-        off = tilt_deg((self._rotation @ (np.array(raw) * scales)).tolist())
+        off = tilt_deg((self._rotation @ physical).tolist())
         if off is None or off <= self._section.gravity_deg_max:
             return []
         return [doubt(f"source {self.name}", off, self._section.mounting_deg)]

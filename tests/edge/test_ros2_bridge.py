@@ -217,3 +217,25 @@ def test_inside_ros_topics_arrive_and_a_stop_is_orderly(tmp_path: Path) -> None:
         assert agent.of("stack.diagnostics.lidar_front_driver.Temperature_C")[0][1] == 45.5
         _, code = agent.of("stack.diagnostics.lidar_front_driver.message")[0]
         assert agent.texts.text(code) == "packets late"
+
+
+STOPPED_WHILE_STARTING = """
+import os, signal, sys, time, rclpy, typer
+from edge.ros2_bridge import main
+create = rclpy.create_node
+def create_and_be_stopped(name):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(1)  # a handler in C++ has its thread
+    return create(name)
+rclpy.create_node = create_and_be_stopped
+typer.run(main)
+"""
+
+
+@pytest.mark.skipif(
+    "VANTEL_ROS_PYTHON" not in os.environ, reason="VANTEL_ROS_PYTHON names no Python with rclpy"
+)
+def test_inside_ros_a_stop_in_the_start_is_orderly() -> None:
+    command = [os.environ["VANTEL_ROS_PYTHON"], "-c", STOPPED_WHILE_STARTING]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
+    assert (done.returncode, done.stderr) == (0, "ros2_bridge: \n")

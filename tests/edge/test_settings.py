@@ -93,6 +93,25 @@ def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, expected: li
         assert part in str(caught.value)
 
 
+def test_five_mistakes_are_five_lines(tmp_path: Path) -> None:
+    """Each with file, key and what to do, in sections of sources too."""
+    text = (
+        GOOD.replace("van-1", "van 1") + '[batch]\nfidelity = "fulll"\ncolour = 1\n[[sources]]\nkind = "lidar"\n[[sources]]\nrate_hz = 1\n'
+        '[[sources]]\nkind = "replay"\n[[sources.recordings]]\npath = "x.asc"\ndbc = "x.dbc"\n'
+    )  # fmt: skip
+    path = write(tmp_path, text)
+    done = CliRunner().invoke(app, ["check", "--config", str(path)])
+    assert done.exit_code == 78
+    lines = sorted(done.stderr.splitlines())
+    for line, start, end in zip(lines, [
+        "batch.colour: unknown key; remove it", "batch.fidelity: Input should be 'rollup' or 'full'",
+        "sources.1: unknown kind 'lidar'; known are 'can'", "sources.2: kind is missing",
+        "sources.3.replay.recordings.0.dbc: Input should be a valid list", "van.id: van id 'van 1'",
+    ], ["keys)", "(got 'fulll')", "'plugin'", "add it", "valid dictionary (got 'x.dbc')", "(got 'van 1')"], strict=True):  # fmt: skip
+        assert line.startswith(f"{path}: {start}")
+        assert line.endswith(end)
+
+
 def test_a_missing_file_is_named_with_the_option_that_gives_another(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no\.toml.*--config"):
         load(tmp_path / "no.toml")

@@ -315,3 +315,9 @@ def test_the_script_gives_ids_to_new_names_only(tmp_path: Path, monkeypatch: pyt
         run(["Vehicle.A"], ["Vehicle.A,FLOAT64,,,,,adas,"])
     with pytest.raises(SystemExit, match="has no type"):
         run(["Vehicle.A"], ["Vehicle.Robovan.Y,,,,,,adas,"])
+    with pytest.raises(SystemExit, match=r"Vehicle\.A stands there twice"):
+        run(["Vehicle.A"], ["Vehicle.A,,,0,9,,,", "Vehicle.A,,,0,8,,,"])
+    with pytest.raises(SystemExit, match="no type FLOAT; known are"):
+        run(["Vehicle.A"], ["Vehicle.Robovan.Y,FLOAT,,,,,adas,"])
+    with pytest.raises(SystemExit, match="min 9 is above max 0"):
+        run(["Vehicle.A"], ["Vehicle.A,,,9,0,,,"])

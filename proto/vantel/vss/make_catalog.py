@@ -21,6 +21,7 @@ COLUMNS = (
     "comment",
 )  # fmt: skip
 LIMITS = COLUMNS[4:9]
+TYPES = ("BOOL", "ENUM", "STRING", "INT64", "UINT64", "FLOAT32", "FLOAT64")
 LOCAL_ID_FIRST = 65_536
 GROUPS = {
     "acceleration": "motion",
@@ -91,10 +92,27 @@ def read_csv(path: Path) -> list[Row]:
         return [dict.fromkeys(COLUMNS, "") | row for row in csv.DictReader(lines)]
 
 
+def check(row: Row, seen: set[str]) -> None:
+    """SystemExit for an overlay row that can be no signal, or that stands there twice; adds its name to seen."""
+    if row["name"] in seen:
+        raise SystemExit(f"overlay: {row['name']} stands there twice; remove one row")
+    seen.add(row["name"])
+    if row["type"] and row["type"] not in TYPES:
+        raise SystemExit(f"overlay: {row['name']}: no type {row['type']}; known are {', '.join(TYPES)}")
+    try:
+        limits = {name: float(row[name]) for name in LIMITS if row[name]}
+    except ValueError as cause:
+        raise SystemExit(f"overlay: {row['name']}: {cause}; a limit is a number or empty") from None
+    if limits.get("min", float("-inf")) > limits.get("max", float("inf")):
+        raise SystemExit(f"overlay: {row['name']}: min {row['min']} is above max {row['max']}")
+
+
 def merged(base: list[Row], overlay: list[Row]) -> dict[str, Row]:
     """Rows by name: the overlay adds names and sets limits of names that are already there."""
     rows = {row["name"]: row for row in base}
+    seen: set[str] = set()
     for row in overlay:
+        check(row, seen)
         known = rows.get(row["name"])
         if known is None:
             if not row["type"]:

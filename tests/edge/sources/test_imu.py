@@ -24,7 +24,7 @@ from edge.model import SampleBlock, TextTable
 from edge.settings import ImuSource as Section
 from edge.settings import ReplaySource as ReplaySection
 from edge.sources.errors import RecordingError
-from edge.sources.imu_device import IioBuffer, find_device
+from edge.sources.imu_device import Conversion, IioBuffer, find_device
 from edge.sources.imu_iio import ImuSource
 from edge.sources.imu_layout import Channel, LayoutError, RecordLayout
 from edge.sources.imu_mounting import GRAVITY, GravityCheck, rotation
@@ -148,8 +148,9 @@ def test_gravity_in_the_wrong_place_is_told_while_driving(tmp_path: Path) -> Non
     data = b"".join(
         struct.pack("<6h4xq", 0, 0, round(GRAVITY / ACCEL_SCALE), 0, 0, 0, now + at) for at in range(1024)
     )
-    scales = {"accel": np.full(3, ACCEL_SCALE), "anglvel": np.full(3, GYRO_SCALE)}
-    source._take(buffer, data, scales, blocks.append)
+    source._take(
+        buffer, data, {kind: Conversion.of(folder, kind) for kind in ("accel", "anglvel")}, blocks.append
+    )
     assert source.counters["gravity_off"] == 2
     errors = [block for block in blocks if len(block) == 1]
     assert [block.value[0] for block in errors] == pytest.approx([180.0, 180.0])
@@ -169,6 +170,55 @@ def test_a_buffer_that_others_set_up_is_taken_as_it_is(tmp_path: Path) -> None:
     assert len(buffer.read(1.0)) == 12, "whole records only"
     os.close(pipe)
     buffer.close()
+
+
+@pytest.mark.parametrize(
+    ("files", "offset"),
+    [
+        ({"in_accel_offset": "-2048"}, (-2048, -2048, -2048)),
+        ({"in_accel_offset": "-2048", "in_accel_y_offset": "12.5"}, (-2048, 12.5, -2048)),
+    ],
+)
+def test_raw_values_have_the_offset_of_the_device(
+    tmp_path: Path, files: dict[str, str], offset: tuple[float, ...]
+) -> None:
+    """sysfs-bus-iio: (raw + offset) * scale, of all axes or of one."""
+    folder = plant(tmp_path)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    raw = (0, 0, round(GRAVITY / ACCEL_SCALE))
+    for axis, value, off in zip(AXES, raw, offset, strict=True):
+        (folder / f"in_accel_{axis}_raw").write_text(str(round(value - off)))
+    source, blocks = (
+        ImuSource(Section(kind="imu", device="lsm6dso", root=tmp_path), VanClock()),
+        list[SampleBlock](),
+    )
+    assert source.notes == [], "gravity is where the mounting says"
+    buffer = IioBuffer(tmp_path, folder, 100.0)
+    data = struct.pack("<6h4xq", 100, -200, 16_000, 1, 2, 3, time.monotonic_ns())
+    source._take(
+        buffer, data, {kind: Conversion.of(folder, kind) for kind in ("accel", "anglvel")}, blocks.append
+    )
+    buffer.close()
+    found = np.concatenate([block.value for block in blocks])
+    wanted = [(value + off) * ACCEL_SCALE for value, off in zip((100, -200, 16_000), offset, strict=True)]
+    np.testing.assert_allclose(found[:3], wanted, rtol=1e-12)
+    np.testing.assert_allclose(found[3:6], np.degrees(np.array([1, 2, 3]) * GYRO_SCALE), rtol=1e-12)
+    (folder / "in_accel_offset").write_text("nan")
+    with pytest.raises(OSError, match="in_accel_offset"):
+        Conversion.of(folder, "accel")
+
+
+def test_a_repeated_channel_takes_its_place() -> None:
+    """A quaternion of 4 times 16 bits is aligned to 8 bytes; one of 3 has no alignment that the kernel documents."""
+    channels = [Channel("in_accel_x", 0, "le:s16/16>>0"), Channel("in_rot_quaternion", 1, "le:s16/16X4>>0"),
+                Channel("in_accel_y", 2, "le:s16/16>>0")]  # fmt: skip
+    layout = RecordLayout(channels)
+    assert layout.bytes_each == 24
+    found = layout.decode(struct.pack("<h6x4hh6x", -5, 1, 2, 3, 4, 7))
+    assert {name: value.tolist() for name, value in found.items()} == {"in_accel_x": [-5], "in_accel_y": [7]}
+    with pytest.raises(LayoutError, match=r"3 elements .* are not supported"):
+        RecordLayout([Channel("in_x", 0, "le:s16/16X3>>0")])
 
 
 def test_stamps_of_another_clock_are_replaced_and_gaps_counted(tmp_path: Path) -> None:

@@ -87,6 +87,17 @@ def test_a_unit_stands_for_scale_and_offset(tmp_path: Path) -> None:
         ("scale: 3.6}", "unit: Celsius}", 7, "Celsius cannot become km/h"),
         ("scale: 3.6}", "unit: m/s, scale: 2}", 7, "not both"),
         ("dbc: {signal", "dbc: [signal", 7, "not YAML"),
+        ("  dbc: {signal", "\tdbc: {signal", 7, "not YAML: .*t' that cannot start"),
+        ("Vehicle.CurrentLocation.Altitude", "Vehicle.Speed", 8, "Vehicle.Speed stands in line 4 already"),
+        ("scale: 3.6}", "scale: 3.6, scale: 1}", 7, "scale stands in line 7 already"),
+        ("scale: 3.6}", "scale: nan}", 7, "scale is no number"),
+        ("scale: 3.6}", "scale: 0}", 7, "scale 0"),
+        ("scale: 3.6}", "unit: [m]}", 7, "unit is a list"),
+        ("scale: 3.6}", "? [a] : 1}", 7, "a key is a list"),
+        ("datatype: float", "datatype: flaot", 6, "unknown datatype 'flaot'; known are"),
+        ("datatype: float", "unit: m/s", 6, "unit m/s; the catalog has km/h"),
+        ("datatype: float", "unit: furlong", 6, "furlong"),
+        ("datatype: float", "max: 1\n  min: 2", 7, "min 2 is above max 1"),
     ],
 )
 def test_mistakes_are_told_with_their_line(tmp_path: Path, old: str, new: str, line: int, told: str) -> None:
