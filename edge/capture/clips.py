@@ -44,6 +44,11 @@ class Clip:
     covered_ns: int = 0
     sent: int = 0
 
+    @property
+    def start_unix_ns(self) -> int:
+        """By the clock of its last record. Its age: the time of the file is that of the last word on it."""
+        return self.summary.start_mono_ns + (self.clock.offset_ns if self.clock else 0)
+
 
 class Clips:
     """The folder of the clips. campaign_of: the campaign of a name, for its hold and its document."""
@@ -65,19 +70,17 @@ class Clips:
         self._problem = ""
         self._reading: tuple[str, Iterator[tuple[int, Outgoing]]] | None = None
         self._given_up: list[Outgoing] = []
-        paths = (
-            sorted(folder.glob("*.clip"), key=lambda path: path.stat().st_mtime) if folder.exists() else []
-        )
-        for path in paths:
+        clips = []
+        for path in folder.glob("*.clip") if folder.exists() else ():
             found = clip_file.state_of(path)
             if found is None:
                 path.unlink(missing_ok=True)
                 continue
             if found.bytes < path.stat().st_size:  # what is appended behind a torn end could never be read
                 os.truncate(path, found.bytes)
-            self._clips[path.stem] = Clip(
-                path, found.summary, found.bytes, found.clock, found.covered_ns, found.sent
-            )
+            clips.append(Clip(path, found.summary, found.bytes, found.clock, found.covered_ns, found.sent))
+        for clip in sorted(clips, key=lambda clip: clip.start_unix_ns):
+            self._clips[clip.path.stem] = clip
 
     @property
     def clips(self) -> list[Clip]:
