@@ -58,10 +58,9 @@ class InfluxQuery:
 
     def query(self, text: str) -> list[Series]:
         """All series of one or several statements."""
+        form = urllib.parse.urlencode({"db": self._influx.bucket, "epoch": "ns", "q": text}).encode()
         address = f"{self._influx.url.rstrip('/')}/query"
-        # 1 and 2 take a form as well, 3 looks for parameters in the address alone; POST, for 1 creates databases by no other
-        parameters = urllib.parse.urlencode({"db": self._influx.bucket, "epoch": "ns", "q": text})
-        request = urllib.request.Request(f"{address}?{parameters}", b"", self._headers)  # noqa: S310 - check_url allows http(s) only
+        request = urllib.request.Request(address, form, self._headers)  # noqa: S310 - check_url allows http(s) only
         try:
             with self._opener.open(request, timeout=self._timeout_s) as reply:
                 answer = json.loads(reply.read())
