@@ -130,8 +130,7 @@ def check(
     from cloud import log
     from cloud.check import check as try_all
 
-    log.configure(settings.log.model_copy(update={"level": "error"}))
-    log.silence_libraries()
+    log.configure_for_command(settings.log)
     trials = asyncio.run(try_all(settings))
     fine = all(trial.fine for trial in trials)
     if as_json:

@@ -83,8 +83,7 @@ def _found(config: Path | None, since: str, van: str | None) -> list[Bundle]:
 
     try:
         settings = load(config)
-        log.configure(settings.log.model_copy(update={"level": "error"}))
-        log.silence_libraries()
+        log.configure_for_command(settings.log)
         return asyncio.run(read(settings, unix_ns(since, time.time()) // 1_000_000, van))
     except SettingsError as cause:
         print(cause, file=sys.stderr)

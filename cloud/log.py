@@ -53,8 +53,9 @@ def configure(settings: LogSection) -> None:
     root.setLevel(max(level, logging.WARNING))
 
 
-def silence_libraries() -> None:
-    """For commands that say themselves what a library would only repeat."""
+def configure_for_command(settings: LogSection) -> None:
+    """For commands that say themselves what a library would only repeat: our errors alone."""
+    configure(settings.model_copy(update={"level": "error"}))
     logging.getLogger().setLevel(logging.CRITICAL + 1)
 
 

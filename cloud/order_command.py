@@ -38,8 +38,7 @@ def _give(van: str, body: Body, config: Path | None, timeout_s: float, as_json: 
 
     try:
         settings = load(config)
-        log.configure(settings.log.model_copy(update={"level": "error"}))
-        log.silence_libraries()
+        log.configure_for_command(settings.log)
         result = asyncio.run(order(settings, check_van_id(van), body, timeout_s))
     except SettingsError as cause:
         print(cause, file=sys.stderr)

@@ -52,8 +52,7 @@ def _settings(config: Path | None) -> CloudSettings:
     except SettingsError as cause:
         print(cause, file=sys.stderr)
         raise typer.Exit(78) from None
-    log.configure(settings.log.model_copy(update={"level": "error"}))
-    log.silence_libraries()
+    log.configure_for_command(settings.log)
     return settings
 
 

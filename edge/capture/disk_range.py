@@ -65,6 +65,10 @@ class DiskRange:
             missing,
             bytes_max,
         )
+        names = wanted.signals or ("*",)
+        self._signals = [
+            s for s in catalog.signals if any(fnmatch.fnmatchcase(s.name, name) for name in names)
+        ]
         text = f"range|{wanted.start_unix_ns}|{wanted.end_unix_ns}|{command_id}"
         self.capture_id = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         self._rows: dict[int, dict[int, int]] = {}
@@ -148,13 +152,12 @@ class DiskRange:
 
     def _ids(self, old: Catalog | None) -> dict[int, int]:
         """Ids of a catalog -> ids of the one in use, of the signals that are asked for and are the same in both."""
-        names = self._wanted.signals or ("*",)
         same: dict[int, int] = {}
-        for signal in self._catalog.signals:
+        for signal in self._signals:
             if old is None or signal.name not in old:
                 continue
             before = old.by_name(signal.name)
-            if before.type is signal.type and any(fnmatch.fnmatchcase(signal.name, name) for name in names):
+            if before.type is signal.type:
                 same[before.id] = signal.id
         return same
 
@@ -208,10 +211,7 @@ class DiskRange:
 
     def _told(self, state: CaptureState, gaps: tuple[CaptureGap, ...], now: ClockStamp) -> Outgoing:
         start, end = self._wanted.start_unix_ns - now.offset_ns, self._wanted.end_unix_ns - now.offset_ns
-        names = self._wanted.signals or ("*",)
-        ids = tuple(
-            signal.id for signal in self._catalog.signals if any(fnmatch.fnmatchcase(signal.name, n) for n in names)
-        )  # fmt: skip
+        ids = tuple(signal.id for signal in self._signals)
         summary = CaptureSummary(
             self.capture_id, state, (CaptureTrigger("", 0, start),), start, end, ids, self._parts, self.samples,
             self._bytes, gaps,
