@@ -201,6 +201,23 @@ def test_unknown_is_neither_true_nor_false() -> None:
     assert math.isnan(evaluator.values()[0])
 
 
+def test_a_rate_goes_by_the_last_finite_sample_of_a_tick() -> None:
+    evaluator = compiled("rate(Van.A, 1 s) == 4")
+    quarter = TICK_NS // 4
+    run_through(
+        evaluator,
+        [
+            ("Van.A", START_NS, 0.0),
+            ("Van.A", START_NS + 25 * TICK_NS + quarter, math.nan),
+            ("Van.A", START_NS + 50 * TICK_NS, 2.0),
+            ("Van.A", START_NS + 50 * TICK_NS + quarter, math.nan),
+            ("Van.B", START_NS + 51 * TICK_NS, 0.0),
+        ],
+        [],
+    )
+    assert evaluator.values().tolist() == [1.0]
+
+
 def test_an_event_of_the_detector_is_true_for_its_tick() -> None:
     program = compile_conditions(["event()", "event('rate')", "event('rate', Van.B)"], CATALOG, TICK_NS)
     evaluator = Evaluator(program, len(CATALOG), [0.0] * 3, [0.0] * 3)

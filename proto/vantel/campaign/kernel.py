@@ -14,8 +14,8 @@ from numba import types
 (CONST, SIGNAL, EVENT, NEGATIVE, ABS, ADD, SUBTRACT, MULTIPLY, DIVIDE, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, EQUAL,
  NOT_EQUAL, NOT, AND, OR, MIN, MAX, MEAN, RATE, RISING, FALLING, CHANGED, HELD, MISSING) = range(27)  # fmt: skip
 """Operations; the order counts in the comparisons below."""
-LAST, LOW, HIGH, SUM, T_S, INPUT_REALS = range(6)
-"""By input, float64: last value; least, greatest and sum since the last tick; time of the last sample in s."""
+LAST, KNOWN, LOW, HIGH, SUM, T_S, INPUT_REALS = range(7)
+"""By input, float64: last value; last finite one; least, greatest and sum since the last tick; time of KNOWN in s."""
 T_NS, FINITE, SEEN, INPUT_WHOLES = range(4)
 """By input, int64: time of the last sample; finite samples and samples since the last tick."""
 FIRST, SIZE, HEAD, COUNT, NODE_WHOLES = range(5)
@@ -35,8 +35,8 @@ _reals, _wholes = numba.float64[:, ::1], numba.int64[:, ::1]
 
 
 @numba.njit(nogil=True, cache=True, inline="never")
-def _window(op, x, low, high, total, count, t_s, fresh, ticks, tick, whole, real, stamp, entry):
-    """One window function: low, high, total and count are those of the tick. entry: (value, time or count)."""
+def _window(op, last_known, low, high, total, count, t_s, fresh, ticks, tick, whole, real, stamp, entry):
+    """One window function: its values are those of the finite samples of the tick. entry: (value, time or count)."""
     size, first = whole[SIZE], whole[FIRST]
     head, held = whole[HEAD], whole[COUNT]
     while held > 0 and stamp[first + head] <= tick - ticks:
@@ -46,7 +46,7 @@ def _window(op, x, low, high, total, count, t_s, fresh, ticks, tick, whole, real
         head = (head + 1) % size
         held -= 1
     if fresh and count > 0:
-        new = low if op == MIN else high if op == MAX else total if op == MEAN else x
+        new = low if op == MIN else high if op == MAX else total if op == MEAN else last_known
         if op <= MAX:
             while held > 0:
                 last = entry[first + (head + held - 1) % size, 0]
@@ -146,7 +146,7 @@ def _tick(tick, tick_ns, rows, constant, in_real, in_whole, whole, real, stamp, 
             elif op <= RATE:
                 if rows[a, 0] == SIGNAL:
                     s = rows[a, 1]
-                    value = _window(op, x, in_real[s, LOW], in_real[s, HIGH], in_real[s, SUM], in_whole[s, FINITE],
+                    value = _window(op, in_real[s, KNOWN], in_real[s, LOW], in_real[s, HIGH], in_real[s, SUM], in_whole[s, FINITE],
                                     in_real[s, T_S], fresh > 0.0, constant[i], tick, whole[i], real[i], stamp, entry)  # fmt: skip
                 else:
                     known = 1 if np.isfinite(x) else 0
@@ -253,9 +253,10 @@ def advance(slot, t, value, until_ns, tick_ns, gap_ticks, input_of, rows, consta
         x = value[i]
         in_whole[s, SEEN] += 1
         in_whole[s, T_NS] = max(in_whole[s, T_NS], t[i])
-        in_real[s, T_S] = np.float64(t[i]) * 1e-9
         in_real[s, LAST] = x
         if np.isfinite(x):
+            in_real[s, KNOWN] = x
+            in_real[s, T_S] = np.float64(t[i]) * 1e-9
             if in_whole[s, FINITE] == 0:
                 in_real[s, LOW] = in_real[s, HIGH] = x
                 in_real[s, SUM] = 0.0
