@@ -220,6 +220,7 @@ def test_of_two_messages_with_one_id_the_last_wins() -> None:
     assert by_us(decoder, [5], [b"\x07"]) == [[("Y", 7.0)]]
 
 
+@pytest.mark.once
 def test_raw_integers_give_the_values_by_scale_and_offset() -> None:
     """What a codec needs: value == raw * scale + offset to the last bit, for every signal that is no float."""
     random = np.random.default_rng(11)
