@@ -374,12 +374,11 @@ def test_an_array_that_models_make_larger_never_writes_past_its_room(kind: int) 
     memory = np.full(room + 20_000, 0xAB, np.uint8)
     out = memory[:room]
     models, n = np.empty(at.MODELS + DECISIONS_ROOM, np.int32), len(words)
-    scratch = np.empty(6 * n + arrays.SCRATCH_EXTRA + 3, np.int64)
-    length = arrays.encode_alone(out, models, scratch, -1, at.VALUES, kind, -64, 1, words)
+    state, scratch = np.empty(5, np.int64), np.empty(6 * n + arrays.SCRATCH_EXTRA, np.int64)
+    length = arrays.encode_array(state, out, models, -1, at.VALUES, kind, -64, 1, words, scratch)
     assert length <= 8 * n + 16
     assert (memory[room:] == 0xAB).all()
-    decoded, state = np.empty_like(words), np.empty(5, np.int64)
-    data = out[:length].copy()
+    decoded, data = np.empty_like(words), out[:length].copy()
     assert arrays.open_stream(state, data, models, False)
     assert state[4] == n
     assert arrays.decode_array(state, data, models, at.VALUES, kind, -64, decoded, np.empty(1_000, np.int64))

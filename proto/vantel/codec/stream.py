@@ -64,6 +64,7 @@ class Writer:
                 self._state,
                 self._out,
                 self._models,
+                arrays.WITHIN,
                 part,
                 kind,
                 width,
@@ -81,13 +82,14 @@ class _Workspace(threading.local):
     """Arrays for one array alone, kept between calls: to make them anew would cost as much as a short array."""
 
     def __init__(self) -> None:
+        self.state = np.empty(3, np.int64)
         self.models = np.empty(at.MODELS + DECISIONS_ROOM, np.int32)
         self.grow(1024)
 
     def grow(self, n: int) -> None:
         """Room for n values."""
         self.out = np.empty(fmt.BYTES_PER_VALUE_MAX * n + 256, np.uint8)
-        self.scratch = np.empty(6 * n + arrays.SCRATCH_EXTRA + 3, np.int64)
+        self.scratch = np.empty(6 * n + arrays.SCRATCH_EXTRA, np.int64)
         self.room = n
 
 
@@ -95,13 +97,15 @@ _workspace = _Workspace()
 
 
 def one_array(words: NDArray[np.int64], code: int, part: int, kind: int, width: int, level: int) -> bytes:
-    """A whole stream of one array: its type unless code is negative, its length, its words."""
+    """A whole stream of one array: its type unless code is arrays.NO_TYPE, its length, its words."""
     work = _workspace
     if len(words) > work.room:
         if len(words) > WORKSPACE_VALUES_MAX:
             work = _Workspace()
         work.grow(len(words))
-    length = arrays.encode_alone(work.out, work.models, work.scratch, code, part, kind, width, level, words)
+    length = arrays.encode_array(
+        work.state, work.out, work.models, code, part, kind, width, level, words, work.scratch
+    )
     return work.out[:length].tobytes()
 
 
