@@ -69,7 +69,7 @@ class Writer:
                 kind,
                 width,
                 self._level,
-                words,
+                _plain(words),
                 scratch,
             )
 
@@ -104,7 +104,7 @@ def one_array(words: NDArray[np.int64], code: int, part: int, kind: int, width: 
             work = _Workspace()
         work.grow(len(words))
     length = arrays.encode_array(
-        work.state, work.out, work.models, code, part, kind, width, level, words, work.scratch
+        work.state, work.out, work.models, code, part, kind, width, level, _plain(words), work.scratch
     )
     return work.out[:length].tobytes()
 
@@ -187,6 +187,11 @@ class Reader:
             raise TruncatedError(f"decode: the data ends too early ({len(self._data)} bytes)")
         if missing < 0:
             raise CorruptError(f"decode: {-missing} bytes too many behind the end")
+
+
+def _plain(words: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The words as kernels take them: a copy of those that may not be written, or lie across the bounds of words."""
+    return words if words.flags.carray else words.copy()
 
 
 def words_of(values: NDArray[Any]) -> NDArray[np.int64]:
