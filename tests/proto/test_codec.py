@@ -20,10 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from vantel import codec
-from vantel.codec import arrays, floats
 from vantel.codec import format as fmt
 from vantel.codec import layout as at
-from vantel.codec.coder import DECISIONS_ROOM
 from vantel.codec.stream import Writer
 from vantel.columns import Column
 
@@ -366,24 +364,15 @@ def test_a_declared_count_is_checked_before_memory_is_taken() -> None:
     assert len(codec.decode_values(bomb)) == fmt.SAMPLES_MAX
 
 
-@pytest.mark.parametrize("kind", [floats.FLOAT64, floats.WHOLE])
-def test_an_array_that_models_make_larger_never_writes_past_its_room(kind: int) -> None:
-    """The kernels have no bounds check of their own; while noise is tried it grows beyond its raw size."""
-    words = np.random.default_rng(1).integers(INT64.min, INT64.max, 200)
-    room = fmt.BYTES_PER_VALUE_MAX * len(words) + 256
-    memory = np.full(room + 20_000, 0xAB, np.uint8)
-    out = memory[:room]
-    models, n = np.empty(at.MODELS + DECISIONS_ROOM, np.int32), len(words)
-    scratch = np.empty(6 * n + arrays.SCRATCH_EXTRA + 3, np.int64)
-    length = arrays.encode_alone(out, models, scratch, -1, at.VALUES, kind, -64, 1, words)
-    assert length <= 8 * n + 16
-    assert (memory[room:] == 0xAB).all()
-    decoded, state = np.empty_like(words), np.empty(5, np.int64)
-    data = out[:length].copy()
-    assert arrays.open_stream(state, data, models, False)
-    assert state[4] == n
-    assert arrays.decode_array(state, data, models, at.VALUES, kind, -64, decoded, np.empty(1_000, np.int64))
-    assert np.array_equal(decoded, words)
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_arrays_that_may_not_be_written_or_are_not_aligned(kind: str) -> None:
+    values = np.arange(40).astype(kind)
+    unaligned = np.frombuffer(b"-" + values.tobytes(), kind, offset=1)
+    assert codec.encode_values(unaligned) == codec.encode_values(values)
+    t_ns = np.frombuffer(b"-" + np.arange(40).tobytes(), np.int64, offset=1)
+    assert codec.encode_times(t_ns) == codec.encode_times(np.arange(40))
+    columns = [Column(1, t_ns, unaligned, np.frombuffer(bytes(39) + b"1", np.uint8))]
+    assert codec.decode(codec.encode(columns))[0].values.tobytes() == values.tobytes()
 
 
 def test_what_a_newer_encoder_made_is_unsupported() -> None:

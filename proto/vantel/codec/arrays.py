@@ -14,6 +14,8 @@ from vantel.codec.coder import (
     BLOCK,
     COUNT_MAX,
     INLINED,
+    INNER,
+    MERGED,
     NEW_CELL,
     OPTIONS,
     P_MAX,
@@ -55,11 +57,13 @@ _I = types.int64
 _WORDS = types.Array(types.int64, 1, "C")
 _MODELS = types.Array(types.int32, 1, "C")
 _BYTES = types.Array(types.uint8, 1, "C")
+WITHIN, NO_TYPE = -2, -1
+"""In place of the type of an array that is a stream alone: it is one of many; it has none."""
 SCRATCH_EXTRA = 1024 + 256 + 256 + at.PARAMETERS
 """Hash table, levels, pair counts and parameters behind six arrays of the caller's length."""
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def lattice_step(x, n, y, u, d, power):
     """A step with x = x[0] + round(y * step) + u, or 0.0 where that would cost more than the differences of x.
 
@@ -86,7 +90,7 @@ def lattice_step(x, n, y, u, d, power):
     return step if cost + last_cost(y, n) + 1024 < plain else 0.0
 
 
-@njit(**OPTIONS)
+@njit(**MERGED)
 def put_array(to, count, part, kind, level, words, scratch):
     """Note words int64[n] as whole numbers, found again where they are floats; the new count."""
     n = words.shape[0]
@@ -102,7 +106,8 @@ def put_array(to, count, part, kind, level, words, scratch):
     mode = np.int64(at.WORDS)
     narrow = False
     if kind == WHOLE:
-        x[:] = words
+        for i in range(n):
+            x[i] = words[i]
     else:
         mode, narrow = to_whole(kind, words, n, x, y, u, v, special, params)
         count = put(decisions, count, at.NARROW + kind, narrow)
@@ -138,7 +143,7 @@ def put_array(to, count, part, kind, level, words, scratch):
     return count
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def off_lattice(x, u, n, step, origin):
     """Multiples x of a step, with their corrections u, to whole numbers in place."""
     for i in range(n):
@@ -146,7 +151,7 @@ def off_lattice(x, u, n, step, origin):
         x[i] = origin + u[i] + (np.int64((y + ROUND) - ROUND) if abs(y) < WHOLE_MAX else 0)
 
 
-@njit(**OPTIONS)
+@njit(**MERGED)
 def get_array(code, rng, pos, data, models, part, kind, words, scratch):
     """Inverse of put_array into words: ok, code, rng, pos."""
     n = words.shape[0]
@@ -155,8 +160,7 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
     keys = scratch[2 * n : 2 * n + 256]
     special = scratch[2 * n + 256 :]
     mode = np.int64(at.WORDS)
-    narrow = np.int64(0)
-    read = np.int64(0)
+    narrow = read = np.int64(0)
     multiplier = exponent = offset = count = negative = np.int64(0)
     ok = True
     if kind != WHOLE:
@@ -196,7 +200,8 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
     if lattice:
         off_lattice(x, u, n, float_of(step), origin)
     if kind == WHOLE:
-        words[:] = x
+        for i in range(n):
+            words[i] = x[i]
         return True, code, rng, pos
     to_words(words, x, u, n, kind, mode, narrow, multiplier, exponent, offset, negative, corrected)
     for j in range(count):
@@ -209,7 +214,7 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
     return True, code, rng, pos
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def begin_models(models):
     """All models as they are when a stream begins."""
     for cell in range(at.CELLS):
@@ -218,11 +223,41 @@ def begin_models(models):
     begin_rows(rows_of(models))
 
 
-@njit(**OPTIONS)
-def code_array(to, part, kind, width, level, words, scratch):
-    """Code words int64[n], n >= 1, in region part, or as they are where the models do not get below that."""
-    state, out, models, decisions = to
+@njit(**INLINED)
+def parts_of(state, out, models):
+    """What coding works on, see settle."""
+    return state, out, models[: at.MODELS], models[at.MODELS :]
+
+
+@njit(**INNER)
+def begin_alone(to, code, n):
+    """Begin a stream of one array: its type unless code is NO_TYPE, its length."""
+    state, _out, models, decisions = to
+    state[0], state[1], state[2] = 0, TOP, 0
+    begin_models(models)
+    count = put(decisions, 0, at.NEWER, 0)
+    if code != NO_TYPE:
+        count = put_tree(decisions, count, at.KIND, code, 4)
+    settle(to, put_number(decisions, count, at.COUNT, n))
+
+
+@njit(_I(_WORDS, _BYTES, _MODELS, _I, _I, _I, _I, _I, _WORDS, _WORDS), **OPTIONS)
+def encode_array(state, out, models, code, part, kind, width, level, words, scratch):
+    """Code words int64[n], n >= 1, in region part; state int64[3]: low, range, place. Returns the place.
+
+    code: WITHIN a stream of many, or a stream of its own, n >= 0: its type unless NO_TYPE, its length, its words, its end.
+    kind: FLOAT64 and FLOAT32 patterns (float32 sign extended), or WHOLE numbers. width: bits of a word as its type has
+    them, negative for signed integers; where the models do not get below that, the words stand as they are. models
+    int32[MODELS + DECISIONS_ROOM], scratch int64[>= 6 n + SCRATCH_EXTRA]; out has room for
+    format.BYTES_PER_VALUE_MAX a word.
+    """
+    to = parts_of(state, out, models)
+    models, decisions = to[2], to[3]
     n = words.shape[0]
+    if code != WITHIN:
+        begin_alone(to, code, n)
+        if n == 0:
+            return finish(state, out)
     plain_cell = models[at.PLAIN]
     low, rng, pos = state[0], state[1], state[2]
     settled = pos - 1
@@ -246,44 +281,7 @@ def code_array(to, part, kind, width, level, words, scratch):
             for i in range(block, min(block + BLOCK, n)):
                 count = put_raw(decisions, count, words[i], abs(width))
         settle(to, count)
-
-
-@njit(**INLINED)
-def parts_of(state, out, models):
-    """What coding works on, see settle."""
-    return state, out, models[: at.MODELS], models[at.MODELS :]
-
-
-@njit(_I(_WORDS, _BYTES, _MODELS, _I, _I, _I, _I, _WORDS, _WORDS), **OPTIONS)
-def encode_array(state, out, models, part, kind, width, level, words, scratch):
-    """Code words int64[n], n >= 1, in region part; state [low, range, place]. Returns 0.
-
-    kind: FLOAT64 and FLOAT32 patterns (float32 sign extended), or WHOLE numbers. width: bits of a word as its type has
-    them, negative for signed integers; where the models do not get below that, the words stand as they are. models
-    int32[MODELS + DECISIONS_ROOM], scratch int64[>= 6 n + SCRATCH_EXTRA]; out has room for
-    format.BYTES_PER_VALUE_MAX a word.
-    """
-    code_array(parts_of(state, out, models), part, kind, width, level, words, scratch)
-    return 0
-
-
-@njit(_I(_BYTES, _MODELS, _WORDS, _I, _I, _I, _I, _I, _WORDS), **OPTIONS)
-def encode_alone(out, models, scratch, code, part, kind, width, level, words):
-    """A whole stream of one array in one call: its type unless code is negative, its length, words. Returns bytes of out.
-
-    scratch int64[>= 6 n + SCRATCH_EXTRA + 3]; the rest as encode_array.
-    """
-    state = scratch[:3]
-    state[0], state[1], state[2] = 0, TOP, 0
-    to = parts_of(state, out, models)
-    begin_models(to[2])
-    count = put(to[3], 0, at.NEWER, 0)
-    if code >= 0:
-        count = put_tree(to[3], count, at.KIND, code, 4)
-    settle(to, put_number(to[3], count, at.COUNT, words.shape[0]))
-    if words.shape[0]:
-        code_array(to, part, kind, width, level, words, scratch[3:])
-    return finish(state, out)
+    return state[2] if code == WITHIN else finish(state, out)
 
 
 @njit(_I(_WORDS, _BYTES, _MODELS), **OPTIONS)

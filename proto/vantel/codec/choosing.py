@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from vantel.codec import layout as at
-from vantel.codec.coder import INLINED, OPTIONS, bit_length, bits_of, fold
+from vantel.codec.coder import INLINED, INNER, bit_length, bits_of, fold
 
 SPANS, SPAN = 4, 32
 """Predictors are compared on so many samples of so many numbers."""
@@ -33,7 +33,7 @@ def span_of(k, n):
     return first, first + SPAN
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def last_cost(x, n):
     """Estimated size of the differences of x[:n], 1/8 bits."""
     cost = np.int64(0)
@@ -50,9 +50,9 @@ def last_cost(x, n):
     return cost * n // seen
 
 
-@njit(**OPTIONS)
-def distinct(x, n, limit, step, search):
-    """Count of distinct numbers of x[:n] (differences if step), limit + 1 if there are more or they come too fast.
+@njit(**INNER)
+def distinct(x, first, n, limit, search):
+    """Count of distinct numbers of x[:n] (differences if first is 1), limit + 1 if there are more or they come too fast.
 
     search: (table int64[1024], keys int64[256], pairs int64[256], places int64[n]). keys gets them in order of first
     use, places the index of each into keys; table holds an index into keys plus one, and is cleared here.
@@ -61,8 +61,8 @@ def distinct(x, n, limit, step, search):
     mask = 255 if limit <= 96 else 1023
     table[: mask + 1] = 0
     count = 0
-    for i in range(1 if step else 0, n):
-        number = x[i] - x[i - 1] if step else x[i]
+    for i in range(first, n):
+        number = x[i] - x[i - 1] if first else x[i]
         slot = ((number * -7046029254386353131) >> 50) & mask
         while table[slot] and keys[table[slot] - 1] != number:
             slot = (slot + 1) & mask
@@ -76,19 +76,29 @@ def distinct(x, n, limit, step, search):
     return count
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def sort_levels(first, n, count, search):
-    """Sort the keys that distinct found, and let places follow them."""
-    table, keys, pairs, places = search
-    pairs[:count] = keys[:count]
-    keys[:count].sort()
+    """Sort the keys that distinct found, as Shell did (NumPy's sort takes a second to compile), and let places follow them."""
+    table, keys, order, places = search
     for k in range(count):
-        table[k] = np.searchsorted(keys[:count], pairs[k])
+        order[k] = k
+    gap = 121
+    while gap > 0:
+        for k in range(gap, count):
+            key, held = keys[k], order[k]
+            place = k
+            while place >= gap and keys[place - gap] > key:
+                keys[place], order[place] = keys[place - gap], order[place - gap]
+                place -= gap
+            keys[place], order[place] = key, held
+        gap //= 3
+    for k in range(count):
+        table[order[k]] = k
     for i in range(first, n):
         places[i] = table[places[i]]
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def level_cost(first, n, count, cost_max, search):
     """Estimated cost of levels in 1/8 bits: the entropy of the index, and the keys, which it sorts as sort_levels does.
 
@@ -124,7 +134,7 @@ def level_cost(first, n, count, cost_max, search):
     return cost
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def choose(x, n, level, search):
     """Cheapest predictor of x[:n] and, for levels, how many: sorted in the keys of search, with their places. n >= 1."""
     c1 = c2 = c3 = c4 = c5 = c0 = np.int64(0)
@@ -161,26 +171,27 @@ def choose(x, n, level, search):
         return best, 0
     levels = 0
     limit = min(at.LEVELS_MAX, n // 3)
-    count = distinct(x, n, limit, False, search)
+    values, steps = np.int64(0), np.int64(1)
+    count = distinct(x, values, n, limit, search)
     if 0 < count <= limit:
-        other = level_cost(0, n, count, cost, search)
+        other = level_cost(values, n, count, cost, search)
         if other < cost:
             best, cost, levels = at.LEVEL, other, count
     if 0 < count <= at.LEVELS_PAIRED_MAX:  # pairs of values tell as much as differences
         return best, levels
-    count = distinct(x, n, limit, True, search)
+    count = distinct(x, steps, n, limit, search)
     if 0 < count <= limit:
-        other = level_cost(1, n, count, cost, search) + 8 * bit_length(fold(x[0])) + 56
+        other = level_cost(steps, n, count, cost, search) + 8 * bit_length(fold(x[0])) + 56
         if other < cost:
             best, cost, levels = at.LEVEL_STEP, other, count
     if best == at.LEVEL:
         # the differences took its place
-        distinct(x, n, limit, False, search)
-        sort_levels(0, n, levels, search)
+        distinct(x, values, n, limit, search)
+        sort_levels(values, n, levels, search)
     return best, levels
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def mean_of(x, n):
     """x[0] plus the mean distance from it; any number does for the format."""
     total = np.int64(0)

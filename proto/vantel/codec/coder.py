@@ -30,9 +30,16 @@ BLOCK = 32
 DECISIONS_ROOM = 4096
 DECISIONS_FULL = DECISIONS_ROOM - BLOCK * 72
 """How many decisions wait to be coded before a look at the room: a block of values then still fits, 72 decisions each."""
-OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-INLINED: dict[str, Any] = {**OPTIONS, "forceinline": True}
+NO_ALLOCATION: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+"""Nothing in a kernel takes memory, so nothing counts references, neither where arrays are passed on nor where Python calls."""
+OPTIONS: dict[str, Any] = {**NO_ALLOCATION, "nogil": True, "cache": True}
+"""For kernels that Python calls."""
+INNER: dict[str, Any] = {**NO_ALLOCATION, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""For kernels that only kernels call: without the wrappers for Python they compile in half the time; their callers' files hold them."""
+INLINED: dict[str, Any] = {**INNER, "forceinline": True}
 """For what runs in every value: a call would cost more than its work."""
+MERGED: dict[str, Any] = {**INNER, "inline": "always"}
+"""For a large kernel with one caller: compiled as a part of it, not once alone and again within it."""
 
 
 @intrinsic
@@ -98,7 +105,7 @@ def quotient(_context, _number, _divisor):
     return types.int64(types.int64, types.int64), build
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def carry(out, pos):
     """Add one to the number that out[:pos] holds."""
     at = pos - 1
@@ -133,7 +140,7 @@ def put_bits(low, rng, pos, out, number, width):
     return renew_put(low, rng, pos, out)
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def settle(to, count):
     """Code the first count decisions and let the cells learn them. Returns 0.
 
@@ -162,7 +169,7 @@ def settle(to, count):
     return 0
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def make_room(to, count):
     """Decisions that wait after this: where more than DECISIONS_FULL do, they are coded first. Too dear for every value."""
     if count > DECISIONS_FULL:
@@ -188,7 +195,7 @@ def put_raw(decisions, count, number, width):
     return count + (width > 0)
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def put_tree(decisions, count, cell, number, width):
     """Note a number of width bits for a binary tree of 2**width cells, high bit first."""
     node = 1
@@ -200,7 +207,7 @@ def put_tree(decisions, count, cell, number, width):
     return count
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def put_number(decisions, count, cell, number):
     """Note a number taken as unsigned: its length, 0 to 62 or 63 for more, by a tree of 64 cells, then its bits."""
     length = min(bit_length(number), 63)
@@ -208,7 +215,7 @@ def put_number(decisions, count, cell, number):
     return put_raw(decisions, count, number, 64 if length == 63 else length - (length > 0))
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def finish(state, out):
     """Write the last bytes, the window's value with zeros below that lies within the range; the length of all."""
     low, rng, pos = state[0], state[1], state[2]
@@ -274,13 +281,13 @@ def get_bits(code, rng, pos, data, width):
     return number, code, rng, pos
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def get_raw(code, rng, pos, data, width):
     """get_bits where a call costs nothing that matters."""
     return get_bits(code, rng, pos, data, width)
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def get_tree(code, rng, pos, data, models, cell, width):
     """Inverse of put_tree."""
     node = 1
@@ -290,7 +297,7 @@ def get_tree(code, rng, pos, data, models, cell, width):
     return node - (1 << width), code, rng, pos
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def get_number(code, rng, pos, data, models, cell):
     """Inverse of put_number."""
     length, code, rng, pos = get_tree(code, rng, pos, data, models, cell, 6)
@@ -300,13 +307,13 @@ def get_number(code, rng, pos, data, models, cell):
     return number, code, rng, pos
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def fold(number):
     """Zigzag: int64 to a number that is small when its size is."""
     return (number << 1) ^ (number >> 63)
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def unfold(number):
     """Inverse of fold."""
     return ((number >> 1) & 0x7FFFFFFFFFFFFFFF) ^ -(number & 1)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vantel.codec import floats
 from vantel.codec import format as fmt
 from vantel.codec import layout as at
+from vantel.codec.arrays import NO_TYPE
 from vantel.codec.bounded import within
 from vantel.codec.errors import InvalidArgumentError
 from vantel.codec.stream import KIND_AND_WIDTH, Writer, one_array, words_of
@@ -107,7 +108,7 @@ def encode_times(t_ns: NDArray[np.int64], *, level: int = LEVEL_MAX) -> bytes:
     stamps = np.ascontiguousarray(t_ns, np.int64)
     if stamps.ndim != 1 or len(stamps) > fmt.SAMPLES_MAX or np.asarray(t_ns).dtype.kind != "i":
         raise InvalidArgumentError(f"encode: {np.asarray(t_ns).dtype}{list(np.shape(t_ns))} is not int64[n]")
-    return one_array(stamps, -1, at.TIMES, floats.WHOLE, -64, level)
+    return one_array(stamps, NO_TYPE, at.TIMES, floats.WHOLE, -64, level)
 
 
 class _Part:

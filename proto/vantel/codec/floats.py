@@ -8,7 +8,7 @@ from numba import njit
 from vantel.codec import layout as at
 from vantel.codec.choosing import last_cost
 from vantel.codec.coder import (
-    OPTIONS,
+    INNER,
     bits_of,
     float_of,
     fold,
@@ -38,17 +38,19 @@ from vantel.codec.integers import (
 from vantel.codec.lattice import try_step
 
 FLOAT64, FLOAT32, WHOLE = 0, 1, 2
+WIDE, NARROW = np.bool_(False), np.bool_(True)
+"""For try_decimal: Numba compiles a function anew for each literal that it is called with, but not for these."""
 PLAIN_EXPONENT_MAX = 5
 """Decimals with more places may be printed float32 values, whose own steps are coarser."""
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def signed_32(word):
     """The lowest 32 bits, sign extended."""
     return ((word & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def narrow_word(word):
     """float32 pattern of a float64 pattern, by moving bits where it is NaN or infinite."""
     if (word >> 52) & 2047 == 2047:
@@ -57,7 +59,7 @@ def narrow_word(word):
     return narrow_bits_of(float_of(word))
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def wide_word(word):
     """Inverse of narrow_word."""
     if (word >> 23) & 255 == 255:
@@ -66,7 +68,7 @@ def wide_word(word):
     return bits_of(narrow_float_of(word))
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def all_narrow(words, n):
     """Every float64 pattern is that of a float32."""
     for i in range(n):
@@ -75,7 +77,7 @@ def all_narrow(words, n):
     return True
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def to_whole(kind, words, n, x, y, u, v, special, params):
     """Whole numbers x of floats, and how: mode, narrow; params has the places P_ of layout.py.
 
@@ -91,7 +93,7 @@ def to_whole(kind, words, n, x, y, u, v, special, params):
     negative = zeros == 2
     params[at.P_ZEROS_NEGATIVE] = negative
     narrow = False
-    mode = try_decimal(v, u, n, False, negative, x, special, params)
+    mode = try_decimal(v, u, n, WIDE, negative, x, special, params)
     params[at.P_PRINTED] = 0
     if (
         kind == FLOAT64
@@ -106,10 +108,11 @@ def to_whole(kind, words, n, x, y, u, v, special, params):
     if mode == NO_MODE and (params[at.P_PRINTED] or kind == FLOAT32 or all_narrow(words, n)):
         narrow = True
         if not params[at.P_PRINTED]:
-            mode = try_decimal(v, u, n, True, negative, x, special, params)
+            mode = try_decimal(v, u, n, NARROW, negative, x, special, params)
     params[at.P_CORRECTED] = 0
     if mode == NO_MODE and n >= 8 and not params[at.P_PRINTED] and try_step(v, u, n, negative, x, y, params):
-        u[:n] = y[:n]
+        for i in range(n):
+            u[i] = y[i]
         return at.STEPPED, False
     if mode == at.CORRECTED:
         params[at.P_CORRECTED] = 1
@@ -130,12 +133,13 @@ def to_whole(kind, words, n, x, y, u, v, special, params):
         y[i] = ordered_narrow(word) if narrow else ordered(word)
     if try_dyadic(v, u, n, x, special, params, negative) and last_cost(x, n) < last_cost(y, n):
         return at.DYADIC, narrow
-    x[:n] = y[:n]
+    for i in range(n):
+        x[i] = y[i]
     params[at.P_SPECIALS] = 0
     return at.WORDS, narrow
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def put_mode(to, count, mode, narrow, words, kind, special, params):
     """Note the parameters of a mode, and the values that stand by themselves; the new count."""
     decisions = to[3]
@@ -170,7 +174,7 @@ def put_mode(to, count, mode, narrow, words, kind, special, params):
     return count
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def get_mode(code, rng, pos, data, models, mode, short, n, special):
     """Inverse of put_mode: ok, multiplier, exponent, offset, zeros negative, specials, code, rng, pos."""
     multiplier = np.int64(1)
@@ -213,7 +217,7 @@ def get_mode(code, rng, pos, data, models, mode, short, n, special):
     return ok, multiplier, exponent, offset, negative, count, code, rng, pos
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def to_words(words, x, u, n, kind, mode, narrow, multiplier, exponent, offset, negative, corrected):
     """Bit patterns of whole numbers, by mode; corrected: moved by u last places."""
     scale = float_of(np.int64(1023 - exponent) << 52) if mode == at.DYADIC else 1.0

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from vantel.codec import layout as at
-from vantel.codec.coder import OPTIONS, bit_length, bits_of, float_of
+from vantel.codec.coder import INNER, bit_length, bits_of, float_of
 
 POWERS = np.array([float(10**e) for e in range(23)])
 EXPONENT_MAX = 17
@@ -36,25 +36,25 @@ LOW_63 = 0x7FFFFFFFFFFFFFFF
 NO_MODE = -1
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def ordered(words):
     """Bit pattern of a float64 to a number in the order of the floats; its own inverse."""
     return words ^ ((words >> 63) & LOW_63)
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def ordered_narrow(words):
     """The same for float32 patterns in int64 (sign extended)."""
     return words ^ ((words >> 31) & LOW_31)
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def rounded(value, narrow):
     """value as its column holds it."""
     return np.float64(np.float32(value)) if narrow else value
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def value_of(x, mode, multiplier, exponent, offset, narrow):
     """The float of whole number x: x / 10**exponent, or x * step + offset with a step of multiplier / 10**exponent."""
     if mode == at.SCALED or (mode == at.CORRECTED and multiplier != 0):
@@ -63,7 +63,7 @@ def value_of(x, mode, multiplier, exponent, offset, narrow):
     return rounded(np.float64(x) / POWERS[exponent], narrow)
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def printed(single):
     """The float64 that the shortest decimal form of a float32 (given as float64) reads as; single itself if none is found."""
     for e in range(POWERS.shape[0]):
@@ -76,7 +76,7 @@ def printed(single):
     return single
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def all_printed(v, words, n):
     """Every value is what a float32 reads as once printed; a text log leaves such values."""
     for i in range(n):
@@ -85,7 +85,7 @@ def all_printed(v, words, n):
     return True
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def is_special(v, word, zeros_negative):
     """What no whole number stands for: NaN, infinities, and zeros of the sign that is not the column's."""
     if v - v != 0.0:
@@ -93,7 +93,7 @@ def is_special(v, word, zeros_negative):
     return v == 0.0 and (word < 0) != zeros_negative
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def decimal_exponent(v, words, n, step, narrow, zeros_negative):
     """Of every step-th value: smallest e so that all but n / 8 values are within a few last places of a whole number / 10**e; NO_MODE if none."""
     e = 0
@@ -128,7 +128,7 @@ def decimal_exponent(v, words, n, step, narrow, zeros_negative):
     return e
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def all_decimal(v, words, n, power, zeros_negative, x):
     """x = v * power, rounded; whether every v comes back from it. No branch in the loop: most signals pass, and fast."""
     off = np.int64(0)
@@ -141,7 +141,7 @@ def all_decimal(v, words, n, power, zeros_negative, x):
     return off == 0
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def try_decimal(v, words, n, narrow, zeros_negative, x, special, params):
     """x and params (P_ in layout.py) of DECIMAL, SCALED or CORRECTED; the mode or NO_MODE.
 
@@ -154,7 +154,7 @@ def try_decimal(v, words, n, narrow, zeros_negative, x, special, params):
     if e >= 0 and not narrow and all_decimal(v, words, n, POWERS[e], zeros_negative, x):
         params[at.P_POWER] = e
         return at.DECIMAL
-    e = decimal_exponent(v, words, n, 1, narrow, zeros_negative)
+    e = decimal_exponent(v, words, n, np.int64(1), narrow, zeros_negative)
     if e < 0:
         return NO_MODE
     power = POWERS[e]
@@ -194,7 +194,7 @@ def try_decimal(v, words, n, narrow, zeros_negative, x, special, params):
     return at.CORRECTED
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def gcd_of(x, n):
     """Greatest common divisor of the differences to x[0], 0 if all are equal; 1 where a difference passes int64."""
     g = np.int64(0)
@@ -216,7 +216,7 @@ def gcd_of(x, n):
     return g
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def try_scaled(v, n, e, narrow, x, special, count, params):
     """x as raw * step + offset with a step of g / 10**e; SCALED if that gives every value, else NO_MODE and x as it was."""
     g = gcd_of(x, n)
@@ -249,7 +249,7 @@ def try_scaled(v, n, e, narrow, x, special, count, params):
     return NO_MODE
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def try_dyadic(v, words, n, x, special, params, zeros_negative):
     """x as v * 2**k with the smallest k that makes all whole: True if they fit 62 bits. P_POWER of params is k."""
     lowest = 4000

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from vantel.codec import layout as at
-from vantel.codec.coder import OPTIONS, bits_of, float_of
+from vantel.codec.coder import INNER, bits_of, float_of
 from vantel.codec.integers import ROUND, WHOLE_MAX, is_special, ordered
 
 PROBES_MAX = 48
@@ -25,7 +25,7 @@ DISTANCE_MAX = 2**50
 """Farther from x[0], a multiple may pass what a float64 rounds to a whole number by adding 1.5 * 2**52."""
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def real_gcd(d, n, tolerance):
     """Largest step that the first distances d float64[n] are multiples of, within tolerance; 0.0 if it would be too small."""
     largest = 0.0
@@ -57,7 +57,7 @@ def real_gcd(d, n, tolerance):
     return g if used > 2 else 0.0
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def sharpened(d, n, g):
     """The step again from the largest distance, whose multiple the rough step still tells."""
     best = 0.0
@@ -67,7 +67,7 @@ def sharpened(d, n, g):
     return best / whole if whole >= 1.0 else g
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def misses(v, words, n, negative, step, u):
     """How many of v are not the rounded multiple of step; u gets the difference in last places. n + 1 if some is far off."""
     count = 0
@@ -84,7 +84,7 @@ def misses(v, words, n, negative, step, u):
     return count
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def try_step(v, words, n, negative, x, u, params):
     """x so that v = x * step, rounded, plus u last places; P_STEP of params gets the step's pattern, P_CORRECTED whether u matters."""
     largest = 0.0
@@ -116,7 +116,7 @@ def try_step(v, words, n, negative, x, u, params):
     return True
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def on_lattice(x, n, d, tolerance):
     """Step of whole numbers around x[0] as a float64, or 0.0. d float64[n] is scratch."""
     for i in range(n):
@@ -130,7 +130,7 @@ def on_lattice(x, n, d, tolerance):
     return sharpened(d, n, g)
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def binary_step(x, n, power):
     """Step of decimals, x / power, that were binary fractions before they were printed with eight digits; 0.0 if none.
 

@@ -10,14 +10,14 @@ import numpy as np
 from numba import njit
 
 from vantel.codec import layout as at
-from vantel.codec.coder import OPTIONS, fold, get_number, make_room, put_number, settle, unfold
+from vantel.codec.coder import INNER, fold, get_number, make_room, put_number, settle, unfold
 from vantel.codec.symbols import begin_level_rows, get_symbol, put_symbol, rows_of
 
-HIGH = at.LEVELS + at.LEVEL_ROWS - 1
+HIGH = np.int64(at.LEVELS + at.LEVEL_ROWS - 1)
 """Row of the upper four bits of a level."""
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def put_levels(to, count, part, x, n, predictor, levels, search):
     """Code sorted levels, then the index of each number. Returns 0 decisions."""
     _table, keys, _pairs, places = search
@@ -48,7 +48,7 @@ def put_levels(to, count, part, x, n, predictor, levels, search):
     return 0
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def get_levels(code, rng, pos, data, models, part, x, n, predictor, keys):
     """Inverse of put_levels: ok, code, rng, pos."""
     rows = rows_of(models)

@@ -14,7 +14,7 @@ from vantel.codec import layout as at
 from vantel.codec.choosing import choose, mean_of
 from vantel.codec.coder import (
     INLINED,
-    OPTIONS,
+    INNER,
     bit_length,
     fold,
     get_bits,
@@ -60,7 +60,7 @@ def row_of(s, region):
     return region + min(e, 20 + (e & 1)), max((e - 20) >> 1, 0)
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def put_residuals(to, region, residuals, first, n, s):
     """Code residuals[first:n], s the energy before them. region: its first row."""
     state, out, models, _decisions = to
@@ -97,7 +97,7 @@ def put_residuals(to, region, residuals, first, n, s):
     state[0], state[1], state[2] = low, rng, pos
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def get_residuals(code, rng, pos, data, rows, region, residuals, first, n, s):
     """Inverse of put_residuals: ok, code, rng, pos."""
     i = first
@@ -134,7 +134,7 @@ def get_residuals(code, rng, pos, data, rows, region, residuals, first, n, s):
     return True, code, rng, pos
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def differences(x, n, predictor, base, residuals):
     """residuals[i] = x[i] - predict(x, i, predictor, base), from 1 on unless the base predicts; a loop each, for speed."""
     if predictor == at.MEAN:
@@ -179,7 +179,7 @@ def predict(x, i, predictor, base):
     return x1 + ((x2 - x1 + x[i - 3] - x1 + x[i - 4] - x1) >> 2)
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def add_up(x, n, predictor, base):
     """Inverse of differences, in place: x holds residuals, and from 0 on numbers. A loop each, for speed."""
     if predictor == at.MEAN:
@@ -197,7 +197,7 @@ def add_up(x, n, predictor, base):
             x[i] += predict(x, i, predictor, base)
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def put_integers(to, count, part, x, n, level, search):
     """Code x[:n], and the count decisions before them; part is the region of models. Returns 0 decisions."""
     decisions = to[3]
@@ -222,7 +222,7 @@ def put_integers(to, count, part, x, n, level, search):
     return 0
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def get_integers(code, rng, pos, data, models, part, x, n, keys):
     """Inverse of put_integers into x[:n]: ok, code, rng, pos."""
     rows = rows_of(models)

@@ -64,11 +64,12 @@ class Writer:
                 self._state,
                 self._out,
                 self._models,
+                arrays.WITHIN,
                 part,
                 kind,
                 width,
                 self._level,
-                words,
+                _plain(words),
                 scratch,
             )
 
@@ -81,13 +82,14 @@ class _Workspace(threading.local):
     """Arrays for one array alone, kept between calls: to make them anew would cost as much as a short array."""
 
     def __init__(self) -> None:
+        self.state = np.empty(3, np.int64)
         self.models = np.empty(at.MODELS + DECISIONS_ROOM, np.int32)
         self.grow(1024)
 
     def grow(self, n: int) -> None:
         """Room for n values."""
         self.out = np.empty(fmt.BYTES_PER_VALUE_MAX * n + 256, np.uint8)
-        self.scratch = np.empty(6 * n + arrays.SCRATCH_EXTRA + 3, np.int64)
+        self.scratch = np.empty(6 * n + arrays.SCRATCH_EXTRA, np.int64)
         self.room = n
 
 
@@ -95,13 +97,15 @@ _workspace = _Workspace()
 
 
 def one_array(words: NDArray[np.int64], code: int, part: int, kind: int, width: int, level: int) -> bytes:
-    """A whole stream of one array: its type unless code is negative, its length, its words."""
+    """A whole stream of one array: its type unless code is arrays.NO_TYPE, its length, its words."""
     work = _workspace
     if len(words) > work.room:
         if len(words) > WORKSPACE_VALUES_MAX:
             work = _Workspace()
         work.grow(len(words))
-    length = arrays.encode_alone(work.out, work.models, work.scratch, code, part, kind, width, level, words)
+    length = arrays.encode_array(
+        work.state, work.out, work.models, code, part, kind, width, level, _plain(words), work.scratch
+    )
     return work.out[:length].tobytes()
 
 
@@ -183,6 +187,11 @@ class Reader:
             raise TruncatedError(f"decode: the data ends too early ({len(self._data)} bytes)")
         if missing < 0:
             raise CorruptError(f"decode: {-missing} bytes too many behind the end")
+
+
+def _plain(words: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The words as kernels take them: a copy of those that may not be written, or lie across the bounds of words."""
+    return words if words.flags.carray else words.copy()
 
 
 def words_of(values: NDArray[Any]) -> NDArray[np.int64]:

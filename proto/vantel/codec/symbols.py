@@ -15,7 +15,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from vantel.codec import layout as at
-from vantel.codec.coder import COUNT_MAX, INLINED, OPTIONS, RATES, quotient, renew_get, renew_put
+from vantel.codec.coder import COUNT_MAX, INLINED, INNER, MERGED, RATES, quotient, renew_get, renew_put
 
 SYMBOLS = 16
 SHARE_BITS = 15
@@ -104,7 +104,7 @@ def symbol_at(_context, rows, _first, _share):
     return types.int64(rows, types.int64, types.int64), build
 
 
-@njit(**INLINED)
+@njit(**MERGED)
 def rows_of(models):
     """The rows among all models, int16."""
     return models[at.CELLS :].view(np.int16)
@@ -143,7 +143,7 @@ def get_symbol(code, rng, pos, data, rows, row):
     return symbol, code, rng, pos
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def begin_rows(rows):
     """All regions as they are when a stream begins."""
     for region in range(at.REGIONS):
@@ -152,7 +152,7 @@ def begin_rows(rows):
     rows[at.SEEN : at.SEEN + at.LEVELS] = START_SEEN
 
 
-@njit(**OPTIONS)
+@njit(**INNER)
 def begin_level_rows(rows, levels):
     """The rows of levels: all that occur are equally likely."""
     for row in range(at.LEVEL_ROWS):
