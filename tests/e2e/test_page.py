@@ -15,7 +15,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.e2e.chromium import assert_clean, browser, get, one, script, until
+from tests.e2e.chromium import assert_clean, browser, get, one, script, until, words
 from vantel_rig.cloud_side import CloudSide
 from vantel_rig.drives import drive
 from vantel_rig.stack import Stack
@@ -50,8 +50,7 @@ def test_a_person_finds_a_van_watches_it_and_acknowledges_an_event(
     cloud, van = side
     base = cloud.url("web")
     browser.get(f"{base}/")
-    row = one(browser, '[data-van="van-007"]', "the van in the list")
-    assert "live" in row.text
+    until(lambda: "live" in words(browser, '[data-van="van-007"]'), "the van in the list, live")
     browser.find_element(By.TAG_NAME, "body").send_keys("/")
     search = browser.switch_to.active_element
     search.send_keys("zzz")

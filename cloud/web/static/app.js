@@ -24,7 +24,7 @@ document.getElementById("theme").addEventListener("click", () => { const next = 
 
 watch((change) => {
   link.textContent = fleet.up ? "connected" : "no connection to the page's server: what is shown is old";
-  link.classList.toggle("down", !fleet.up);
+  link.classList.toggle("down", fleet.up === false); link.classList.toggle("up", fleet.up === true);
   if (change.problems) { problems.hidden = !change.problems.length; problems.textContent = change.problems.join("; "); }
   if (change.rows) { let open = 0, worst = 0; for (const item of fleet.vans.values()) { open += item.open; worst = Math.max(worst, item.worst); } badge.hidden = !open; badge.textContent = open > 999 ? "999+" : String(open); badge.className = `badge ${SEVERITY[worst]}`; badge.title = `${plural(open, "event")} that nobody acknowledged`; }
 });

@@ -41,7 +41,7 @@ export function measured(value, unit) {
 }
 export const emptyState = (title, ...more) => el("div", { class: "empty" }, el("b", {}, title), more);
 export const plural = (count, one, many = one + "s") => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
-export const WORDS = { live: "live", stale: "stale", lost: "connection lost", left: "signed off", unknown: "never heard" };
+export const WORDS = { live: "live", stale: "stale", lost: "connection lost", left: "signed off", unknown: "never heard", cut: "unknown" };
 export const SEVERITY = ["none", "info", "warning", "critical"];
 export const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour12: false });
 export const stamp = (ms) => new Date(ms).toLocaleString([], { hour12: false });

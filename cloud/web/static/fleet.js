@@ -2,10 +2,10 @@
 // nearly sorted then, which is cheap) and filtered at each key.
 import { SEVERITY, WORDS, age, bytes, el, emptyState, measured, plural, unknown } from "./dom.js";
 import { makeMap } from "./map.js";
-import { fleet, now, stateOf, watch } from "./state.js";
+import { fleet, lastStateOf, now, stateOf, watch } from "./state.js";
 
 const ROW_PX = 38, MARGIN = 6;
-const BAD_FIRST = { lost: 0, stale: 1, unknown: 2, live: 3, left: 4 };
+const BAD_FIRST = { cut: 0, lost: 0, stale: 1, unknown: 2, live: 3, left: 4 };
 // key, title, and the number by which vans are sorted, the smallest first; equal ones by their names
 const COLUMNS = [
   ["id", "Van", (item) => item.rank],
@@ -43,7 +43,7 @@ export function fleetPage(main, go) {
 
   // What time, news or another column change: states, their numbers, the order.
   function refresh() {
-    const at = now(), tally = { live: 0, stale: 0, lost: 0, left: 0, unknown: 0, open: 0 };
+    const at = now(), tally = { live: 0, stale: 0, lost: 0, left: 0, unknown: 0, cut: 0, open: 0 };
     let received = 0;
     if (ordered.length !== fleet.vans.size) {
       ordered = [...fleet.vans.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
@@ -82,7 +82,7 @@ export function fleetPage(main, go) {
     if (shown.length) return;
     const clear = () => { memory.text = memory.state = search.value = ""; refresh(); search.focus(); };
     if (fleet.vans.size) none.replaceChildren(emptyState("No van matches", "Nothing fits this search and choice of state. ", el("div", {}, el("button", { type: "button", onclick: clear }, "Show every van"))));
-    else if (!fleet.first) none.replaceChildren(emptyState("Reading the fleet", "The page's server has not told its vans yet."));
+    else if (!fleet.ready) none.replaceChildren(emptyState("Reading the fleet", "The page's server has not read all of its vans yet."));
     else none.replaceChildren(emptyState("No van has been heard of yet", "A van appears here with its first message. If one should be running: ", el("code", {}, "vantel-edge status"), " on the van and ", el("code", {}, "vantel-cloud check"), " here say what is missing."));
   }
   // top, height: what is in sight, asked before anything is changed, or the page would be laid out twice
@@ -91,9 +91,9 @@ export function fleetPage(main, go) {
     rows.replaceChildren(...shown.slice(first, last).map((item, i) => row(item, first + i, at)));
   }
   function row(item, index, at) {
-    const node = el("a", { class: `row item${index === memory.picked ? " picked" : ""}`, href: `#/van/${encodeURIComponent(item.id)}`, "data-van": item.id, tabindex: "-1" },
+    const node = el("a", { class: `row item${index === memory.picked ? " picked" : ""}${item.state === "cut" ? " cut" : ""}`, href: `#/van/${encodeURIComponent(item.id)}`, "data-van": item.id, tabindex: "-1" },
       el("span", {}, item.id, item.flags.includes("s") ? el("span", { class: "tag", title: "made by a model, not by a vehicle" }, "simulated") : null, item.flags.includes("r") ? el("span", { class: "tag", title: "a replayed recording" }, "replay") : null),
-      el("span", {}, el("i", { class: `dot s-${item.state}` }), WORDS[item.state]),
+      el("span", item.state === "cut" ? { title: `The page hears nothing from its server. Last known: ${WORDS[lastStateOf(item, at)]}.` } : {}, el("i", { class: `dot s-${item.state}` }), WORDS[item.state]),
       item.heard ? el("span", { class: "num" }, age(at - item.heard)) : unknown(),
       el("span", {}, el("span", { class: `sev ${SEVERITY[item.worst]}` }, item.worst ? SEVERITY[item.worst] : "good"), item.open ? el("span", { class: "num dim", title: `${plural(item.open, "event")} that nobody acknowledged` }, ` ${item.open}`) : ""),
       item.speed === null ? unknown() : el("span", { class: "num" }, measured(Math.round(item.speed), "km/h")),
@@ -117,7 +117,7 @@ export function fleetPage(main, go) {
     else if (top > list.scrollTop + list.clientHeight - 3 * ROW_PX) list.scrollTop = top - list.clientHeight + 3 * ROW_PX;
     paint();
   });
-  const unwatch = watch((change) => { if (change.first) ordered = []; if (change.rows && (change.first || performance.now() - drawn > 400)) refresh(); });
+  const unwatch = watch((change) => { if (change.first) ordered = []; if (change.link || (change.rows && (change.first || performance.now() - drawn > 400))) refresh(); });
   const timer = setInterval(refresh, 1000), resized = () => { paint(); map.draw(); };
   window.addEventListener("resize", resized);
   refresh();

@@ -2,7 +2,7 @@
 // points: {id, state, xy}, xy of project(); tracks: lists of [latitude, longitude].
 import { colour, el, sized } from "./dom.js";
 
-const WORST = ["lost", "stale", "live", "left", "unknown"], DOT_PX = 4, CLUSTER_PX = 22, LABELLED_MAX = 60, R = 6378137, LAT_MAX = 85.05;
+const WORST = ["lost", "stale", "live", "left", "unknown", "cut"], DOT_PX = 4, CLUSTER_PX = 22, LABELLED_MAX = 60, R = 6378137, LAT_MAX = 85.05;
 export const project = (lat, lon) => [lon / 360 + 0.5, 0.5 - Math.log(Math.tan(Math.PI / 4 + (Math.min(Math.max(lat, -LAT_MAX), LAT_MAX) * Math.PI) / 360)) / (2 * Math.PI)];
 const latitude = (y) => (Math.atan(Math.sinh((0.5 - y) * 2 * Math.PI)) * 180) / Math.PI;
 
@@ -98,7 +98,7 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
     }
     c.globalAlpha = 1;
     c.font = "12px system-ui, sans-serif";
-    const tints = { live: colour("--good"), stale: colour("--warn"), lost: colour("--bad"), left: colour("--soft"), unknown: colour("--soft") };
+    const tints = { live: colour("--good"), stale: colour("--warn"), lost: colour("--bad"), left: colour("--soft"), unknown: colour("--soft"), cut: colour("--hatch") };
     const seen = [];
     for (const p of data.points) {
       const [x, y] = onto(p.xy, w, h);

@@ -2,7 +2,7 @@
 // Gaps are never bridged: they have the colour of what the ledger says of them (silence, waiting, loss), or a dashed frame
 // where the van's samples are stored and only this signal is silent. Loss also marks the foot of the plot where it is short. points: [t_ms, value] or [t_ms, value, low, high], ascending.
 // mark: a time with a dashed line, or null.
-import { clock, colour, el, measured, number, short, sized, unitOf } from "./dom.js";
+import { age, clock, colour, el, measured, number, short, sized, unitOf } from "./dom.js";
 
 const LEFT = 52, BOTTOM = 18, TOP = 6, RIGHT = 6;
 
@@ -126,13 +126,20 @@ export function makePlot({ title, unit, numeric, onClose, onZoom, onWider }) {
   canvas.addEventListener("pointerup", () => { if (drag && Math.abs(drag[1] - drag[0]) > 8) onZoom(time(Math.min(...drag)), time(Math.max(...drag))); drag = null; draw(); });
   canvas.addEventListener("dblclick", onWider);
   canvas.addEventListener("pointerleave", () => { hover = null; draw(); });
+  let read = { at: null, old_ms: 0 };
+  function tell() {
+    const last = data.points[data.points.length - 1], old = last && read.at !== null && read.at - last[0] > read.old_ms;
+    value.replaceChildren(...(last ? measured(last[1], unit) : [el("span", { class: "unknown" }, "nothing here")]), old ? el("span", { class: "unit" }, ` (${age(read.at - last[0])} old)`) : "");
+    value.title = last ? `${number(last[1])} ${unit}, ${clock(last[0])}` : "";
+    value.classList.toggle("dim", Boolean(old));
+  }
   return {
     node,
+    // The newest value is told with its age when that is more than old_ms at a time; at is null where the past is looked at.
+    age(at, old_ms) { read = { at, old_ms }; tell(); },
     set(next) {
       data = { ...data, ...next };
-      const last = data.points[data.points.length - 1];
-      value.replaceChildren(...(last ? measured(last[1], unit) : [el("span", { class: "unknown" }, "nothing here")]));
-      value.title = last ? `${number(last[1])} ${unit}, ${clock(last[0])}` : "";
+      tell();
       node.dataset.points = data.points.length;
       if (data.mark !== null) node.dataset.mark = data.mark;
       draw();
