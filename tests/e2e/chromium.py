@@ -74,7 +74,8 @@ def get(url: str) -> Any:
 def assert_clean(browser: webdriver.Chrome, base: str, but: str | None = None) -> None:
     """No error in the console, except those that say but; no request to anybody else."""
     said = [entry for entry in browser.get_log("browser") if entry["level"] in {"SEVERE", "WARNING"}]
-    assert [entry for entry in said if but is None or but not in entry["message"]] == []
+    unexpected = [entry["message"] for entry in said if but is None or but not in entry["message"]]
+    assert unexpected == []
     urls = []
     for entry in browser.get_log("performance"):
         message = json.loads(entry["message"])["message"]

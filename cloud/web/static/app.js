@@ -30,8 +30,15 @@ watch((change) => {
 });
 window.addEventListener("hashchange", show);
 document.addEventListener("visibilitychange", () => { if (document.hidden) { disconnect(); page?.pause?.(); } else { connect(); page?.resume?.(); } });
+// Escape empties a search; in an empty one it leaves.
+function leaveOrClear(e) {
+  if (e.target.type !== "search" || !e.target.value) { e.target.blur(); return; }
+  e.preventDefault();
+  e.target.value = "";
+  e.target.dispatchEvent(new Event("input"));
+}
 document.addEventListener("keydown", (e) => {
-  if (["INPUT", "SELECT", "TEXTAREA"].includes(e.target.tagName)) { if (e.key === "Escape") e.target.blur(); return; }
+  if (["INPUT", "SELECT", "TEXTAREA"].includes(e.target.tagName)) { if (e.key === "Escape") leaveOrClear(e); return; }
   if (e.ctrlKey || e.metaKey || e.altKey) return;
   if (e.key === "/") { e.preventDefault(); page?.search?.focus(); }
   else if (e.key === "f") go("#/");

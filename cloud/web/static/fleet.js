@@ -1,6 +1,6 @@
 // The fleet as a list and on a map. Only the rows in sight are elements; the rest is an array, sorted when there is news (it is
 // nearly sorted then, which is cheap) and filtered at each key.
-import { SEVERITY, WORDS, age, bytes, el, emptyState, measured, plural, unknown } from "./dom.js";
+import { SEVERITY, WORDS, age, bytes, el, emptyState, measured, plural, replaced, say, unknown } from "./dom.js";
 import { makeMap } from "./map.js";
 import { fleet, lastStateOf, now, stateOf, watch } from "./state.js";
 
@@ -16,7 +16,6 @@ const COLUMNS = [
   ["place", "Place", (item) => item.lat ?? Infinity],
   ["bytes", "Today", (item) => -item.bytes],
 ];
-const say = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 const memory = { text: "", state: "", sort: "worst", down: false, picked: 0 };
 
 export function fleetPage(main, go) {
@@ -24,9 +23,9 @@ export function fleetPage(main, go) {
   search.value = memory.text;
   const chips = el("div", { class: "chips", role: "group", "aria-label": "Show only" });
   const count = el("span", { class: "dim num", role: "status", id: "count" }), none = el("div", { hidden: true });
-  const heads = COLUMNS.map(([key, title]) => el("span", {}, el("button", { type: "button", "data-sort": key, onclick: () => { memory.down = memory.sort === key && !memory.down; memory.sort = key; refresh(); } }, title)));
+  const heads = COLUMNS.map(([key, title]) => el("span", { role: "columnheader" }, el("button", { type: "button", "data-sort": key, onclick: () => { memory.down = memory.sort === key && !memory.down; memory.sort = key; refresh(); } }, title)));
   const rows = el("div", { class: "rows" });
-  const list = el("div", { class: "card list grow", tabindex: "0", role: "grid", "aria-label": "Vans. Up and down choose, Enter opens." }, el("div", { class: "row head" }, heads), rows, none);
+  const list = el("div", { class: "card list grow", tabindex: "0", role: "grid", "aria-label": "Vans. Up and down choose, Enter opens." }, el("div", { class: "row head", role: "row" }, heads), rows, none);
   const map = makeMap({ tileUrl: fleet.config.tile_url, onPick: (id) => go(`#/van/${encodeURIComponent(id)}`) });
   main.append(el("div", { class: "head-line" }, el("h1", {}, "Fleet"), count), el("div", { class: "bar" }, search, chips), el("div", { class: "split" }, list, map.node));
   let ordered = [], shown = [], drawn = 0, told = "", today = "", tall = -1;
@@ -35,10 +34,8 @@ export function fleetPage(main, go) {
     const text = JSON.stringify([tally, memory.state]);
     if (text === told) return;
     told = text;
-    const had = document.activeElement?.dataset?.state;
     const chip = (key, word, dot) => el("button", { type: "button", class: `chip${memory.state === key ? " on" : ""}${tally[key] ? "" : " none"}`, "data-state": key, "aria-pressed": String(memory.state === key), onclick: () => { memory.state = memory.state === key ? "" : key; list.scrollTop = 0; refresh(); } }, dot ? el("i", { class: `dot s-${key}` }) : null, word, el("b", {}, tally[key].toLocaleString("en")));
-    chips.replaceChildren(...Object.entries(WORDS).filter(([key]) => tally[key] || memory.state === key || key === "live").map(([key, word]) => chip(key, word, true)), chip("open", "with open events", false));
-    if (had !== undefined) chips.querySelector(`[data-state="${had}"]`)?.focus();
+    replaced(chips, "state", ...Object.entries(WORDS).filter(([key]) => tally[key] || memory.state === key || key === "live").map(([key, word]) => chip(key, word, true)), chip("open", "with open events", false));
   }
 
   // What time, news or another column change: states, their numbers, the order.
@@ -60,7 +57,10 @@ export function fleetPage(main, go) {
     ordered.sort((a, b) => a.by - b.by || a.rank - b.rank);
     today = bytes(received);
     drawChips(tally);
-    for (const [i, [key, title]] of COLUMNS.entries()) say(heads[i].firstChild, title + (key === memory.sort ? (memory.down ? " ↑" : " ↓") : ""));
+    for (const [i, [key, title]] of COLUMNS.entries()) {
+      say(heads[i].firstChild, title + (key === memory.sort ? (memory.down ? " ↑" : " ↓") : ""));
+      heads[i].setAttribute("aria-sort", key !== memory.sort ? "none" : memory.down ? "descending" : "ascending");
+    }
     choose();
   }
   // What a search or a choice of state changes: which of the ordered vans are shown.
@@ -89,9 +89,11 @@ export function fleetPage(main, go) {
   function paint(top = list.scrollTop, height = list.clientHeight) {
     const at = now(), first = Math.max(0, Math.floor(top / ROW_PX) - MARGIN), last = Math.min(shown.length, first + Math.ceil(height / ROW_PX) + 2 * MARGIN);
     rows.replaceChildren(...shown.slice(first, last).map((item, i) => row(item, first + i, at)));
+    list.setAttribute("aria-activedescendant", `row-${memory.picked}`);
+    list.setAttribute("aria-rowcount", shown.length + 1);
   }
   function row(item, index, at) {
-    const node = el("a", { class: `row item${index === memory.picked ? " picked" : ""}${item.state === "cut" ? " cut" : ""}`, href: `#/van/${encodeURIComponent(item.id)}`, "data-van": item.id, tabindex: "-1" },
+    const node = el("a", { class: `row item${index === memory.picked ? " picked" : ""}${item.state === "cut" ? " cut" : ""}`, href: `#/van/${encodeURIComponent(item.id)}`, "data-van": item.id, tabindex: "-1", role: "row", id: `row-${index}` },
       el("span", {}, item.id, item.flags.includes("s") ? el("span", { class: "tag", title: "made by a model, not by a vehicle" }, "simulated") : null, item.flags.includes("r") ? el("span", { class: "tag", title: "a replayed recording" }, "replay") : null),
       el("span", item.state === "cut" ? { title: `The page hears nothing from its server. Last known: ${WORDS[lastStateOf(item, at)]}.` } : {}, el("i", { class: `dot s-${item.state}` }), WORDS[item.state]),
       item.heard ? el("span", { class: "num" }, age(at - item.heard)) : unknown(),
@@ -99,6 +101,7 @@ export function fleetPage(main, go) {
       item.speed === null ? unknown() : el("span", { class: "num" }, measured(Math.round(item.speed), "km/h")),
       item.xy === null ? unknown() : el("span", { class: "num" }, `${item.lat.toFixed(4)}, ${item.lon.toFixed(4)}`),
       el("span", { class: "num" }, bytes(item.bytes)));
+    for (const cell of node.children) cell.setAttribute("role", "gridcell");
     node.style.top = `${index * ROW_PX}px`;
     return node;
   }

@@ -1,7 +1,7 @@
 // One van: live values and plots, history with zoom, events, board, agent, ledger. While it is open the van sends full rate.
 import { captureCard } from "./captures.js";
 import { drawAgent, drawBoard, drawLedger } from "./condition.js";
-import { SEVERITY, WORDS, age, bytes, clock, el, emptyState, measured, number, stamp, unitOf, unknown } from "./dom.js";
+import { SEVERITY, WORDS, age, bytes, clock, el, emptyState, measured, number, replaced, stamp, unitOf, unknown } from "./dom.js";
 import { eventTable } from "./events.js";
 import { makeMap } from "./map.js";
 import { makePlot } from "./plot.js";
@@ -58,7 +58,7 @@ export function vanPage(main, id) {
     for (const s of info.signals) if (!text || s.name.toLowerCase().includes(text)) { if (!groups.has(s.group)) groups.set(s.group, []); groups.get(s.group).push(s); }
     const wasOpen = new Set([...signals.querySelectorAll("details[open]")].map((d) => d.dataset.group));
     const first = !signals.childElementCount;
-    signals.replaceChildren(...[...groups].map(([group, list]) => el("details", { "data-group": group, open: Boolean(text) || wasOpen.has(group) || groups.size === 1 || (first && list.length <= GROUP_OPEN_MAX) }, el("summary", {}, group, el("span", {}, ` ${list.length}`)),
+    replaced(signals, "signal", ...[...groups].map(([group, list]) => el("details", { "data-group": group, open: Boolean(text) || wasOpen.has(group) || groups.size === 1 || (first && list.length <= GROUP_OPEN_MAX) }, el("summary", {}, group, el("span", {}, ` ${list.length}`)),
       list.map((s) => el("button", { type: "button", class: `sig${open.has(s.name) ? " on" : ""}`, title: s.name, "data-signal": s.name, "aria-pressed": String(open.has(s.name)), onclick: () => toggle(s.name) }, el("span", { class: "name" }, inGroup(s.name, group)), el("span", { class: "num", "data-id": String(s.id) }, shown(s) ?? unknown()))))));
     if (!groups.size) signals.append(info.signals.length ? emptyState("No signal matches", "No name holds this text.") : emptyState("No catalog yet", "The van tells its signals when it connects."));
   }
@@ -89,8 +89,8 @@ export function vanPage(main, id) {
     listSignals(); poll();
   }
   function buttons() {
-    ranges.replaceChildren(...RANGES.map(([text, span]) => el("button", { type: "button", class: mode.span === span ? "on" : "", "data-range": text, onclick: () => { mode = { span, from: 0, to: 0 }; for (const item of open.values()) item.points = []; buttons(); poll(); } }, text)),
-      mode.span < 0 ? el("button", { type: "button", class: "on" }, `${stamp(mode.from)} to ${clock(mode.to)}`) : "", el("span", { class: "dim hide-phone" }, "drag over a plot to zoom, double click to zoom out"));
+    replaced(ranges, "range", ...RANGES.map(([text, span]) => el("button", { type: "button", class: mode.span === span ? "on" : "", "data-range": text, onclick: () => { mode = { span, from: 0, to: 0 }; for (const item of open.values()) item.points = []; buttons(); poll(); } }, text)),
+      mode.span < 0 ? el("button", { type: "button", class: "on" }, `${stamp(mode.from)} to ${clock(mode.to)}`) : "", el("span", { class: "dim hide-phone" }, "drag over a plot to zoom, double click to zoom out; by keyboard + and −"));
   }
   // The window that is shown: live follows the van by the clock of the server.
   function range() { const at = now(); return mode.span === 0 ? [at - LIVE_MS, at] : mode.span > 0 ? [at - mode.span, at] : [mode.from, mode.to]; }
@@ -103,9 +103,12 @@ export function vanPage(main, id) {
     for (const name of names) query.append("signal", name);
     try {
       const answer = await ask(`api/van/${encodeURIComponent(id)}/history?${query}`);
-      for (const name of names) open.get(name)?.plot.set({ points: answer.series[name] ?? [], from, to, gaps: answer.gaps ?? [], least: isLive ? LIVE_GAP_MS : Math.max(LIVE_GAP_MS * 2, answer.step_ms * 4) });
+      for (const name of names) open.get(name)?.plot.set({ points: answer.series[name] ?? [], why: "", from, to, gaps: answer.gaps ?? [], step_ms: answer.step_ms, least: isLive ? LIVE_GAP_MS : Math.max(LIVE_GAP_MS * 2, answer.step_ms * 4) });
       note.replaceChildren(el("span", {}, "Where nothing is stored:"), ...[["signal", "only this signal is silent"], ["silence", "silence: the van was off, or had no samples"], ["waiting", "waiting: on the van, or on its way"], ["loss", "loss: see the ledger"]].map(([kind, text]) => el("span", {}, el("i", { class: `l-${kind}` }), text)), answer.cut ? el("b", {}, "more samples than can be shown; zoom in") : "");
-    } catch (cause) { note.replaceChildren(el("b", {}, `No history: ${cause.message}`)); }
+    } catch (cause) {
+      for (const name of names) open.get(name)?.plot.set({ why: cause.message });
+      note.replaceChildren(el("b", {}, `No history: ${cause.message}.`), el("span", {}, el("code", {}, "vantel-cloud check"), " says what is wrong."));
+    }
     asking = false;
     if (again) { again = false; poll(); }
   }

@@ -1,7 +1,8 @@
 """A page whose server is gone, says nothing, or is behind a proxy that answers for it.
 
 Goal: in the very moment in which the header warns, no row and no value passes for what is now: each is unknown, with the
-age of what was heard last; when the stream is back, everything is live again, by itself.
+age of what was heard last; when the stream is back, everything is live again, by itself. Without a database a plot is
+unknown, and says why.
 Method: the real Site in a thread, closed, held still, or with another server in its place, under Chromium. Nothing becomes
 stale by time here, so that only the lost stream can change a row; every wait is for a condition.
 """
@@ -18,7 +19,8 @@ import pytest
 from selenium import webdriver
 
 from cloud.last_values import Last, LastValues, News
-from cloud.settings import WebSection
+from cloud.query import InfluxQuery
+from cloud.settings import InfluxSection, WebSection
 from cloud.web import server as web_server
 from cloud.web.events import EventBook
 from cloud.web.fleet import SPEED, Fleet
@@ -31,6 +33,7 @@ from vantel.catalog import assemble, builtin
 __all__ = ["browser"]
 CATALOG = assemble([builtin().by_name(SPEED)])
 SPEED_ID = CATALOG.by_name(SPEED).id
+NO_DATABASE = InfluxSection(url="http://127.0.0.1:9")
 REFUSAL = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n"
 WATCH = """
 window.told = [];
@@ -73,7 +76,7 @@ class Page:
         fleet.put(last)
         views = LiveViews(lambda *_: True, fleet.results, 30.0)
         settings = WebSection(port=self.port, stale_after_s=86_400.0)
-        self._site = Site(settings, fleet, views, History(lambda _: []), never, list)
+        self._site = Site(settings, fleet, views, History(InfluxQuery(NO_DATABASE, 5.0).query), never, list)
         self._site.ready = True
         self._do(self._site.start())
         self.port = self._site.port
@@ -156,6 +159,8 @@ def test_a_vans_own_page_tells_the_age_of_everything(page: Page, browser: webdri
     view = lambda: script(browser, "document.getElementById('live').dataset.state")  # noqa: E731
     until(lambda: state() == "live" and view() == "asked", "the van's page")
     assert "old" not in words(browser, VALUE)
+    until(lambda: "unknown" in words(browser, f'[data-plot="{SPEED}"]'), "a plot without a database")
+    until(lambda: "vantel-cloud check" in words(browser, ".legend"), "what to do about it")
     browser.execute_script(WATCH, f"{STATE}, {VALUE}, #live")
     page.stop()
     said, told_state, *_, value = until(lambda: script(browser, AT_WARNING), "the warning")
