@@ -4,7 +4,7 @@ import { SEVERITY, WORDS, age, bytes, el, emptyState, measured, plural, replaced
 import { makeMap } from "./map.js";
 import { fleet, lastStateOf, now, stateOf, watch } from "./state.js";
 
-const ROW_PX = 38, MARGIN = 6;
+const ROW_PX = 38, MARGIN = 6, MAP_LATER_MS = 60, REFRESH_MS = 400;
 const BAD_FIRST = { cut: 0, lost: 0, stale: 1, unknown: 2, live: 3, left: 4 };
 // key, title, and the number by which vans are sorted, the smallest first; equal ones by their names
 const COLUMNS = [
@@ -28,7 +28,7 @@ export function fleetPage(main, go) {
   const list = el("div", { class: "card list grow", tabindex: "0", role: "grid", "aria-label": "Vans. Up and down choose, Enter opens." }, el("div", { class: "row head", role: "row" }, heads), rows, none);
   const map = makeMap({ tileUrl: fleet.config.tile_url, onPick: (id) => go(`#/van/${encodeURIComponent(id)}`) });
   main.append(el("div", { class: "head-line" }, el("h1", {}, "Fleet"), count), el("div", { class: "bar" }, search, chips), el("div", { class: "split" }, list, map.node));
-  let ordered = [], shown = [], drawn = 0, told = "", today = "", tall = -1;
+  let ordered = [], shown = [], drawn = 0, told = "", today = "", tall = -1, mapDue = 0;
 
   function drawChips(tally) {
     const text = JSON.stringify([tally, memory.state]);
@@ -72,10 +72,15 @@ export function fleetPage(main, go) {
     say(count, `${shown.length.toLocaleString("en")} of ${plural(fleet.vans.size, "van")} shown; ${today} received today (UTC)`);
     drawNone();
     paint(top, height);
-    const placed = shown.filter((item) => item.xy), few = placed.length <= 500;
-    map.set({ points: placed, tracks: few ? placed.map((item) => fleet.tracks.get(item.id)).filter(Boolean) : [], note: shown.length > placed.length ? `${shown.length - placed.length} without a place` : "" });
+    mapDue ||= setTimeout(drawMap, MAP_LATER_MS);
     drawn = performance.now();
     list.dataset.ms = (drawn - begun).toFixed(1);
+  }
+  // The map comes after the frame that shows what was typed: twenty thousand dots must not hold up a key.
+  function drawMap() {
+    mapDue = 0;
+    const placed = shown.filter((item) => item.xy), few = placed.length <= 500;
+    map.set({ points: placed, tracks: few ? placed.map((item) => fleet.tracks.get(item.id)).filter(Boolean) : [], note: shown.length > placed.length ? `${shown.length - placed.length} without a place` : "" });
   }
   function drawNone() {
     none.hidden = shown.length > 0;
@@ -120,9 +125,10 @@ export function fleetPage(main, go) {
     else if (top > list.scrollTop + list.clientHeight - 3 * ROW_PX) list.scrollTop = top - list.clientHeight + 3 * ROW_PX;
     paint();
   });
-  const unwatch = watch((change) => { if (change.first) ordered = []; if (change.link || (change.rows && (change.first || performance.now() - drawn > 400))) refresh(); });
-  const timer = setInterval(refresh, 1000), resized = () => { paint(); map.draw(); };
+  const unwatch = watch((change) => { if (change.first) ordered = []; if (change.link || (change.rows && (change.first || rested()))) refresh(); });
+  const rested = () => performance.now() - drawn > REFRESH_MS; // of the last drawing, by news or by a key
+  const timer = setInterval(() => { if (rested()) refresh(); }, 1000), resized = () => { paint(); map.draw(); };
   window.addEventListener("resize", resized);
   refresh();
-  return { close() { unwatch(); clearInterval(timer); window.removeEventListener("resize", resized); }, theme: map.draw, search };
+  return { close() { unwatch(); clearInterval(timer); clearTimeout(mapDue); window.removeEventListener("resize", resized); }, theme: map.draw, search };
 }
