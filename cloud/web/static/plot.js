@@ -100,15 +100,13 @@ export function makePlot({ title, unit, numeric, onClose, onZoom, onWider }) {
     for (const at of ticks(low, high, 4)) { c.strokeStyle = line; c.beginPath(); c.moveTo(LEFT, y(at)); c.lineTo(w - RIGHT, y(at)); c.stroke(); c.fillStyle = soft; c.fillText(number(Number(at.toPrecision(6))), LEFT - 5, y(at) + 4); }
     const breaks = new Set(holes.map((hole) => hole[1]));
     c.strokeStyle = c.fillStyle = colour("--accent");
-    if (points.some((p) => p.length > 2)) {
-      c.globalAlpha = 0.25;
-      for (let i = 1; i < points.length; i++) {
-        const a = points[i - 1], b = points[i];
-        if (breaks.has(b[0])) continue;
-        c.beginPath(); c.moveTo(x(a[0]), y(a[2] ?? a[1])); c.lineTo(x(b[0]), y(b[2] ?? b[1])); c.lineTo(x(b[0]), y(b[3] ?? b[1])); c.lineTo(x(a[0]), y(a[3] ?? a[1])); c.fill();
-      }
-      c.globalAlpha = 1;
-    }
+    c.globalAlpha = 0.35;
+    points.forEach((p, i) => {
+      if (p.length < 4 || p[2] === p[3]) return; // of a step from its begin on, of a rollup since the one before; never too thin to be seen
+      const begin = x(data.step_ms || !i || breaks.has(p[0]) ? p[0] : points[i - 1][0]), end = x(p[0] + data.step_ms);
+      c.fillRect(begin, y(p[3]), Math.max(end - begin, 1), y(p[2]) - y(p[3]));
+    });
+    c.globalAlpha = 1;
     c.lineWidth = 1.5; c.beginPath();
     points.forEach((p, i) => { if (i === 0 || breaks.has(p[0])) c.moveTo(x(p[0]), y(p[1])); else c.lineTo(x(p[0]), y(p[1])); });
     c.stroke();
