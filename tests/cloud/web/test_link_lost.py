@@ -56,6 +56,8 @@ class Page:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._still = threading.Event()
+        self.refused = threading.Event()
+        """A stream was refused."""
         self._proxy: asyncio.Server | None = None
         self._site: Site | None = None
         self.port = 0
@@ -97,8 +99,11 @@ class Page:
     def refuse(self) -> None:
         """What a reverse proxy answers while the page's server is away; a browser gives a stream up for it."""
         self.stop()
+        self.refused.clear()
 
-        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if b"/api/stream" in await reader.readline():
+                self.refused.set()
             writer.write(REFUSAL)
             await writer.drain()
             writer.close()
@@ -134,11 +139,7 @@ def test_no_row_says_live_while_the_page_hears_nothing(page: Page, browser: webd
     base = f"http://127.0.0.1:{page.port}"
     browser.get(f"{base}/")
     row = lambda: words(browser, ROW)  # noqa: E731
-    for lose, regain in (
-        (page.stop, page.start),
-        (page.hold, page.go_on),
-        (page.refuse, page.accept),
-    ):
+    for lose, regain in ((page.stop, page.start), (page.hold, page.go_on), (page.refuse, page.accept)):
         until(lambda: "live" in row(), "the row to be live")
         browser.execute_script(WATCH, ROW)
         lose()
@@ -147,6 +148,7 @@ def test_no_row_says_live_while_the_page_hears_nothing(page: Page, browser: webd
         old = row()
         until(lambda old=old: row() != old, "the age of the row, which goes on")
         assert "live" not in row()
+        assert lose != page.refuse or page.refused.wait(WAIT_S)
         regain()
     until(lambda: "live" in row(), "the row to be live again")
     assert_clean(browser, base, but="Failed to load resource")
