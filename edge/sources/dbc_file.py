@@ -15,6 +15,7 @@ import cantools
 from cantools.database.can import Database, Message
 from cantools.database.errors import Error as CantoolsError
 
+from edge.sources.dbc_repair import repaired
 from edge.sources.errors import RecordingError
 
 DBC_BYTES_MAX = 12 * 1024 * 1024
@@ -38,6 +39,8 @@ def load_database(path: Path) -> Database:
     text = read_text(path)
     suffix = path.suffix.lower().removeprefix(".")
     kind = suffix if suffix in ("dbc", "kcd", "sym", "arxml") else None
+    if kind == "dbc":
+        text, _ = repaired(text)
     try:
         database = cantools.database.load_string(text, kind, strict=False)
     except (CantoolsError, ValueError, KeyError, IndexError, TypeError, RecursionError) as cause:
@@ -109,7 +112,10 @@ def read_text(path: Path) -> str:
 def doubts(path: Path, database: Database) -> Iterator[str]:
     """What a reader of this file should know, one sentence each with its line; nothing for a clean file."""
     lines: dict[int, list[int]] = {}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    text, repairs = repaired(read_text(path))
+    for repair in repairs:
+        yield f"{path}, line {repair.line}: {repair.sentence}"
+    for number, line in enumerate(text.splitlines(), start=1):
         if found := _MESSAGE.match(line):
             lines.setdefault(int(found[1]), []).append(number)
         elif (scale := _SCALE.match(line)) and _is_zero(scale[2]):

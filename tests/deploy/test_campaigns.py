@@ -69,6 +69,7 @@ def test_there_is_a_test_for_each_of_them() -> None:
     assert {path.stem for path in FOLDER.glob("*.toml")} == set(CASES)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", list(CASES))
 def test_it_fires_on_what_it_is_for(name: str, tmp_path: Path) -> None:
     fault, evidence = CASES[name]
@@ -84,6 +85,7 @@ def test_it_fires_on_what_it_is_for(name: str, tmp_path: Path) -> None:
     assert ends[0].samples > 100
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", list(CASES))
 def test_it_stays_quiet_on_an_ordinary_round(name: str, tmp_path: Path) -> None:
     ends, _ = captured(name, [], 420, tmp_path)

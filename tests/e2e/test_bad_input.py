@@ -64,6 +64,7 @@ def test_a_missing_key_names_key_and_file(tmp_path: Path, command: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_an_unreadable_recording_is_named(tmp_path: Path, command: str) -> None:
     dbc = DATA / "can" / "rav4_2016" / "toyota_adas.dbc"
@@ -73,6 +74,7 @@ def test_an_unreadable_recording_is_named(tmp_path: Path, command: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.once
 def test_a_dbc_that_does_not_match_is_named_with_the_recording(tmp_path: Path) -> None:
     done = check(tmp_path, replay(tmp_path, RAV4, DATA / "can" / "ev6_uds_2023" / "gnss.dbc"))
     assert done.returncode == 65
@@ -81,6 +83,7 @@ def test_a_dbc_that_does_not_match_is_named_with_the_recording(tmp_path: Path) -
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.once
 def test_a_file_that_is_no_dbc_is_named(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.dbc"
     wrong.write_text("this is no DBC", encoding="utf-8")

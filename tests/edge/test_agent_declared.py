@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.edge.test_agent_process import NO_BROKER_PORT, samples_of
 from vantel.catalog import Catalog
@@ -22,6 +23,7 @@ EXAMPLE = Path(__file__).parents[2] / "deploy" / "clients" / "example.py"
 SIGNALS = {"stack.path_cost", "Vehicle.Robovan.Drive.SpeedTarget"}
 
 
+@pytest.mark.once
 def test_new_signals_come_with_a_start_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "s"
     source = {"kind": "socket", "path": str(path), "declarations": str(tmp_path / "state" / "declared.json")}

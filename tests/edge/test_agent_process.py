@@ -166,6 +166,7 @@ def heard(listener: socket.socket) -> list[str]:
     return lines
 
 
+@pytest.mark.once
 def test_a_killed_replay_goes_on_where_it_was(tmp_path: Path) -> None:
     source = {**drive(1, time="original", speed=40.0, loop=False), "recordings": drive(1)["recordings"][:1]}
     calm = Van("agent-5", tmp_path / "calm", NO_BROKER_PORT, [source])

@@ -13,6 +13,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from edge.campaign.judge import InForce
 from edge.campaign.run import Ledger
 from edge.campaign.store import CampaignStore
@@ -66,6 +68,7 @@ def until(what: object, van: Van, timeout_s: float = 90.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.once
 def test_a_live_capture_outlives_a_cut_and_a_kill_and_tells_what_it_lacks(tmp_path: Path) -> None:
     (tmp_path / "van.dbc").write_text(DBC)
     (port,) = free_ports(1)

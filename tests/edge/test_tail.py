@@ -210,6 +210,7 @@ def test_the_screen_marks_what_is_stale_and_what_never_came() -> None:
     assert [str(row.style) for row in table.rows] == ["", "yellow", "dim"]
 
 
+@pytest.mark.once
 def test_the_command_beside_an_agent(tmp_path: Path) -> None:
     van = Van("van-1", tmp_path / "van", HeldPort().release(), [{"kind": "probe"}]).start()
     try:

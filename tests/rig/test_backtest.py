@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.test_campaign import CAMPAIGN, SPIKE_S, START_NS, recording
 
 
@@ -38,6 +40,7 @@ def test_the_captures_of_a_recording_with_bytes_and_cpu_a_day(tmp_path: Path) ->
     assert "<rect" in (tmp_path / "plot.svg").read_text()
 
 
+@pytest.mark.once
 def test_what_a_van_would_reject_is_rejected_with_its_place(tmp_path: Path) -> None:
     recording(tmp_path / "drive.csv")
     code, words = replay(tmp_path, CAMPAIGN.replace("drive.a > 100", "drive.a > 100 and drive.c > 1"))
@@ -48,6 +51,7 @@ def test_what_a_van_would_reject_is_rejected_with_its_place(tmp_path: Path) -> N
     assert "after_s" in words
 
 
+@pytest.mark.once
 def test_a_budget_that_does_not_hold_is_told_by_the_exit_code(tmp_path: Path) -> None:
     recording(tmp_path / "drive.csv")
     code, words = replay(tmp_path, CAMPAIGN.replace("10_000_000", "10_000"))

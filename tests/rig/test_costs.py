@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 
 def drive(path: Path) -> None:
@@ -47,6 +48,7 @@ def test_what_each_signal_costs(tmp_path: Path) -> None:
     assert told["messages"] >= 3
 
 
+@pytest.mark.once
 def test_the_table_for_people_and_wrong_usage(tmp_path: Path) -> None:
     drive(tmp_path / "drive.csv")
     done = replay(str(tmp_path / "drive.csv"), "--bytes")

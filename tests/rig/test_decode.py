@@ -73,6 +73,7 @@ def csv_rows(path: Path) -> list[Row]:
     return local((int(r["t_unix_s"].replace(".", "")), r["signal"], float(r["value"])) for r in rows)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("ending", FORMATS)
 def test_every_format_gives_the_values_of_cantools(
     tmp_path: Path, messages: list[can.Message], wanted: list[Row], ending: str
@@ -137,6 +138,7 @@ def test_signals_are_chosen_and_the_summary_is_for_programs(tmp_path: Path) -> N
     assert told["left_out"]["answers_unknown"] > 0
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("out", "extra", "told"),
     [

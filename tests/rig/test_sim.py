@@ -57,6 +57,7 @@ def test_a_larger_world() -> None:
     assert outcome.violations == [], json.dumps(as_json(outcome), indent=1)
 
 
+@pytest.mark.once
 def test_a_seed_is_the_same_run_in_any_process() -> None:
     code = "from vantel_rig.sim.run import Plan, simulate; print(simulate(Plan(17)).digest)"
     digests = {simulate(Plan(17)).digest, simulate(Plan(17)).digest}

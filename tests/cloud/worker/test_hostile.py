@@ -104,6 +104,7 @@ GROWN_MB_MAX = 128
 """A hundred thousand lines of the largest batch need 40; a million samples of a bomb, decoded and refused, 16."""
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", WANTED)
 def test_a_hostile_message_is_a_value_and_takes_bounded_memory(kind: str) -> None:
     done = subprocess.run(

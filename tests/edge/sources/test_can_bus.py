@@ -28,7 +28,7 @@ from edge.settings import CanSource as CanSection
 from edge.sources.can_bus import CanBus
 from edge.sources.can_bus_state import BUS_OFF, ERROR_FRAMES, NAMES, PASSIVE, STATE, STATES, BusState
 from edge.sources.can_interface import open_reader
-from edge.sources.can_socket import ERROR_FRAME, FRAMES_MAX, REMOTE_FRAME, open_udp
+from edge.sources.can_socket import ERROR_FRAME, FRAMES_MAX, REMOTE_FRAME, FrameSocket, open_udp
 from edge.sources.dbc_file import load_database
 from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.errors import RecordingError
@@ -178,11 +178,24 @@ def test_what_is_no_data_frame_is_counted_by_reason_and_the_rest_goes_on(dbc: Pa
     assert [v for _, v in run.of("can0.Wheel.Speed")] == [0x0102 * 0.01 - 3, -3.0]
 
 
+def until_stamped(reader: FrameSocket, send: Callable[[bytes], object]) -> None:
+    """The kernel begins to stamp some time after the first socket of the machine asks for it."""
+    deadline = time.monotonic() + 60
+    stamped = False
+    while not stamped:
+        assert time.monotonic() < deadline, "the kernel stamps nothing"
+        send(classic(0x123, bytes(8)))
+        time.sleep(0.01)
+        received = reader.read()
+        stamped = received is not None and bool((received.software_ns > 0).all())
+
+
 def test_frames_that_the_kernel_dropped_are_counted(dbc: Path) -> None:
     section = udp_section(dbc, receive_bytes_max=1)
     reader = open_udp(section.channel, 1)
     sent = 2000
     with sender(section) as send:
+        until_stamped(reader, send)
         for _ in range(sent):
             send(classic(0x123, bytes(8)))
         got = dropped = 0

@@ -220,6 +220,7 @@ def test_of_two_messages_with_one_id_the_last_wins() -> None:
     assert by_us(decoder, [5], [b"\x07"]) == [[("Y", 7.0)]]
 
 
+@pytest.mark.once
 def test_raw_integers_give_the_values_by_scale_and_offset() -> None:
     """What a codec needs: value == raw * scale + offset to the last bit, for every signal that is no float."""
     random = np.random.default_rng(11)
@@ -299,6 +300,30 @@ def test_doubtful_definitions_are_told_with_their_line(tmp_path: Path) -> None:
     assert "name of id 0x5" in told[1]
     assert "does not fit" in told[2]
     assert not list(doubts(DATA / "can/rav4_2016/toyota_adas.dbc", DATABASES["toyota_adas.dbc"]))
+
+
+def test_mistakes_of_the_field_are_put_right_and_told_with_their_line(tmp_path: Path) -> None:
+    """An id above 11 bits without its flag, and names of values for a signal that is not there."""
+    path = tmp_path / "field.dbc"
+    path.write_text(
+        'VERSION ""\nBU_: A\nBO_ 316494247 Seat: 2 A\n SG_ X : 0|8@1+ (0.5,0) [0|0] "" A\n SG_ Y : 8|8@1+ (1,0) [0|0] "" A\n'
+        'BO_ 5 One: 4 A\n SG_ Z : 0|32@1- (1,0) [0|0] "" A\nCM_ SG_ 316494247 Y "of the seat";\n'
+        'VAL_ 316494247 X 0 "off; not on" 1 "on" ;\nVAL_ 5 Gone 0 "a"\n 1 "b" ;\nVAL_ 6 X 0 "c";\nSIG_VALTYPE_ 5 Gone : 1;\nSIG_VALTYPE_ 5 Z : 1;\n'
+    )
+    database = load_database(path)
+    told = [note.removeprefix(f"{path}, ") for note in doubts(path, database)]
+    assert [note.split(":")[0] for note in told] == ["line 3", "line 10", "line 12", "line 13"]
+    assert "0x12DD51A7 of Seat" in told[0] and told[0].endswith("write BO_ 2463977895")
+    assert told[1].split(": ")[1].startswith("VAL_ names signal Gone, which message 5 does not have")
+    seat = database.get_message_by_name("Seat")
+    assert (seat.is_extended_frame, seat.signals[0].choices is not None, seat.signals[1].comment) == (
+        True,
+        True,
+        "of the seat",
+    )
+    assert database.get_message_by_name("One").signals[0].is_float
+    (frame,) = by_us(BusDecoder([(path, database)]), [316494247 | EXTENDED], [b"\x03\x04"])
+    assert frame == [("X", 1.5), ("Y", 4.0)]
 
 
 @pytest.mark.parametrize(

@@ -323,6 +323,7 @@ def test_a_message_above_the_bound_is_refused_before_it_counts(run: Run) -> None
     assert run.append(P2, b"fits") == 0
 
 
+@pytest.mark.once
 def test_a_reader_and_acks_beside_the_writer(tmp_path: Path) -> None:
     """Threads: one appends and maintains, one reads and acks what it read; the quota makes files come and go."""
     run = Run(Disk(), tmp_path / "spool", settings(bytes_max=40_000, cursor_period_s=60.0))
