@@ -180,8 +180,9 @@ def _prefixes(key: str) -> list[str]:
 
 @app.command(epilog="Example: vantel-edge status --config edge.toml --json")
 def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """Show what the running agent last said about itself."""
-    from edge.status import StatusError, read_status
+    """Show what the running agent last said about itself; exit code 65 when its last word is old."""
+    from edge.status import StatusError, is_fresh, read_status
+    from edge.status_screen import problems_of, table_of
 
     settings = _load(config)
     try:
@@ -189,16 +190,17 @@ def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     except StatusError as cause:
         print(cause, file=sys.stderr)
         raise typer.Exit(EXIT_CHECK_FAILED) from None
+    age_s = time.time() - float(report.get("t_unix_s", 0.0))
+    fresh = is_fresh(report, settings.health.status_period_s, time.time())
     if as_json:
         print(json.dumps(report, indent=2))
-        return
-    table = Table(
-        title=f"van {report['van']}, {time.time() - float(str(report['t_unix_s'])):.1f} s ago",
-        show_header=False,
-    )
-    for key, value in _flatten(report):
-        table.add_row(key, str(value))
-    _out.print(table)
+    else:
+        link = "connected" if report.get("connected") else "not connected"
+        _out.print(table_of(f"van {report['van']}: {link}, {age_s:.1f} s ago", _flatten(report)))
+    for problem in problems_of(report, age_s, fresh):
+        print(problem, file=sys.stderr)
+    if not fresh:
+        raise typer.Exit(EXIT_CHECK_FAILED)
 
 
 @app.command(epilog="Example: vantel-edge tail 'Vehicle.Speed' 'imu.*' --config edge.toml")

@@ -12,13 +12,11 @@ import time
 from edge.link_errors import LinkError, reason_text
 from edge.mqtt import Answered, Link, Waker
 from edge.settings import EdgeSettings
-from edge.status import StatusError, read_status
+from edge.status import StatusError, is_fresh, read_status
 from vantel import topics
 from vantel.identity import Epoch
 
 ANSWER_S_MAX = 5.0
-FRESH_S_MAX = 5.0
-"""A status that is older was written by an agent that no longer runs."""
 NOT_AUTHORIZED = 0x87
 
 
@@ -44,9 +42,7 @@ def _agent_is_connected(settings: EdgeSettings) -> bool:
         status = read_status(settings.van.state_dir)
     except StatusError:
         return False
-    written_unix_s = status.get("t_unix_s", 0.0)
-    fresh_s = FRESH_S_MAX + settings.health.status_period_s
-    return bool(status.get("connected")) and abs(time.time() - float(written_unix_s)) < fresh_s
+    return bool(status.get("connected")) and is_fresh(status, settings.health.status_period_s, time.time())
 
 
 def _try_to_write(link: Link, van: str) -> tuple[list[str], list[str]]:

@@ -17,6 +17,9 @@ import structlog
 STATUS_FILE = "status.json"
 STATUS_BYTES_MAX = 1024 * 1024
 
+FRESH_S_MAX = 5.0
+"""A status that is older than this and a period was written by an agent that no longer runs, or hangs."""
+
 _log = structlog.get_logger("status")
 _unwritable: dict[Path, str] = {}
 """Directories whose last write failed, with the cause: one log line for each change, not one each second."""
@@ -72,3 +75,8 @@ def read_status(state_dir: Path) -> dict[str, Any]:
     if not isinstance(status, dict):
         raise StatusError(f"{path} is not a JSON object; delete it, the running agent writes it again")
     return status
+
+
+def is_fresh(status: Mapping[str, Any], period_s: float, now_unix_s: float) -> bool:
+    """Whether the agent that wrote a status each period_s still does."""
+    return abs(now_unix_s - float(status.get("t_unix_s", 0.0))) < FRESH_S_MAX + period_s

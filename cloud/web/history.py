@@ -1,8 +1,8 @@
 """History of signals of one van from InfluxDB, by InfluxQL.
 
 (van, signals of its catalog, Unix ms from and to, points wanted) -> query text -> rows of [t_ms, last, low, high] for
-each signal. A short range gives every sample (low = high = last), a longer one, or one with too many samples, the last value, minimum and maximum of
-each step, taken from both the samples and the minima and maxima that a rollup keeps. Names come from the catalog only:
+each signal. A short range gives every stored value, a rollup's with its minimum and maximum; a longer one, or one with too many values, the last value,
+minimum and maximum of each step, taken from both the samples and the minima and maxima that a rollup keeps. Names come from the catalog only:
 they hold no quote and no backslash, which is what makes them safe to stand in a query. Pure but for the asker.
 """
 
@@ -66,6 +66,8 @@ def query_text(ask: Ask) -> str:
         name = signal.name
         if not ask.step_ms:
             columns.append(f'"{name}" AS "v{at}"')
+            if signal.type in NUMBERS:
+                columns += [f'"{name}.min" AS "c{at}"', f'"{name}.max" AS "d{at}"']
             continue
         columns.append(f'last("{name}") AS "v{at}"')
         if signal.type in NUMBERS:

@@ -29,6 +29,8 @@ from vantel.identity import VAN_ID
 
 TICK_S = 0.5
 BEAT_S = 5.0
+BEATS_MISSED_MAX = 3
+"""A page that hears nothing for so many beats takes its stream for lost."""
 WRITE_S_MAX = 10.0
 ACK_S_MAX = 10.0
 EVENTS_SHOWN = 500
@@ -152,7 +154,12 @@ class Site:
     async def _config(self, _: web.Request) -> web.StreamResponse:
         settings = self._settings
         return web.json_response(
-            {"title": settings.title, "tile_url": settings.tile_url, "stale_after_s": settings.stale_after_s}
+            {
+                "title": settings.title,
+                "tile_url": settings.tile_url,
+                "stale_after_s": settings.stale_after_s,
+                "silent_after_s": BEATS_MISSED_MAX * BEAT_S,
+            }
         )
 
     async def _fleet_list(self, _: web.Request) -> web.StreamResponse:
@@ -169,7 +176,7 @@ class Site:
     def _beat(self, first: bool = False) -> bytes:
         """What every message of the fleet's stream begins with: the server's time, and what is wrong now."""
         problems = self._health() if self.ready else ["still reading what Kafka holds"]
-        return _encode({"now": _now_ms(), "first": first, "problems": problems})
+        return _encode({"now": _now_ms(), "first": first, "ready": self.ready, "problems": problems})
 
     def event(self, item: Any) -> dict[str, Any]:
         """An event for JSON."""

@@ -144,6 +144,7 @@ def measure(base: str) -> dict[str, Any]:
                 result[f"{kind}_cpu_ms_mean"] = round(1000 * (worked_s(browser) - before_s) / len(texts), 1)
                 result[f"{kind}_ms_median"] = round(statistics.median(t[0] for t in times), 1)
                 result[f"{kind}_ms_max"] = round(max(t[0] for t in times), 1)
+                result[f"{kind}_with_frame_ms_median"] = round(statistics.median(t[1] for t in times), 1)
                 result[f"{kind}_with_frame_ms_max"] = round(max(t[1] for t in times), 1)
             browser.execute_cdp_cmd("HeapProfiler.collectGarbage", {})
             result["tab_heap_mb"] = round(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import getpass
+import importlib
 import json
 import os
 import re
@@ -25,10 +26,12 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
 
 from cloud.query import InfluxQuery
 from cloud.settings import load as load_cloud
 from edge.settings import load as load_edge
+from edge.settings import tomllib
 from edge.status import StatusError, read_status
 from tests.deploy.production_broker import Certificates, ProductionBroker
 from vantel_rig.drives import DATA, drive
@@ -123,6 +126,35 @@ def test_our_images_are_pinned_and_run_without_root(side: str) -> None:
             assert any(source == one or source.startswith(one + "/") for one in kept), (
                 f"{source} is kept out by .dockerignore"
             )
+
+
+def image_words(text: str) -> list[list[str]]:
+    """The words of every command of a Dockerfile in its JSON form, the entry point first."""
+    entry = re.findall(r"^ENTRYPOINT (\[.+\])$", text, re.M)
+    return [json.loads(words) for words in (*entry, *re.findall(r"^RUN (\[.+\])$", text, re.M))]
+
+
+@pytest.mark.parametrize("side", ["cloud", "edge"])
+def test_every_command_of_our_images_is_one_that_is_installed(side: str) -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    entry, *runs = image_words((DEPLOY / side / "Dockerfile").read_text(encoding="utf-8"))
+    own = [s for s in SERVICES.values() if s["image"].startswith(f"vantel-{side}:") and "entrypoint" not in s]
+    lines = [[*entry, *service["command"]] for service in own]
+    lines += [service["healthcheck"]["test"][1:] for service in own if "healthcheck" in service]
+    asked = 0
+    for program, *words in [*lines, *runs]:
+        folder, _, name = program.rpartition("/")
+        assert folder == "/opt/vantel/bin"
+        if name == "python":
+            continue
+        module, _, attribute = scripts[name].partition(":")
+        app = getattr(importlib.import_module(module), attribute)
+        options = [word for word in words if word.startswith("-")]
+        told = CliRunner().invoke(app, [words[0], "--help"])
+        assert told.exit_code == 0, (name, words, told.output)
+        assert all(option in told.output for option in options)
+        asked += 1
+    assert asked >= 2
 
 
 @pytest.mark.parametrize(("number", "van"), list(enumerate(VANS)))

@@ -1,8 +1,8 @@
 """The page in a real browser, on the whole pipe.
 
 Goal: a van is found and opened, its signal moves at full rate because the page asked for it, an injected event is seen
-in time and acknowledged, and both outlive a kill of the worker and a restart of the page; keys, phone width and both
-themes work; nothing goes to the console as an error and no request leaves this machine.
+in time and acknowledged, and both outlive a kill of the worker and a restart of the page; keys (search, zoom, focus),
+phone width and both themes work; nothing goes to the console as an error and no request leaves this machine.
 Method: Debian's Chromium, headless, driven by Selenium, against servers, bridge, worker, page and van as processes.
 """
 
@@ -15,7 +15,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.e2e.chromium import assert_clean, browser, get, one, script, until
+from tests.e2e.chromium import assert_clean, browser, get, one, script, until, words
 from vantel_rig.cloud_side import CloudSide
 from vantel_rig.drives import drive
 from vantel_rig.stack import Stack
@@ -50,13 +50,14 @@ def test_a_person_finds_a_van_watches_it_and_acknowledges_an_event(
     cloud, van = side
     base = cloud.url("web")
     browser.get(f"{base}/")
-    row = one(browser, '[data-van="van-007"]', "the van in the list")
-    assert "live" in row.text
+    until(lambda: "live" in words(browser, '[data-van="van-007"]'), "the van in the list, live")
     browser.find_element(By.TAG_NAME, "body").send_keys("/")
     search = browser.switch_to.active_element
     search.send_keys("zzz")
     until(lambda: "0 of" in browser.find_element(By.ID, "count").text, "a filter that nothing passes")
-    search.send_keys(Keys.BACKSPACE * 3, "007", Keys.ENTER)
+    search.send_keys(Keys.ESCAPE)
+    until(lambda: "1 of" in browser.find_element(By.ID, "count").text, "the filter emptied by Escape")
+    search.send_keys("007", Keys.ENTER)
     value = one(browser, f'[data-value="{PROBE}"]', "the plot of the probe")
     until(
         lambda: script(browser, "document.getElementById('live').dataset.state") == "on",
@@ -72,6 +73,12 @@ def test_a_person_finds_a_van_watches_it_and_acknowledges_an_event(
         lambda: script(browser, count, plot) - before >= 150, "20 samples a second while somebody watches", 60
     )
     assert browser.find_elements(By.CSS_SELECTOR, ".strip rect.stored"), "the ledger is drawn"
+    browser.find_element(By.CSS_SELECTOR, f"{plot} canvas").send_keys("+")
+    live = lambda: browser.find_elements(By.CSS_SELECTOR, '[data-range="Live"].on')  # noqa: E731
+    until(lambda: not live(), "a zoom by keyboard")
+    browser.find_element(By.CSS_SELECTOR, '[data-range="Live"]').send_keys(Keys.ENTER)
+    until(live, "the live range again")
+    assert browser.switch_to.active_element.get_attribute("data-range") == "Live", "it keeps the focus"
 
     browser.find_element(By.TAG_NAME, "body").send_keys("e")
     one(browser, "#only-open", "the page of events")
@@ -84,6 +91,12 @@ def test_a_person_finds_a_van_watches_it_and_acknowledges_an_event(
     assert PROBE in shown.text
     assert "robust_z" in shown.text
 
+    every = browser.find_element(By.ID, "ack-all")
+    every.click()
+    until(lambda: "Press again" in every.text, "the question before all are acknowledged")
+    every.send_keys(Keys.TAB)
+    until(lambda: every.text == "Acknowledge all shown", "the question to be taken back")
+    assert not get(f"{base}/api/events?open=0")["events"][0]["acked"]
     browser.find_element(By.CSS_SELECTOR, f'[data-ack="{event["id"]}"]').click()
     gone = lambda: not browser.find_elements(By.CSS_SELECTOR, f'[data-event="{event["id"]}"]')  # noqa: E731
     until(gone, "the acknowledged event to leave the open ones")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.status import STATUS_BYTES_MAX, STATUS_FILE, StatusError, read_status, write_status
+from edge.status import STATUS_BYTES_MAX, STATUS_FILE, StatusError, is_fresh, read_status, write_status
+from edge.status_screen import problems_of, table_of, text_of
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -66,3 +67,23 @@ def test_unwritable_is_false_until_it_is_mended(tmp_path: Path) -> None:
     obstacle.rmdir()
     assert write_status(tmp_path, {"n": 2})
     assert not write_status(tmp_path / "missing", {"n": 1})
+
+
+def test_people_read_units_and_what_is_wrong_first() -> None:
+    status = {"van": "v", "connected": False, "failure": "", "spool_degraded": "no space", "t_unix_s": 100.0}
+    assert problems_of(status, 1.0, fresh=True) == [
+        "the spool: no space",
+        "no connection to the broker; vantel-edge check --broker says why",
+    ]
+    assert problems_of(status, 90.0, fresh=False)[0].endswith("its last word is 90 s old")
+    assert is_fresh(status, 1.0, 105.9)
+    assert not is_fresh(status, 1.0, 106.1)
+    for name, value, text in (
+        ("uplink.bytes_sent", 3_632_880.0, "3.6 MB"), ("spool.p1.bytes", 999, "999 B"), ("a.bytes_max", 2e11, "200.0 GB"),
+        ("samples_produced", 3_644_445, "3,644,445"), ("x.seconds", 0.125, "0.125"), ("sources_finished", True, "yes"),
+        ("clock_anchor_unix_ns", 1_800_000_000_000_000_000, "2027-01-15 08:00:00 UTC"), ("w", ["a", "b"], "a, b"),
+    ):  # fmt: skip
+        assert text_of(name, value) == text
+    table = table_of("t", [*status.items(), ("uplink.refused", 0.0), ("waiting", []), ("signals", 3)])
+    assert table.row_count == 1
+    assert str(table.caption).startswith("and 2 ")

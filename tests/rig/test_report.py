@@ -14,7 +14,9 @@ import pytest
 from rich.console import Console
 
 from cloud.ledger import SUMS
+from cloud.timeline import NO_SAMPLES, OFF, SILENT, STORED, UNHEARD, Span
 from vantel_rig.demo import FAULT_EVERY_S, FAULTS_MIN, FIRST_FAULT_S, STARTING_S, DemoOptions, fault_period_s
+from vantel_rig.gaps import gap_lines
 from vantel_rig.report import print_ledger, problems_of
 
 ROW = dict.fromkeys(SUMS, 0) | {"produced": 10, "stored": 10}
@@ -74,3 +76,23 @@ def test_every_run_has_its_twenty_marked_faults(seconds: float, vans: int) -> No
     faults_a_van = (seconds - FIRST_FAULT_S - STARTING_S) / period_s
     assert 0 < period_s <= FAULT_EVERY_S
     assert vans * faults_a_van >= FAULTS_MIN - 1e-9
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "seconds", "ago_s", "lines"),
+    [
+        (UNHEARD, "", 3, 2, 1), (SILENT, NO_SAMPLES, 14, 2, 1), (UNHEARD, "", 16, 2, 2), (SILENT, OFF, 3, 2, 2),
+        (UNHEARD, "", 3, 3600, 2),
+    ],
+)  # fmt: skip
+def test_the_last_seconds_before_now_are_no_gap(
+    state: str, reason: str, seconds: int, ago_s: int, lines: int
+) -> None:
+    end_s = 1_800_000_000 - ago_s
+    spans = [
+        Span(end_s - 100, end_s - 90, SILENT, NO_SAMPLES),
+        Span(end_s - 89, end_s - seconds, STORED),
+        Span(end_s - seconds + 1, end_s, state, reason),
+    ]
+    told = {"van-1": [span.as_dict() for span in spans], "van-2": []}
+    assert len(list(gap_lines(told, 1_800_000_000.0))) == lines

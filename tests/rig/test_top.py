@@ -5,12 +5,14 @@ Method: books and deaths by hand for the states; the command as a process beside
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 import time
 
 import pytest
+from rich.console import Console
 
 from cloud.accounts import CloudAccount, Settled, VanAccount, van_key
 from vantel.identity import DeliveryClass, Epoch, StreamKey
@@ -116,3 +118,12 @@ def test_the_command_beside_a_van(vantel_cloud: CloudSide, vantel_van: VanFactor
 def command(cloud: CloudSide, *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "vantel_rig", "top", "--config", str(cloud.config), *arguments]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=240)
+
+
+def test_a_terminal_of_80_columns_shows_every_name_and_count() -> None:
+    line = VanLine("van-munich-007", "silent", 7100.0, 123_456, 123_456, 12, 3456, 7890, 12, 1, 0, 12.5)
+    console = Console(width=80, file=io.StringIO())
+    console.print(table_of([line], 40))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text
+    assert all(word in text for word in ("van-munich-007", "123456", "3456", "7890", "118 min", "evicted"))

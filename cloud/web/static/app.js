@@ -24,14 +24,21 @@ document.getElementById("theme").addEventListener("click", () => { const next = 
 
 watch((change) => {
   link.textContent = fleet.up ? "connected" : "no connection to the page's server: what is shown is old";
-  link.classList.toggle("down", !fleet.up);
+  link.classList.toggle("down", fleet.up === false); link.classList.toggle("up", fleet.up === true);
   if (change.problems) { problems.hidden = !change.problems.length; problems.textContent = change.problems.join("; "); }
   if (change.rows) { let open = 0, worst = 0; for (const item of fleet.vans.values()) { open += item.open; worst = Math.max(worst, item.worst); } badge.hidden = !open; badge.textContent = open > 999 ? "999+" : String(open); badge.className = `badge ${SEVERITY[worst]}`; badge.title = `${plural(open, "event")} that nobody acknowledged`; }
 });
 window.addEventListener("hashchange", show);
 document.addEventListener("visibilitychange", () => { if (document.hidden) { disconnect(); page?.pause?.(); } else { connect(); page?.resume?.(); } });
+// Escape empties a search; in an empty one it leaves.
+function leaveOrClear(e) {
+  if (e.target.type !== "search" || !e.target.value) { e.target.blur(); return; }
+  e.preventDefault();
+  e.target.value = "";
+  e.target.dispatchEvent(new Event("input"));
+}
 document.addEventListener("keydown", (e) => {
-  if (["INPUT", "SELECT", "TEXTAREA"].includes(e.target.tagName)) { if (e.key === "Escape") e.target.blur(); return; }
+  if (["INPUT", "SELECT", "TEXTAREA"].includes(e.target.tagName)) { if (e.key === "Escape") leaveOrClear(e); return; }
   if (e.ctrlKey || e.metaKey || e.altKey) return;
   if (e.key === "/") { e.preventDefault(); page?.search?.focus(); }
   else if (e.key === "f") go("#/");

@@ -1,5 +1,5 @@
 // Captures of one van: the list, and of the one that is chosen its signals over its window, with the trigger marked.
-import { bytes, clock, el, emptyState, number, plural, stamp } from "./dom.js";
+import { bytes, clock, el, emptyState, number, plural, replaced, stamp } from "./dom.js";
 import { makePlot } from "./plot.js";
 import { ask } from "./state.js";
 
@@ -29,8 +29,7 @@ export function captureCard(van, byName) {
   }
   const campaign = (item) => item.campaign || "asked for by a command";
   function rows() {
-    const had = document.activeElement?.closest?.("[data-capture]")?.dataset.capture;
-    body.replaceChildren(...list.map((item) => {
+    replaced(body, "capture", ...list.map((item) => {
       const [state, why] = STATES[item.state] ?? [item.state, ""], on = chosen?.id === item.id;
       return el("tr", {},
         el("td", {}, el("button", { type: "button", class: on ? "on" : "", "data-capture": item.id, "aria-expanded": String(on), "aria-controls": "capture", title: `capture ${item.id}`, onclick: () => choose(item) }, stamp(item.t))),
@@ -42,7 +41,6 @@ export function captureCard(van, byName) {
     }));
     table.hidden = !list.length;
     none.replaceChildren(...(list.length ? [] : [emptyState("No capture", "One appears here when the condition of a campaign becomes true on this van (", el("code", {}, "vantel-cloud campaign push"), "), or an operator asks for a time range (", el("code", {}, "vantel-cloud order range"), ").")]));
-    if (had) body.querySelector(`[data-capture="${had}"]`)?.focus();
   }
   function choose(item) { chosen = chosen?.id === item.id ? null : item; first = 0; view = null; rows(); show(); }
 
@@ -65,7 +63,7 @@ export function captureCard(van, byName) {
       missing > 0 ? el("span", { class: "dim" }, `${plural(missing, "signal")} more, which cannot be plotted here`) : null,
       answer.step_ms ? el("span", { class: "dim" }, `steps of ${answer.step_ms} ms with their minimum and maximum; the download has every sample`) : null),
     el("div", { class: "plots" }, [...plots.values()].map((plot) => plot.node)));
-    for (const name of names) plots.get(name).set({ points: answer.series[name] ?? [], from, to, gaps: answer.gaps ?? [], least: Math.max(LEAST_GAP_MS, answer.step_ms * 4), mark: item.t });
+    for (const name of names) plots.get(name).set({ points: answer.series[name] ?? [], from, to, gaps: answer.gaps ?? [], step_ms: answer.step_ms, least: Math.max(LEAST_GAP_MS, answer.step_ms * 4), mark: item.t });
   }
   function plotOf(name) {
     const signal = byName(name), plot = makePlot({ title: name, unit: signal.unit, numeric: !["STRING", "BOOL", "ENUM"].includes(signal.type), onClose: () => plot.node.remove(), onZoom: (from, to) => { view = [from, to]; show(); }, onWider: () => { view = null; show(); } });

@@ -38,10 +38,10 @@ function strip(stream) {
   for (const [a, b, kind] of stream.parts) node.append(svg("rect", { x: a, y: 0, width: b - a + 1, height: 1, class: kind }, (() => { const t = svg("title", {}); t.textContent = `${kind} ${a} to ${b}`; return t; })()));
   return node;
 }
-export function drawLedger(card, streams) {
+export function drawLedger(card, streams, cut) {
   const busy = streams.filter((s) => s.produced), sum = (of) => busy.reduce((all, s) => all + of(s), 0), count = (n) => n.toLocaleString("en");
   const lost = sum((s) => s.evicted + s.rejected), waiting = sum((s) => s.spooled), away = sum((s) => s.residual);
-  const said = [lost ? `${plural(lost, "envelope")} lost` : "no loss", waiting ? `${count(waiting)} waiting on the van` : "", away ? `${count(away)} on their way, or missing` : ""].filter(Boolean).join(", ");
+  const said = [cut ? "as last heard" : "", lost ? `${plural(lost, "envelope")} lost` : "no loss", waiting ? `${count(waiting)} waiting on the van` : "", away ? `${count(away)} on their way, or missing` : ""].filter(Boolean).join(", ");
   if (!busy.length) { fill(card, "Ledger", "", emptyState("No account yet", "The ledger begins with the van's first report of its health.")); return; }
   const rows = busy.map((s) => {
     const reasons = Object.entries(s.reasons).map(([why, n]) => `${why} ${n}`).join(", ");

@@ -36,12 +36,20 @@ const UNITS = { degrees: "°", celsius: "°C", percent: "%", "degrees/s": "°/s"
 export const unitOf = (unit) => UNITS[unit.toLowerCase()] ?? unit.replace("^2", "²").replace("^3", "³");
 export function measured(value, unit) {
   if (typeof value === "number" && unit === "bytes") return [bytes(value)];
+  if (typeof value === "number" && unit === "degrees") return [String(Number(value.toFixed(5))), el("span", { class: "unit" }, ` ${unitOf(unit)}`)]; // a metre, of a place
   if (typeof value === "number" && unit === "Hz" && value >= 1e6) [value, unit] = [value / 1e6, "MHz"];
   return [short(value), typeof value === "number" && unit ? el("span", { class: "unit" }, ` ${unitOf(unit)}`) : null].filter((part) => part !== null);
 }
+export const say = (node, text) => { if (node.textContent !== text) node.textContent = text; }; // a text that is set anew is laid out anew
+// New children in the place of those before; what had the focus keeps it, by the name that it has in its data.
+export function replaced(node, key, ...children) {
+  const had = node.contains(document.activeElement) ? document.activeElement.dataset[key] : undefined;
+  node.replaceChildren(...children);
+  if (had !== undefined) node.querySelector(`[data-${key}="${CSS.escape(had)}"]`)?.focus();
+}
 export const emptyState = (title, ...more) => el("div", { class: "empty" }, el("b", {}, title), more);
 export const plural = (count, one, many = one + "s") => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
-export const WORDS = { live: "live", stale: "stale", lost: "connection lost", left: "signed off", unknown: "never heard" };
+export const WORDS = { live: "live", stale: "stale", lost: "connection lost", left: "signed off", unknown: "never heard", cut: "unknown" };
 export const SEVERITY = ["none", "info", "warning", "critical"];
 export const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour12: false });
 export const stamp = (ms) => new Date(ms).toLocaleString([], { hour12: false });

@@ -1,5 +1,5 @@
 // Events as a table with the numbers that made them fire, and the button that acknowledges one.
-import { age, clock, el, emptyState, measured, number, short, stamp } from "./dom.js";
+import { age, clock, el, emptyState, measured, number, plural, say, short, stamp } from "./dom.js";
 import { acknowledge, fleet, now, watch } from "./state.js";
 
 const SHOWN_MAX = 300;
@@ -27,12 +27,13 @@ export function eventTable(withVan) {
   const table = el("table", { class: "events" }, el("thead", {}, el("tr", {}, head.map((text) => el("th", { scope: "col", class: numbers.has(text) ? "n" : "" }, text)))), body);
   const node = el("div", {}, said, el("div", { class: "scroll" }, table), none);
   said.hidden = true;
+  const fail = (text) => { said.textContent = text; said.hidden = false; };
   return {
-    node,
+    node, fail,
     // Rows are made anew, but a button that has the focus keeps it: or the next one gets it, for who acknowledges by keyboard.
     set(events, empty) {
       const had = document.activeElement?.closest?.("[data-event]"), at = had && body.contains(had) ? [...body.children].indexOf(had) : -1;
-      body.replaceChildren(...events.map((event) => eventRow(event, withVan, (text) => { said.textContent = text; said.hidden = false; })));
+      body.replaceChildren(...events.map((event) => eventRow(event, withVan, fail)));
       if (at >= 0) (body.querySelector(`[data-ack="${had.dataset.event}"]`) ?? body.children[Math.min(at, body.children.length - 1)]?.querySelector("button"))?.focus();
       table.hidden = !events.length;
       none.replaceChildren(...(events.length ? [] : [empty]));
@@ -43,7 +44,17 @@ export function eventsPage(main) {
   const table = eventTable(true), note = el("span", { class: "dim", role: "status" });
   const open = el("input", { type: "checkbox", id: "only-open" }), search = el("input", { type: "search", placeholder: "Van, signal or channel  ( / )", "aria-label": "Find an event", id: "search" });
   open.checked = memory.open; search.value = memory.text;
-  const all = el("button", { type: "button", id: "ack-all", onclick: async () => { all.disabled = true; for (const event of chosen().filter((e) => e.acked === null)) { try { await acknowledge(event.id); } catch { break; } } refresh(); } }, "Acknowledge all shown");
+  // It cannot be undone, and holds for everybody: the first press asks, the second does it.
+  const all = el("button", { type: "button", id: "ack-all", onclick: askOrDo, onblur: () => { asked = null; refresh(); } });
+  let asked = null, doing = false;
+  async function askOrDo() {
+    if (asked === null) { asked = chosen().filter((event) => event.acked === null); refresh(); return; }
+    const list = asked;
+    doing = true; asked = null;
+    for (const event of list) { try { await acknowledge(event.id); } catch (cause) { table.fail(`not acknowledged: ${cause.message}`); break; } }
+    doing = false;
+    refresh();
+  }
   main.append(el("div", { class: "head-line" }, el("h1", {}, "Events"), note), el("div", { class: "bar" }, search, el("label", {}, open, " only what nobody acknowledged"), el("span", { class: "end" }, all)), el("div", { class: "card" }, table.node));
   function chosen() {
     const text = memory.text.toLowerCase(), out = [];
@@ -60,7 +71,7 @@ export function eventsPage(main) {
     if (memory.text) return emptyState("No event matches", `No ${memory.open ? "open " : ""}event has “${memory.text}” in its van, signal or channel.`);
     return emptyState("Nothing open", "Every event has been acknowledged. Untick the box to see them.");
   }
-  function refresh() { const list = chosen(); table.set(list, nothing()); all.disabled = !list.some((event) => event.acked === null); note.textContent = `${list.length} shown of the newest ${fleet.events.size}`; }
+  function refresh() { const list = chosen(); table.set(list, nothing()); all.disabled = doing || !list.some((event) => event.acked === null); all.classList.toggle("on", asked !== null); say(all, asked === null ? "Acknowledge all shown" : `Press again to acknowledge ${plural(asked.length, "event")}`); note.textContent = `${list.length} shown of the newest ${fleet.events.size}`; }
   open.addEventListener("change", () => { memory.open = open.checked; refresh(); });
   search.addEventListener("input", () => { memory.text = search.value; refresh(); });
   const unwatch = watch((change) => { if (change.events?.length || change.acked || change.first) refresh(); });

@@ -1,8 +1,8 @@
 // A map in Web Mercator: a blank grid with a scale, tracks and vans; tiles only when the settings name a server.
 // points: {id, state, xy}, xy of project(); tracks: lists of [latitude, longitude].
-import { colour, el, sized } from "./dom.js";
+import { colour, el, say, sized } from "./dom.js";
 
-const WORST = ["lost", "stale", "live", "left", "unknown"], DOT_PX = 4, CLUSTER_PX = 22, LABELLED_MAX = 60, R = 6378137, LAT_MAX = 85.05;
+const WORST = ["lost", "stale", "live", "left", "unknown", "cut"], DOT_PX = 4, CLUSTER_PX = 22, LABELLED_MAX = 60, R = 6378137, LAT_MAX = 85.05;
 export const project = (lat, lon) => [lon / 360 + 0.5, 0.5 - Math.log(Math.tan(Math.PI / 4 + (Math.min(Math.max(lat, -LAT_MAX), LAT_MAX) * Math.PI) / 360)) / (2 * Math.PI)];
 const latitude = (y) => (Math.atan(Math.sinh((0.5 - y) * 2 * Math.PI)) * 180) / Math.PI;
 
@@ -98,7 +98,7 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
     }
     c.globalAlpha = 1;
     c.font = "12px system-ui, sans-serif";
-    const tints = { live: colour("--good"), stale: colour("--warn"), lost: colour("--bad"), left: colour("--soft"), unknown: colour("--soft") };
+    const tints = { live: colour("--good"), stale: colour("--warn"), lost: colour("--bad"), left: colour("--soft"), unknown: colour("--soft"), cut: colour("--hatch") };
     const seen = [];
     for (const p of data.points) {
       const [x, y] = onto(p.xy, w, h);
@@ -107,7 +107,7 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
     if (seen.length > LABELLED_MAX) dots(c, w, h, tints);
     else labelled(c, w, seen, tints);
     const said = data.points.length ? `grid ${step}${tileUrl ? "" : ", no map tiles"}${data.note ? "; " + data.note : ""}` : "no van has told its place" + (data.note ? "; " + data.note : "");
-    if (note.textContent !== said) note.textContent = said; // a text that is set anew is laid out anew
+    say(note, said);
   }
   function draw() { if (!asked) asked = requestAnimationFrame(paint); }
   let drag = null;
@@ -127,6 +127,7 @@ export function makeMap({ tileUrl = null, onPick = () => {} }) {
     }
     drag = null;
   });
+  canvas.addEventListener("pointercancel", () => { drag = null; });
   canvas.addEventListener("wheel", (e) => { e.preventDefault(); zoom(e.deltaY < 0 ? 1.25 : 0.8); }, { passive: false });
   canvas.addEventListener("keydown", (e) => {
     const move = { ArrowLeft: [-40, 0], ArrowRight: [40, 0], ArrowUp: [0, -40], ArrowDown: [0, 40] }[e.key];

@@ -10,6 +10,7 @@ import contextlib
 import json
 import shutil
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -131,6 +132,7 @@ class Demo:
         with ThreadPoolExecutor() as pool:
             list(pool.map(cloud.wait_healthy, PROGRAMS))
         self._say(f"the page: {cloud.url('web')}/ (no login; this machine only)")
+        self._say(f"in a terminal: {Path(sys.executable).parent / 'vantel'} top --config {cloud.config}")
         for van in vans:
             van.wait_ready()
         events = Events(cloud.settings.influx)

@@ -11,12 +11,16 @@ from datetime import datetime, timezone
 from typing import Any
 
 from cloud.ledger import Ends, VanReport
-from cloud.timeline import STORED, Span, sentence, timeline
+from cloud.timeline import NO_SAMPLES, SILENT, STORED, UNHEARD, Span, sentence, timeline
 from vantel.instant import unix_ns
 
 NS = 1_000_000_000
 PERIOD_S_MAX = 7 * 86_400
 LINES_MAX = 200
+EDGE_S = 15
+"""A window, and the way to the ledger."""
+ASKED_S_MAX = 60.0
+"""How long the command may have read before it prints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +56,29 @@ def timelines(
     return told
 
 
-def gap_lines(told: Mapping[str, list[dict[str, Any]]]) -> Iterator[str]:
-    """One line for each span that is not plainly stored; LINES_MAX of them, and how many more there are."""
-    lines = [
-        f"{van}  {_clock(span.first_unix_s)} to {_clock(span.last_unix_s + 1)}  {sentence(span)}"
-        for van, spans in told.items()
-        for span in (Span(**item) for item in spans)
-        if span.state != STORED
-    ]
+def gap_lines(told: Mapping[str, list[dict[str, Any]]], now_s: float) -> Iterator[str]:
+    """One line for each span that is not plainly stored; LINES_MAX of them, and how many more there are.
+
+    The last seconds before now are always still on their way: they are a line once they are more than a window.
+    """
+    lines = []
+    for van, items in told.items():
+        spans = [Span(**item) for item in items]
+        end_s = max((span.last_unix_s for span in spans), default=0)
+        lines += [
+            f"{van}  {_clock(span.first_unix_s)} to {_clock(span.last_unix_s + 1)}  {sentence(span)}"
+            for span in spans
+            if span.state != STORED and not (end_s >= now_s - ASKED_S_MAX and _is_edge(span, end_s))
+        ]
     yield from lines[:LINES_MAX]
     if len(lines) > LINES_MAX:
         yield f"and {len(lines) - LINES_MAX} more; ask for one --van, or for less with --since and --until"
+
+
+def _is_edge(span: Span, end_s: int) -> bool:
+    """Quiet in the last seconds of what was asked for, and not longer than what is on its way."""
+    quiet = span.state == UNHEARD or (span.state, span.reason) == (SILENT, NO_SAMPLES)
+    return quiet and span.last_unix_s == end_s and end_s - span.first_unix_s < EDGE_S
 
 
 def _clock(unix_s: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ def print_ledger(console: Console, report: dict[str, Any]) -> int:
     if shed:
         told = ", ".join(f"{reason} {samples}" for reason, samples in sorted(shed.items()))
         console.print(f"shed before sealing, in samples: {told}", highlight=False, markup=False)
-    for line in gap_lines(report.get("timeline", {})):
+    for line in gap_lines(report.get("timeline", {}), time.time()):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for stream, loss in report.get("power_losses", {}).items():
         console.print(

@@ -127,7 +127,9 @@ def table_of(lines: list[VanLine], rows_max: int) -> Table:
         "spooled",
         "on its way",
     )
-    table = Table(*columns, title=title, box=None, header_style="bold")
+    table = Table(*columns, title=title, box=None, header_style="bold", collapse_padding=True, pad_edge=False)
+    for column in table.columns[:9]:  # a terminal of 80 columns has room for names of 14 characters
+        column.no_wrap = True
     for column in table.columns[2:]:
         column.justify = "right"
     for line in lines[:rows_max]:

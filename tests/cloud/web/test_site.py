@@ -169,6 +169,7 @@ def test_the_query_keeps_the_extremes_that_rollups_hold() -> None:
     signals = list(CATALOG.signals)
     raw = query_text(ask_of("van-1", signals, 0, 1000, 100))
     assert "GROUP BY" not in raw
+    assert f'"{SPEED}.max" AS' in raw, "a short range hides no peak of a rollup"
     assert "time >= 0 AND time <= 1000000000" in raw
     question = ask_of("van-1", signals, 0, 3_600_000, 600)
     text = query_text(question)
