@@ -223,7 +223,8 @@ def _count_on(x, t, clock, levels, stamps, params, out_f, out_i, count, s):  # t
 @numba.njit(_I(_I, _I[::1], TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I), nogil=True, cache=True)
 def _lateness(t, clock, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
     """Stamps that have fallen behind those of the others and stay there: this signal's clock went back, or, where
-    another signal's stamp has just leapt ahead by as much, that one's went forth."""
+    another signal's stamp has just leapt ahead by as much, that one's went forth. The event has the time of the stream,
+    for the stamp is what is wrong."""
     spent = clock[SPENT]
     late = _F(clock[CLOCK] - t)
     usual = levels[s, LATE]
@@ -252,10 +253,9 @@ def _lateness(t, clock, levels, stamps, params, out_f, out_i, count, s):  # type
         jump = clock[LEAP] * 1e-9
     else:
         leaper, jump = s, -late * 1e-9
-    transition(stamps, leaper, CLOCK_JUMP, t, True, _I(params[PARAM_REFRACTORY_NS]))
-    return report(
-        out_i, out_f, count, clock[CLOCK], leaper, CLOCK_JUMP, t, jump, abs(jump), limit * 1e-9, 0.0
-    )
+    now = clock[CLOCK]
+    transition(stamps, leaper, CLOCK_JUMP, now, True, _I(params[PARAM_REFRACTORY_NS]))
+    return report(out_i, out_f, count, now, leaper, CLOCK_JUMP, now, jump, abs(jump), limit * 1e-9, 0.0)
 
 
 @numba.njit(
