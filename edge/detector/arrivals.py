@@ -66,9 +66,7 @@ _YOUNG_NS = 10_000_000_000
 CREDIT_NS = 250_000_000
 _SILENCE_MIN_NS = 500_000_000.0  # a thread or a bus may pause so long on a busy machine
 _GAPS = 3.0  # of n exponential gaps the next is three times the longest with a chance of n**-3
-_REGULAR = (
-    30.0  # longest gap over the mean one: beyond it a signal comes in bursts, and its silence says nothing
-)
+_REGULAR = 30.0  # longest gap over the mean one: beyond it a signal comes in bursts; silence says nothing
 _FADE = 0.9998  # of what was longest, per arrival
 _PATIENCE = 4.0  # what was told silent and came back must be silent so many times longer
 _PATIENCE_MAX = 1e6

@@ -67,7 +67,7 @@ def cells(drive: Recording) -> Recording:
     """A SYNTHETIC pack under the load of a recorded drive that has Vehicle.Speed."""
     names = [signal.name for signal in drive.catalog.signals]
     speed = drive.table[:, names.index("Vehicle.Speed")] / 3.6
-    smooth = np.convolve(speed, np.ones(RATE_HZ) / RATE_HZ, "same")
+    smooth = np.convolve(speed, np.ones(RATE_HZ) / RATE_HZ, "valid")
     current = 2000.0 * smooth * np.gradient(smooth, 1 / RATE_HZ) / 350.0 + 0.3 * smooth
     random = np.random.default_rng(1)
     resistance = 1e-3 * random.normal(1.0, 0.05, CELLS)
