@@ -31,6 +31,8 @@ from edge.detector.guards import (
     DROPOUT,
     GAP,
     GAP_LONGEST,
+    GAP_RECENT,
+    GAP_SPREAD,
     LATE,
     NAN_EXTRA,
     NAN_SHARE,
@@ -38,6 +40,7 @@ from edge.detector.guards import (
     NEVER,
     PARAM_REFRACTORY_NS,
     PATIENCE,
+    PERIOD,
     POLICY,
     POLICY_SILENCE_NS,
     PREVIOUS,
@@ -56,10 +59,10 @@ from edge.detector.guards import (
     transition,
 )  # fmt: skip
 
-SPENT, STILL, S_ONSET, ONSET_SPAN, LEAPER, LEAP, S_LEAP, S_TOLD, T_DROPOUT, CLOCKS = range(4, 14)
+SPENT, STILL, S_ONSET, ONSET_SPAN, LEAPER, LEAP, S_LEAP, S_TOLD, T_DROPOUT, S_SLOWER, CLOCKS = range(4, 15)
 """Entries of the stream clock beyond those of the guards and the mode: time spent (ns), 1 while the van stands; time spent at
 the last arrival of the signal last told silent, and the longest gap of that one; the signal whose stamp leapt ahead last, by
-how much and when; when a clock was told last; the stamp at which a dropout was told last."""
+how much and when; when a clock was told last; the stamp at which a dropout was told last; time spent when a period was told last."""
 
 YOUNG = 64
 _YOUNG_NS = 10_000_000_000
@@ -72,6 +75,10 @@ _PATIENCE = 4.0  # what was told silent and came back must be silent so many tim
 _PATIENCE_MAX = 1e6
 _EASE = 0.999
 _MEMORY = 1000.0
+_SLOWER = 1.6  # of the mean period, over sixteen gaps
+_GAP_CUT = 4.0  # in periods: single frames that were lost make no period
+_EVEN = 0.25  # mean distance of a gap from the period, in periods: beyond it there is none
+_SETTLED = 256
 _NAN_BAR = 16.0  # a random share would reach it once in e**16 samples
 _NAN_SHARE_MIN = 0.001
 _NAN_MEMORY = 5000.0
@@ -143,16 +150,46 @@ def pass_time(t, clock, silent, policy, levels, stamps, params, out_f, out_i, co
     return count
 
 
-@numba.njit(numba.void(_F, TABLE_F, TABLE_I, _I), nogil=True, cache=True)
+@numba.njit(numba.boolean(_F, TABLE_F, TABLE_I, _I), nogil=True, cache=True)
 def _learn_gap(gap, levels, stamps, s):  # type: ignore[no-untyped-def]
-    """Signal s has come after gap ns: a habit, unless it was told or is beyond what was usual."""
+    """Signal s has come after gap ns: a habit, unless it was told or is beyond what was usual. True while an even period
+    has become longer."""
     if gap > _SILENCE_MIN_NS and gap > _silence_ns(levels, stamps, s):
         if stamps[s, ACTIVE] & (_I(1) << TIMEOUT):
             levels[s, PATIENCE] = min(_PATIENCE * (1.0 + levels[s, PATIENCE]) - 1.0, _PATIENCE_MAX)
-        return
+        return False
+    n, period = stamps[s, ARRIVALS], levels[s, GAP]
+    share = 1.0 / min(_F(n), _MEMORY)
     levels[s, PATIENCE] *= _EASE
     levels[s, GAP_LONGEST] = max(_FADE * levels[s, GAP_LONGEST], gap)
-    levels[s, GAP] += (gap - levels[s, GAP]) / min(_F(stamps[s, ARRIVALS]), _MEMORY)
+    cut = min(gap, _GAP_CUT * period)
+    recent = levels[s, GAP_RECENT] + (cut - levels[s, GAP_RECENT]) / min(_F(n), 16.0)
+    even = n > _SETTLED and levels[s, GAP_SPREAD] < _EVEN * period
+    levels[s, GAP_RECENT] = recent
+    levels[s, GAP_SPREAD] += (abs(cut - period) - levels[s, GAP_SPREAD]) * share
+    levels[s, GAP] += (gap - period) * share
+    return even and recent > _SLOWER * period
+
+
+@numba.njit(
+    _I(numba.boolean, _I, _I[::1], TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I),
+    nogil=True,
+    cache=True,
+)
+def _slower(is_slower, t, clock, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
+    """Tell that a signal comes less often than it did. What slows down with it, a message or a bus, is not told again."""
+    refractory_ns = _I(params[PARAM_REFRACTORY_NS])
+    if not transition(stamps, s, PERIOD, t, is_slower, refractory_ns):
+        return count
+    period, recent = levels[s, GAP], levels[s, GAP_RECENT]
+    told = clock[S_SLOWER]
+    if told > 0 and clock[SPENT] - told < _I(32.0 * recent):
+        return count
+    clock[S_SLOWER] = clock[SPENT]
+    return report(
+        out_i, out_f, count, clock[CLOCK], s, PERIOD, t, levels[s, PREVIOUS], recent * 1e-9, _SLOWER * period * 1e-9,
+        period * 1e-9,
+    )  # fmt: skip
 
 
 @numba.njit(_I(_F, _I, _I[::1], TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I), nogil=True, cache=True)
@@ -261,7 +298,7 @@ def _lateness(t, clock, levels, stamps, params, out_f, out_i, count, s):  # type
 )
 def arrive(x, t, before, clock, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
     """Judge how sample x (any value) of signal s has come, after pass_time(t); before is the clock as it was until then.
-    Returns the new count; at most three events."""
+    Returns the new count; at most four events."""
     if before != NEVER and t - before > CREDIT_NS:
         clock[LEAPER] = s
         clock[LEAP] = t - before
@@ -269,7 +306,9 @@ def arrive(x, t, before, clock, levels, stamps, params, out_f, out_i, count, s):
     if stamps[s, ARRIVALS] == 0:
         stamps[s, S_FIRST] = clock[SPENT]
     else:
-        _learn_gap(_F(clock[SPENT] - stamps[s, S_LAST]), levels, stamps, s)
+        slower = _learn_gap(_F(clock[SPENT] - stamps[s, S_LAST]), levels, stamps, s) and clock[STILL] == 0
+        if slower or stamps[s, ACTIVE] & (_I(1) << PERIOD):
+            count = _slower(slower, t, clock, levels, stamps, params, out_f, out_i, count, s)
     stamps[s, S_LAST] = clock[SPENT]
     stamps[s, ARRIVALS] += 1
     if levels[s, NAN_SHARE] > 0.0 or math.isnan(x):

@@ -11,8 +11,8 @@ import numba
 import numpy as np
 from numba import types
 
-RANGE, RATE, STUCK, TIMEOUT, DROPOUT, COUNTER, CLOCK_JUMP, ROBUST_Z = range(8)
-CHANNELS = ("range", "rate", "stuck", "timeout", "dropout", "counter", "clock", "robust_z")
+RANGE, RATE, STUCK, TIMEOUT, PERIOD, DROPOUT, COUNTER, CLOCK_JUMP, ROBUST_Z = range(9)
+CHANNELS = ("range", "rate", "stuck", "timeout", "period", "dropout", "counter", "clock", "robust_z")
 
 POLICY_MIN, POLICY_MAX, POLICY_RATE, POLICY_STUCK_NS, POLICY_SILENCE_NS, POLICY_JUDGED = range(6)
 """Columns of the policy table, NaN where there is none; POLICY_JUDGED is 1.0 where the channels of edge.detector.channels
@@ -23,8 +23,8 @@ PARAM_WARMUP, PARAM_Z_MIN, PARAM_REFRACTORY_NS, PARAM_TICK_NS, PARAM_BUDGET = ra
 
 (
     PREVIOUS, SCALE, RECORD, RESOLUTION, FLIPS, CHANGES, LAST_STEP, SHIFTS, JUMP_LEVEL, JUMP, JUMP_SCORE, JUMP_BAR,
-    INTERVAL_NS, GAP, GAP_LONGEST, PATIENCE, NAN_SHARE, NAN_SUM, NAN_EXTRA, COUNT_STEP, COUNT_LOW, COUNT_HIGH, LATE, HISTORY,
-) = range(24)  # fmt: skip
+    INTERVAL_NS, GAP, GAP_LONGEST, GAP_SPREAD, GAP_RECENT, PATIENCE, NAN_SHARE, NAN_SUM, NAN_EXTRA, COUNT_STEP, COUNT_LOW, COUNT_HIGH, LATE, HISTORY,
+) = range(26)  # fmt: skip
 LEVELS = HISTORY + 5
 HISTORY_VALUES = 5
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from edge.settings import RecordingSection
     from vantel.campaign.document import Campaign
     from vantel_rig.backtest import BackTest
     from vantel_rig.peer_proposals import Proposal
@@ -47,10 +48,9 @@ def replay(
 ) -> None:
     """Say what a campaign would have triggered and sent, with --bytes what each signal costs, with --peers which move together."""
     from edge import log as logs
-    from edge.settings import LogSection, RecordingSection
+    from edge.settings import LogSection
     from edge.sources.errors import RecordingError
     from vantel.campaign.text import campaign_of
-    from vantel_rig import decode as decoding
     from vantel_rig.backtest import back_test
     from vantel_rig.backtest import plot as drawn
     from vantel_rig.costs import costs_of
@@ -62,11 +62,7 @@ def replay(
     logs.configure(LogSection(level="warning"))
     try:
         found = [campaign_of(path.read_text(encoding="utf-8")) for path in campaign or []]
-        names = dict(item.split("=", 1) for item in name or [])
-        sections = [
-            RecordingSection(path=path, dbc=decoding.databases(dbc or []) if _is_can(path) else {}, map=names, start_unix_s=start_unix_s)
-            for path in recordings
-        ]  # fmt: skip
+        sections = _sections(recordings, dbc or [], name or [], start_unix_s)
         if in_bytes:
             told = costs_of(sections, fidelity, window_s).as_dict(budget_mb * 1e6 if budget_mb else None)
             print(json.dumps(told, indent=2)) if as_json else _show_costs(told)
@@ -88,6 +84,25 @@ def replay(
         _show_campaigns(done, found)
     within = all(item["within_budget"] for item in told["campaigns"].values())
     raise typer.Exit(1 if done.rejected or not within else 0)
+
+
+def _sections(
+    recordings: list[Path], dbc: list[str], names: list[str], start_unix_s: float | None
+) -> list[RecordingSection]:
+    """Settings of the recordings as a replay has them. ValueError for what is none."""
+    from edge.settings import RecordingSection
+    from vantel_rig import decode as decoding
+
+    mapping = dict(item.split("=", 1) for item in names)
+    return [
+        RecordingSection(
+            path=path,
+            dbc=decoding.databases(dbc) if _is_can(path) else {},
+            map=mapping,
+            start_unix_s=start_unix_s,
+        )
+        for path in recordings
+    ]
 
 
 def _show_campaigns(done: BackTest, found: list[Campaign]) -> None:

@@ -135,6 +135,15 @@ def test_a_van_that_was_switched_off_is_not_told_and_what_is_still_away_when_it_
     assert 50.0 <= at_s < 50.3
 
 
+def test_a_message_that_comes_half_as_often_is_told_once_and_lost_frames_are_not() -> None:
+    half, lossy, other = Source([0, 1], 0.1, 90), Source([2], 0.05, 90), Source([3], 0.02, 90)
+    half.keep &= ~half.between(60, 99) | (np.arange(len(half.keep)) % 2 == 0)
+    lossy.keep &= np.random.default_rng(5).random(len(lossy.keep)) > 0.05
+    ((channel, slot, at_s),) = told(detector_of(4).step(stream(half, lossy, other)))
+    assert (channel, slot) == ("period", 0)
+    assert 61.5 < at_s < 64.0
+
+
 # Dropout
 
 
