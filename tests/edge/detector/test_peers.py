@@ -7,10 +7,13 @@ wheels and receiver are known to show one speed; the command on a small CSV driv
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from edge.detector.peers import declared
@@ -66,6 +69,7 @@ def drive(seed: int = 1) -> dict[str, np.ndarray]:
         "C": 0.1 * cause - 5 + random.normal(0, 0.1 * noise, n),
         "Alone": other,
         "OnceAlike": once,
+        "Drifts": cause + np.linspace(0.0, 20.0 * np.std(cause), n),
         "Against": -cause,
         "Ramp1": np.arange(n) * 1.0,
         "Ramp2": np.arange(n) * 2.0 + random.normal(0, 1, n),
@@ -112,6 +116,16 @@ def test_the_recorded_minute_has_its_wheels_and_the_receiver() -> None:
     assert not any("COUNTER" in name or "CHECKSUM" in name for item in found for name in item.names)
 
 
+@pytest.fixture
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command sets up logs that write to the output of its runner, which ends with the test."""
+    errors_alone = structlog.make_filtering_bound_logger(logging.ERROR)
+    monkeypatch.setattr("edge.log.configure", lambda _: structlog.configure(wrapper_class=errors_alone))
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_quiet")
 def test_the_command_prints_evidence_and_text_to_paste(tmp_path: Path) -> None:
     columns = drive()
     rows = ["t," + ",".join(columns)]
