@@ -108,7 +108,8 @@ def test_what_has_no_period_is_left_in_peace(kind: str) -> None:
     if kind == "random":
         odd.true_s = np.cumsum(random.exponential(1.0, len(odd.true_s)))
     else:
-        odd.true_s = np.repeat(np.arange(40) * 100.0, 100) + np.tile(np.arange(100) * 0.05, 40)
+        starts = np.append(np.arange(39) * 20.0, 3000.0)  # the last after a much longer silence
+        odd.true_s = np.repeat(starts, 100) + np.tile(np.arange(100) * 0.05, 40)
     odd.claimed_s = odd.true_s
     other.keep = other.true_s < odd.true_s[-1]
     assert told(detector_of(2).step(stream(odd, other))) == []
