@@ -23,6 +23,9 @@ from vantel.catalog import builtin
 from vantel.units import conversion
 
 J1939_HELP = "29-bit ids by parameter group, transport protocol, DM1"
+CHECKSUMS_HELP = (
+    "verify messages with a checksum of one byte: Message.ChecksumErrors counts what does not fit"
+)
 ANSWERS_HELP = "file of UDS and OBD-II answers: DIDs, PIDs, trouble codes"
 OVERLAY_HELP = "VSS overlay (.vspec) that says which bus signals become which catalog names"
 
@@ -121,6 +124,7 @@ class RecordingSection(Section):
         default_factory=lambda: ["*"], description="CAN: what to keep: Message.Signal, with * and ?"
     )
     j1939: bool = Field(False, description=J1939_HELP)
+    checksums: bool = Field(False, description=CHECKSUMS_HELP)
     answers: Path | None = Field(None, description=ANSWERS_HELP)
     map: dict[str, SignalMap | str] = Field(default_factory=dict, description="local name to catalog name")
     overlay: Path | None = Field(None, description=OVERLAY_HELP)
@@ -270,6 +274,7 @@ class CanSource(Section):
         default_factory=lambda: ["*"], description="what to collect: Message.Signal, with * and ?"
     )
     j1939: bool = Field(False, description=J1939_HELP)
+    checksums: bool = Field(False, description=CHECKSUMS_HELP)
     answers: Path | None = Field(None, description=ANSWERS_HELP)
     poll: PollSection | None = Field(None, description="requests to send; without it nothing is ever sent")
     map: dict[str, SignalMap | str] = Field(default_factory=dict, description="local name to catalog name")

@@ -1,4 +1,5 @@
 """Guards of a signal: range, rate of change, stuck and silence, as its policy sets them. What they find is told at once.
+Guards that need no policy are in edge.detector.arrivals and use the same rows.
 
 State is a struct of arrays, one row a signal: levels float64[n, LEVELS], stamps int64[n, STAMPS] (ns), both owned by
 edge.detector.van and saved as they are. Nothing is allocated and the order of operations is fixed.
@@ -10,8 +11,8 @@ import numba
 import numpy as np
 from numba import types
 
-RANGE, RATE, STUCK, TIMEOUT, ROBUST_Z = range(5)
-CHANNELS = ("range", "rate", "stuck", "timeout", "robust_z")
+RANGE, RATE, STUCK, TIMEOUT, PERIOD, DROPOUT, COUNTER, CLOCK_JUMP, ROBUST_Z = range(9)
+CHANNELS = ("range", "rate", "stuck", "timeout", "period", "dropout", "counter", "clock", "robust_z")
 
 POLICY_MIN, POLICY_MAX, POLICY_RATE, POLICY_STUCK_NS, POLICY_SILENCE_NS, POLICY_JUDGED = range(6)
 """Columns of the policy table, NaN where there is none; POLICY_JUDGED is 1.0 where the channels of edge.detector.channels
@@ -22,12 +23,15 @@ PARAM_WARMUP, PARAM_Z_MIN, PARAM_REFRACTORY_NS, PARAM_TICK_NS, PARAM_BUDGET = ra
 
 (
     PREVIOUS, SCALE, RECORD, RESOLUTION, FLIPS, CHANGES, LAST_STEP, SHIFTS, JUMP_LEVEL, JUMP, JUMP_SCORE, JUMP_BAR,
-    INTERVAL_NS, HISTORY,
-) = range(14)  # fmt: skip
+    INTERVAL_NS, GAP, GAP_LONGEST, GAP_SPREAD, GAP_RECENT, PATIENCE, NAN_SHARE, NAN_SUM, NAN_EXTRA, COUNT_STEP, COUNT_LOW, COUNT_HIGH, LATE, HISTORY,
+) = range(26)  # fmt: skip
 LEVELS = HISTORY + 5
 HISTORY_VALUES = 5
 
-SAMPLES, JUMP_AGE, T_PREVIOUS, T_RUN, T_ARRIVAL, ACTIVE, T_TRIGGER = range(7)
+(
+    SAMPLES, JUMP_AGE, T_PREVIOUS, T_RUN, T_ARRIVAL, ACTIVE, ARRIVALS, S_FIRST, S_LAST, S_LATE, COUNT_RUN, COUNT_WRAPS,
+    COUNT_BITS, COUNT_NEED, T_TRIGGER,
+) = range(15)  # fmt: skip
 STAMPS = T_TRIGGER + len(CHANNELS)
 
 CLOCK, TICK = range(2)

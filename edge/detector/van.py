@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 
-from edge.detector import guards, walk
+from edge.detector import arrivals, guards, walk
 from edge.detector.errors import DetectorStateError
 from edge.detector.group import Sets
 from edge.detector.incidents import Finding, Incidents
@@ -81,7 +81,7 @@ class Detector:
         self._levels = np.zeros((rows, LEVELS))
         self._counts = np.zeros((rows, COUNTS), np.uint8)
         self._out = np.zeros((rows, TAIL_CHANNELS))
-        room = _FINDING_ROWS + len(self._silent) + walk.FINDINGS_A_SAMPLE
+        room = _FINDING_ROWS + len(self._silent) + n + walk.FINDINGS_A_SAMPLE
         self._out_f = np.zeros((room, 4))
         self._out_i = np.zeros((room, walk.OUT_COLUMNS), np.int64)
 
@@ -110,7 +110,7 @@ class Detector:
 
     def idle(self, t_mono_ns: int) -> list[Event]:
         """The stream has reached t_mono_ns without a sample: time-outs of signals that have gone silent."""
-        count = guards.advance(
+        count = arrivals.pass_time(
             t_mono_ns, self._clock, self._silent, self._policy, self._guard_levels, self._guard_stamps, self._params,
             self._out_f, self._out_i, 0,
         )  # fmt: skip

@@ -13,7 +13,8 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from edge.detector import guards
+from edge.detector import arrivals, guards
+from edge.detector.arrivals import STILL, arrive, pass_time
 from edge.detector.channels import VALUE_MAX, judge
 from edge.detector.guards import (
     CLOCK,
@@ -31,7 +32,6 @@ from edge.detector.guards import (
     T_PREVIOUS,
     TABLE_I,
     TIMEOUT,
-    advance,
     report,
     transition,
     watch,
@@ -51,7 +51,7 @@ CHANNELS = (*guards.CHANNELS, *STATISTICAL, *(f"peer_{name}" for name in STATIST
 """Names of all channels, in the order of their numbers in what step() writes. peer_: of the residual against peers;
 q: what the component model of a set leaves."""
 
-MODE, T_MOVED, CLOCKS = 2, 3, 4
+MODE, T_MOVED, CLOCKS = 2, 3, arrivals.CLOCKS
 """Entries of the stream clock beyond those of the guards: operating mode, when the van last moved (ns)."""
 SPEED, CHARGING = range(2)
 """Entries of the mode slots: -1 where the van has no such signal."""
@@ -87,6 +87,7 @@ def mode_slots(slots: Mapping[str, int]) -> NDArray[np.int32]:
 def _follow_mode(s, t, value, clock, modes):  # type: ignore[no-untyped-def]
     """Driving until the van has stood for a while; charging as long as it says so."""
     if s == modes[SPEED]:
+        clock[STILL] = 0 if abs(value) > _MOVES else 1
         if abs(value) > _MOVES:
             clock[T_MOVED] = t
             clock[MODE] = _DRIVING
@@ -200,14 +201,17 @@ def step(  # type: ignore[no-untyped-def]
     """
     count = written[0]
     n = slot.shape[0]
-    room = out_i.shape[0] - silent.shape[0] - FINDINGS_A_SAMPLE
+    room = out_i.shape[0] - silent.shape[0] - stamps.shape[0] - FINDINGS_A_SAMPLE
     i = first
     while i < n and count <= room:
         s, x, now = _I(slot[i]), value[i], t[i]
         i += 1
         if s < 0 or s >= stamps.shape[0]:
             continue
-        count = advance(now, clock, silent, policy, guard_levels, stamps, params, out_f, out_i, count)
+        before = clock[CLOCK]
+        if now > before:
+            count = pass_time(now, clock, silent, policy, guard_levels, stamps, params, out_f, out_i, count)
+        count = arrive(x, now, before, clock, guard_levels, stamps, params, out_f, out_i, count, s)
         stamps[s, T_ARRIVAL] = clock[CLOCK]
         transition(stamps, s, TIMEOUT, now, False, _I(params[PARAM_REFRACTORY_NS]))
         if np.isnan(x):

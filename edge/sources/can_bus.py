@@ -76,7 +76,7 @@ class CanBus:
                 self.notes.append(f"{section.answers}: it describes no answer; begin one with [[answers]]")
             self.notes += [] if section.poll is None else unread(section.poll, file)
         self._channel = CanChannel(
-            prefix, (section.channel,), databases, self._slots, j1939=section.j1939,
+            prefix, (section.channel,), databases, self._slots, j1939=section.j1939, checksums=section.checksums,
             answers=answers,
             code_of=texts.code, wanted=wanted_by(section.signals),
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The state of a CAN bus as signals: controller state, error counters, drops, and whether the interface is there.
+"""The state of a CAN bus as signals: controller state, error counters, drops, load, and whether the interface is there.
 
 Error frames of SocketCAN in, samples out: those that changed, and all of them once a period. Source:
 linux/can/error.h, whose numbers stand below. Pure; never fails on data.
@@ -17,8 +17,17 @@ UNKNOWN, ACTIVE, WARNING, PASSIVE, BUS_OFF = range(5)
 _CLASS_CONTROLLER, _CLASS_BUS_OFF, _CLASS_RESTARTED, _CLASS_COUNTERS = 0x004, 0x040, 0x100, 0x200
 _CONTROLLER_WARNING, _CONTROLLER_PASSIVE, _CONTROLLER_ACTIVE = 0x04 | 0x08, 0x10 | 0x20, 0x40
 PERIOD_NS = 1_000_000_000
-NAMES = ("IsUp", "State", "TxErrors", "RxErrors", "ErrorFrames", "FramesDropped", "FramesReceived")
-IS_UP, STATE, TX_ERRORS, RX_ERRORS, ERROR_FRAMES, DROPPED, RECEIVED = range(7)
+NAMES = (
+    "IsUp",
+    "State",
+    "TxErrors",
+    "RxErrors",
+    "ErrorFrames",
+    "FramesDropped",
+    "FramesReceived",
+    "FrameRate",
+)
+IS_UP, STATE, TX_ERRORS, RX_ERRORS, ERROR_FRAMES, DROPPED, RECEIVED, RATE = range(8)
 
 
 class BusState:
@@ -30,15 +39,17 @@ class BusState:
         self._values = np.zeros(len(NAMES), np.float64)
         self._given = np.full(len(NAMES), np.nan)
         self._next_ns = 0
+        self._rated_ns = self._rated = 0
         self._received = self._dropped = 0
         self._changed = False
 
     def signals(self) -> list[Signal]:
         """Declarations, in the order of NAMES: `<prefix>.Bus.<name>`."""
-        kinds = {IS_UP: SignalType.BOOL, STATE: SignalType.ENUM}
+        kinds = {IS_UP: SignalType.BOOL, STATE: SignalType.ENUM, RATE: SignalType.FLOAT64}
         return [
             Signal(
                 name=f"{self._prefix}.Bus.{name}",
+                unit="Hz" if at == RATE else "",
                 type=kinds.get(at, SignalType.UINT64),
                 group=legal_group(self._prefix),
                 labels=STATES if at == STATE else (),
@@ -88,7 +99,10 @@ class BusState:
         self._changed = False
         if now_ns >= self._next_ns:
             self._next_ns = now_ns + PERIOD_NS
-            told = np.arange(len(NAMES), dtype=np.int32)
+            self._values[RATE] = (self._received - self._rated) * 1e9 / max(now_ns - self._rated_ns, 1)
+            # the first has no time before it to count in
+            told = np.arange(len(NAMES) if self._rated_ns else RATE, dtype=np.int32)
+            self._rated_ns, self._rated = now_ns, self._received
         else:
             told = np.flatnonzero(self._values[: STATE + 1] != self._given[: STATE + 1]).astype(np.int32)
         self._given[told] = self._values[told]

@@ -1,7 +1,7 @@
 """One channel of a bus: frames to samples of named signals, for logs and live buses alike.
 
 (ids, lengths, payload, label) -> (slot, label, value) in the order of the frames: messages of the DBC files, of the
-J1939 transport protocol and DM1, and UDS and OBD-II answers. Names are `<prefix>.<Message>.<Signal>`, mapped to catalog
+J1939 transport protocol and DM1, UDS and OBD-II answers, and how many frames of a message had a wrong checksum. Names are `<prefix>.<Message>.<Signal>`, mapped to catalog
 names by the settings and the overlay; scale and offset of the DBC go into the catalog. Signals are declared when they
 are first met, or all at once by declare(). Never raises on data; counts say what was left out.
 """
@@ -20,11 +20,16 @@ from cantools.database.can import Database
 from numpy.typing import NDArray
 
 from edge.sources.answers import Answers
+from edge.sources.checksums import NAME as CHECKSUM_ERRORS
+from edge.sources.checksums import Checksums
 from edge.sources.chunks import SlotTable, legal_group, legal_name
 from edge.sources.dbc import BusDecoder, BusSignal
 from edge.sources.dbc_tables import BYTES_MAX
 from edge.sources.j1939 import LAMPS, Transport, TroubleCodes
-from vantel.catalog import SignalType
+from vantel.catalog import Policy, SignalType
+
+_NO_ERRORS = Policy(rate_per_s_max=0.0)
+"""A count of errors that grows is told at once by the guard of the detector."""
 
 
 class Samples(NamedTuple):
@@ -46,6 +51,7 @@ class CanChannel:
         slots: SlotTable,
         *,
         j1939: bool = False,
+        checksums: bool = False,
         answers: Answers | None = None,
         code_of: Callable[[str], int] = lambda text: 0,  # noqa: ARG005
         wanted: Callable[[str, str], bool] = lambda message, signal: True,  # noqa: ARG005
@@ -63,6 +69,12 @@ class CanChannel:
         self.signals += answers.signals if answers is not None else []
         self._codes_first = len(self.signals)
         self.signals += _dm1_signals() if j1939 else []
+        self._checksums = Checksums(databases if checksums else (), j1939=j1939)
+        self._checksums_first = len(self.signals)
+        self.signals += [
+            BusSignal(message, CHECKSUM_ERRORS, "", 0, 1.0, 0.0, SignalType.UINT64)
+            for message in self._checksums.messages
+        ]
         self._slot_of = np.full(len(self.signals), -1, dtype=np.int32)
         self._wanted = np.array([wanted(s.message, s.name) for s in self.signals], np.bool_)
         self._all_declared = False
@@ -97,7 +109,8 @@ class CanChannel:
         """Samples of the frames, before any map of the settings; see BusDecoder.decode for the arrays."""
         decoded = self.decoder.decode(ids, lengths, payload, label)
         main = self._placed(decoded.slot, decoded.frame, decoded.value, self._all_declared)
-        if self._answers is None and self._transport is None:
+        verified = self._checksums.feed(ids, lengths, payload)
+        if self._answers is None and self._transport is None and verified is None:
             return main
         if label is None:
             label = np.arange(len(ids), dtype=np.int64)
@@ -106,6 +119,9 @@ class CanChannel:
             self._frames_known_elsewhere += sum(not self.decoder.knows(key) for key in ids[rows].tolist())
             if (found := self._answers.feed(rows, ids, lengths, payload, label)) is not None:
                 parts.append(self._placed(found.slot + self._answers_first, found.frame, found.value))
+        if verified is not None:
+            entry = verified.message + self._checksums_first
+            parts.append(self._placed(entry, label[verified.frame], verified.errors))
         if self._transport is not None and self._codes is not None:
             parts += self._j1939(self._transport, self._codes, ids, lengths, payload, label)
         return main if len(parts) == 1 else _in_order(parts)
@@ -181,6 +197,7 @@ class CanChannel:
             kind=signal.kind,
             scale=signal.scale,
             offset=signal.offset,
+            policy=_NO_ERRORS if at >= self._checksums_first else Policy(),
         )
 
 

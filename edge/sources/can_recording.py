@@ -146,6 +146,7 @@ class CanRecording:
                     databases,
                     self.slots,
                     j1939=self._section.j1939,
+                    checksums=self._section.checksums,
                     answers=Answers(self._answers, answers, self._texts.code)
                     if self._answers and answers
                     else None,

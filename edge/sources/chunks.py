@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edge.settings import SignalMap
 from edge.sources.errors import RecordingError
 from edge.sources.vss_overlay import load_overlay
-from vantel.catalog import CatalogError, Signal, SignalType, builtin
+from vantel.catalog import CatalogError, Policy, Signal, SignalType, builtin
 
 NAME_CHARS_MAX = 200
 UNIT_CHARS_MAX = 32
@@ -94,7 +94,8 @@ class SlotTable:
         self.signals: list[Signal] = []
 
     def add(self, name: str, keys: tuple[str, ...], *, unit: str = "", group: str = "",
-            kind: SignalType = SignalType.FLOAT64, scale: float = 1.0, offset: float = 0.0) -> int:  # fmt: skip
+            kind: SignalType = SignalType.FLOAT64, scale: float = 1.0, offset: float = 0.0,
+            policy: Policy | None = None) -> int:  # fmt: skip
         """Declare a signal; keys are the names by which the map may call it, the most exact first. Returns the slot.
 
         scale, offset: what the source's own integer was multiplied with and added to; they go into the catalog, joined
@@ -104,7 +105,13 @@ class SlotTable:
         key = next((key for key in keys if key in self.mapping), None)
         map_scale, map_offset = 1.0, 0.0
         if key is None:
-            signal = Signal(name=self._unique(name), unit=_legal_unit(unit), type=kind, group=group)
+            signal = Signal(
+                name=self._unique(name),
+                unit=_legal_unit(unit),
+                type=kind,
+                group=group,
+                policy=policy or Policy(),
+            )
         else:
             self._map_keys_used.add(key)
             entry = self.mapping[key]

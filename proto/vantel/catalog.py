@@ -184,6 +184,13 @@ def builtin() -> Catalog:
     return Catalog(signal_of_row(row) for row in csv.DictReader(io.StringIO(text)))
 
 
+@functools.lru_cache(maxsize=1)
+def builtin_peers() -> tuple[tuple[str, ...], ...]:
+    """Names of builtin signals that show one quantity or follow one cause, in sets of 2 to 8 (vantel/vss/peers.csv)."""
+    text = resources.files("vantel").joinpath("vss/peers.csv").read_text(encoding="utf-8")
+    return tuple(tuple(row["signals"].split("|")) for row in csv.DictReader(io.StringIO(text)))
+
+
 def signal_of_row(row: dict[str, str]) -> Signal:
     """A row of catalog.csv as a signal; CatalogError names the row that is none."""
     try:

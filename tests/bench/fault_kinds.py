@@ -1,6 +1,7 @@
 """The faults of tests/bench/faults.py and the tables they are put into.
 
-A table is float64[ticks, signals] of one recording on a grid of 10 Hz. Magnitudes are in sigma, 1.4826 times the median
+A table is float64[ticks, signals] of one recording on a grid, of 10 Hz unless the recording says otherwise; others than
+the drives are in tests/bench/fault_recordings.py. Magnitudes are in sigma, 1.4826 times the median
 absolute residual of the signal against its own median of the second before. A ramp has a residual, too, so sigma is larger, and recall better, than with a centred median.
 """
 
@@ -22,6 +23,10 @@ from vantel_rig.drives import drive
 
 RATE_HZ = 10
 Table = NDArray[np.float64]
+ARRIVALS = ("lost id", "period x", "clock")
+"""Faults in how samples come; all others are in what they say."""
+ABSOLUTE = ("cell mV", "thermal K/min", "bus load x")
+"""Faults whose size is in units of its own, so that none of them counts as too small to be seen."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,22 @@ class Recording:
     table: Table
     sigma: NDArray[np.float64]
     peers: tuple[tuple[str, ...], ...]
+    rate_hz: int = RATE_HZ
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def tick_ns(self) -> int:
+        """Time of a row."""
+        return 1_000_000_000 // self.rate_hz
+
+    def together(self, slot: int, fault: Fault) -> list[int]:
+        """Slots that a fault in slot strikes: of a message, of a source (its clock), else the signal alone."""
+        names = [signal.name for signal in self.catalog.signals]
+        if fault.kind not in ARRIVALS:
+            return [slot]
+        name = names[slot]
+        of = name.split(".")[0] if fault.kind == "clock" else name.rsplit(".", 1)[0]
+        return [at for at, other in enumerate(names) if other == name or other.startswith(of + ".")]
 
 
 @dataclass(frozen=True)
@@ -63,6 +84,9 @@ FAULTS = (
     *(Fault("delay", seconds, 60) for seconds in (0.5, 2)),
     Fault("swap", 0, 60),
     Fault("rate /", 10, 60),
+    Fault("lost id", 0, 10, True),
+    Fault("period x", 2, 60),
+    *(Fault("clock", seconds, 60) for seconds in (-60, -1, -0.1, 0.1, 1, 60)),
 )
 
 RAV4 = (
@@ -121,12 +145,17 @@ def record(number: int, name: str) -> Recording:
         chosen.append(signal)
         columns.append(value[mine][index])
     table = np.column_stack(columns)
-    past = [np.median(table[max(i - RATE_HZ, 0) : max(i, 1)], axis=0) for i in range(len(table))]
-    residual = np.abs(table - np.array(past))
-    sigma = np.maximum(1.4826 * np.median(residual, axis=0), 0.25 * np.std(residual, axis=0) + 1e-9)
+    sigma = sigma_of(table, RATE_HZ)
     named = tuple(name for name in RAV4 if name in {signal.name for signal in chosen})
     keep = [Signal(signal.name, 70_000 + at, unit=signal.unit) for at, signal in enumerate(chosen)]
-    return Recording(name, Catalog(keep), table, sigma, (named,) if len(named) >= 2 else ())
+    return Recording(name, Catalog(keep), table, sigma, (named,) if len(named) >= 2 else (), faults=FAULTS)
+
+
+def sigma_of(table: Table, rate_hz: int) -> NDArray[np.float64]:
+    """Sigma of each signal, at least a quarter of the deviation of its residual."""
+    past = [np.median(table[max(i - rate_hz, 0) : max(i, 1)], axis=0) for i in range(len(table))]
+    residual = np.abs(table - np.array(past))
+    return np.maximum(1.4826 * np.median(residual, axis=0), 0.25 * np.std(residual, axis=0) + 1e-9)
 
 
 def wander(recording: Recording, ticks: int, random: np.random.Generator, at: int = 0) -> tuple[Table, int]:
@@ -141,10 +170,10 @@ def wander(recording: Recording, ticks: int, random: np.random.Generator, at: in
 
 
 def inject(recording: Recording, clean: Table, fault: Fault, slot: int, at: int, seed: int) -> Table:
-    """A copy of the table with the fault in one signal from tick at."""
+    """A copy of the table with the fault in one signal from tick at; those of ARRIVALS are put in by samples()."""
     random = np.random.default_rng(seed)
     table = clean.copy()
-    stop = min(at + max(round(fault.for_s * RATE_HZ), 1), len(table))
+    stop = min(at + max(round(fault.for_s * recording.rate_hz), 1), len(table))
     part, sigma, m = table[at:stop, slot], recording.sigma[slot], fault.magnitude
     if fault.kind == "stuck":
         part[:] = part[0]
@@ -158,8 +187,12 @@ def inject(recording: Recording, clean: Table, fault: Fault, slot: int, at: int,
         part += random.choice([-1, 1]) * m * sigma
     elif fault.kind == "drift":
         part += random.choice([-1, 1]) * np.linspace(0, m * sigma, len(part))
-    elif fault.kind == "gain":
+    elif fault.kind in ("gain", "bus load x"):
         part *= m
+    elif fault.kind == "cell mV":
+        part += m * 1e-3
+    elif fault.kind == "thermal K/min":
+        part += m / 60.0 * np.arange(len(part)) / recording.rate_hz
     elif fault.kind == "noise":
         part += random.normal(0, sigma * np.sqrt(m * m - 1), len(part))
     elif fault.kind == "saturation at p90":
@@ -167,14 +200,33 @@ def inject(recording: Recording, clean: Table, fault: Fault, slot: int, at: int,
     elif fault.kind == "quantisation":
         part[:] = np.round(part / (m * sigma)) * m * sigma
     elif fault.kind == "delay":
-        lag = round(m * RATE_HZ)
+        lag = round(m * recording.rate_hz)
         part[:] = clean[at - lag : stop - lag, slot]
     elif fault.kind == "swap":
         part[:] = clean[at:stop, (slot + 1) % table.shape[1]]
     return table
 
 
-def is_visible(recording: Recording, clean: Table, faulty: Table, slot: int) -> bool:
-    """False where the fault changes the signal by less than a sigma: undetectable by construction."""
+def samples(recording: Recording, table: Table, first: int, fault: Fault, slot: int, at: int) -> SampleBlock:
+    """The rows of a table as the agent gets them, with stamps from tick first on, through its ordering; one of ARRIVALS from
+    row at on."""
+    n, width = table.shape
+    t = np.repeat((first + np.arange(n, dtype=np.int64)) * recording.tick_ns, width).reshape(n, width)
+    slots = np.tile(np.arange(width, dtype=np.int32), (n, 1))
+    rows = slice(at, at + round(fault.for_s * recording.rate_hz))
+    for struck in recording.together(slot, fault):
+        if fault.kind == "lost id":
+            slots[rows, struck] = -1
+        elif fault.kind == "period x":
+            slots[rows, struck][np.arange(len(slots[rows])) % round(fault.magnitude) != 0] = -1
+        elif fault.kind == "clock":
+            t[rows, struck] += round(fault.magnitude * 1e9)
+    return Ordering(width).apply(SampleBlock(slots.ravel(), t.ravel(), table.ravel()))
+
+
+def is_visible(recording: Recording, clean: Table, faulty: Table, slot: int, fault: Fault) -> bool:
+    """False where a fault sized in sigma changes the signal by less than one: undetectable by construction."""
+    if fault.kind in (*ARRIVALS, *ABSOLUTE):
+        return True
     change = np.abs(faulty[:, slot] - clean[:, slot])
     return bool(np.isnan(change).any() or np.max(change) > recording.sigma[slot])

@@ -1,6 +1,6 @@
 """What the detector finds: faults put into the recorded drives, by kind and size, at three budgets of false alarms.
 
-    python -m tests.bench.faults [--json FILE] [--trials 6] [--days 3] [--ablation]
+    python -m tests.bench.faults [--json FILE] [--trials 6] [--days 3] [--ablation] [--only NAME]
 
 The detector of the agent runs on a drive played forth and back for 20 minutes to learn, then on one fault in one signal at
 a random time. Per fault and budget (incidents a van-day, eight hours): recall, median latency in samples, share of first
@@ -26,7 +26,6 @@ from edge.detector.layout import CHANNELS, OFF
 from edge.model import SampleBlock
 from edge.settings import DetectorSection
 from tests.bench.fault_kinds import (
-    FAULTS,
     RATE_HZ,
     Fault,
     Recording,
@@ -34,15 +33,19 @@ from tests.bench.fault_kinds import (
     inject,
     is_visible,
     record,
+    samples,
     wander,
 )
+from tests.bench.fault_recordings import board, bus, cells
 from vantel.payloads import Event
 
 BUDGETS = (0.1, 1.0, 10.0)
-LEARN_TICKS = 20 * 60 * RATE_HZ
+LEARN_S = 20 * 60
+LEARN_TICKS = LEARN_S * RATE_HZ
+AFTER_S = 10
 AFTER_TICKS = 70 * RATE_HZ
 TICK_NS = 1_000_000_000 // RATE_HZ
-DAY_TICKS = 8 * 3600 * RATE_HZ
+DAY_S = 8 * 3600
 GUARD_TICKS = 100
 
 
@@ -52,9 +55,9 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def block(table: Table, first: int) -> SampleBlock:
+def block(table: Table, first: int, tick_ns: int = TICK_NS) -> SampleBlock:
     n, width = table.shape
-    t = np.repeat((first + np.arange(n, dtype=np.int64)) * TICK_NS, width)
+    t = np.repeat((first + np.arange(n, dtype=np.int64)) * tick_ns, width)
     return SampleBlock(np.tile(np.arange(width, dtype=np.int32), n), t, table.ravel())
 
 
@@ -75,28 +78,39 @@ class Bench:
         random = np.random.default_rng(7)
         names = {name for members in recording.peers for name in members} if peers else set()
         self._with_peers = {at for at, signal in enumerate(recording.catalog.signals) if signal.name in names}
-        past, self._row = wander(recording, LEARN_TICKS, random)
-        self._detector.step(block(past, 0))
+        self._learned = LEARN_S * recording.rate_hz
+        past, self._row = wander(recording, self._learned, random)
+        self._detector.step(block(past, 0, recording.tick_ns))
         self._state = self._detector.state()
 
     def trial(self, fault: Fault, number: int) -> tuple[bool, bool, int, bool, bool]:
         """(visible, found, latency in samples, blamed another, has peers) of one fault at a random time in a random signal."""
         random = np.random.default_rng(
-            [number, round(fault.magnitude * 10), round(fault.for_s * 10), len(fault.kind)]
+            [number, abs(round(fault.magnitude * 10)), round(fault.for_s * 10), len(fault.kind)]
         )
-        clean, _ = wander(self._recording, AFTER_TICKS + GUARD_TICKS, random, self._row)
-        slot, at = int(random.integers(clean.shape[1])), GUARD_TICKS
-        faulty = inject(self._recording, clean, fault, slot, at, number)
+        recording, at = self._recording, GUARD_TICKS
+        ticks = at + round((fault.for_s + AFTER_S) * recording.rate_hz)
+        clean, _ = wander(recording, max(ticks, AFTER_TICKS + at), random, self._row)
+        slot = int(random.integers(clean.shape[1]))
+        faulty = inject(recording, clean, fault, slot, at, number)
         self._detector.restore(self._state)
-        self._detector.step(block(faulty[:at], LEARN_TICKS))
-        events = self._detector.step(block(faulty[at:], LEARN_TICKS + at))
-        events += self._detector.idle((LEARN_TICKS + len(faulty) + RATE_HZ) * TICK_NS)
-        last = at + round(fault.for_s * RATE_HZ) + 5
-        ticks = [(event.t_mono_ns // TICK_NS - LEARN_TICKS, event) for event in events]
-        hits = sorted((tick, event.signal_id - 70_000) for tick, event in ticks if at <= tick <= last)
-        mine = [tick for tick, blamed in hits if blamed == slot]
-        visible = is_visible(self._recording, clean, faulty, slot)
-        wrong = bool(hits) and hits[0][1] != slot
+        stream = samples(recording, faulty, self._learned, fault, slot, at)
+        before, after = (
+            SampleBlock(stream.slot[rows], stream.t_mono_ns[rows], stream.value[rows])
+            for rows in (slice(0, at * clean.shape[1]), slice(at * clean.shape[1], None))
+        )
+        self._detector.step(before)
+        events = self._detector.step(after)
+        events += self._detector.idle((self._learned + len(faulty) + recording.rate_hz) * recording.tick_ns)
+        last = at + round(fault.for_s * recording.rate_hz) + 5
+        # the stream has the time of a clock that is ahead
+        ahead = round(max(fault.magnitude, 0.0) * recording.rate_hz) if fault.kind == "clock" else 0
+        ticks_of = [(event.t_mono_ns // recording.tick_ns - self._learned - ahead, event) for event in events]
+        hits = sorted((tick, event.signal_id - 70_000) for tick, event in ticks_of if at <= tick <= last)
+        struck = recording.together(slot, fault)
+        mine = [tick for tick, blamed in hits if blamed in struck]
+        visible = is_visible(recording, clean, faulty, slot, fault)
+        wrong = bool(hits) and hits[0][1] not in struck
         return visible, bool(mine), (mine[0] - at if mine else -1), wrong, slot in self._with_peers
 
 
@@ -104,7 +118,7 @@ def table_of(
     recording: Recording, budget: float, trials: int, off: int = 0, peers: bool = True
 ) -> dict[str, dict]:
     bench, rows = Bench(recording, budget, off, peers), {}
-    for fault in FAULTS:
+    for fault in recording.faults:
         results = [bench.trial(fault, number) for number in range(trials)]
         seen = [result for result in results if result[0]]
         found = [result for result in seen if result[1]]
@@ -134,13 +148,14 @@ def poisson_bound(count: int) -> float:
 def clean_days(recording: Recording, budget: float, days: float) -> tuple[int, dict[str, int]]:
     """Incidents in a clean resampled stream after learning, and by channel."""
     detector, random = detector_of(recording, budget), np.random.default_rng(11)
-    past, row = wander(recording, LEARN_TICKS, random)
-    detector.step(block(past, 0))
+    done = LEARN_S * recording.rate_hz
+    past, row = wander(recording, done, random)
+    detector.step(block(past, 0, recording.tick_ns))
     events: list[Event] = []
-    done, total = LEARN_TICKS, round(days * DAY_TICKS)
-    while done < LEARN_TICKS + total:
+    end = done + round(days * DAY_S * recording.rate_hz)
+    while done < end:
         part, row = wander(recording, 36_000, random, row)
-        events += detector.step(block(part, done))
+        events += detector.step(block(part, done, recording.tick_ns))
         done += len(part)
     channels: dict[str, int] = defaultdict(int)
     for event in events:
@@ -148,14 +163,14 @@ def clean_days(recording: Recording, budget: float, days: float) -> tuple[int, d
     return len(events), dict(channels)
 
 
-def show(name: str, by_budget: dict[float, dict[str, dict]]) -> None:
+def show(recording: Recording, by_budget: dict[float, dict[str, dict]]) -> None:
     say(
-        f"\n{name}: recall / median latency in samples / blamed another, at {', '.join(map(str, BUDGETS))} a van-day"
+        f"\n{recording.name}: recall / median latency in samples / blamed another, at {', '.join(map(str, BUDGETS))} a van-day"
     )
-    for fault in FAULTS:
-        cells = [by_budget[budget][fault.name] for budget in by_budget]
-        text = "   ".join(f"{c['recall']:4.2f} {c['latency']:5.0f} {c['wrong']:4.2f}" for c in cells)
-        say(f"  {fault.name:22} {text}   ({cells[0]['visible']} visible, {cells[0]['hidden']} hidden)")
+    for fault in recording.faults:
+        row = [by_budget[budget][fault.name] for budget in by_budget]
+        text = "   ".join(f"{c['recall']:4.2f} {c['latency']:5.0f} {c['wrong']:4.2f}" for c in row)
+        say(f"  {fault.name:22} {text}   ({row[0]['visible']} visible, {row[0]['hidden']} hidden)")
     for key, title in (("recall", "macro recall"), ("recall_peers", "with peers")):
         macro = [mean_of(rows, key) for rows in by_budget.values()]
         say(f"  {title:22} " + "            ".join(f"{m:4.2f}" for m in macro))
@@ -171,13 +186,15 @@ def main() -> None:
     parser.add_argument(
         "--ablation", action="store_true", help="leave out each layer in turn, at 1 a van-day"
     )
+    parser.add_argument("--only", default="", help="recordings whose name holds this")
     options = parser.parse_args()
     out: dict[str, object] = {}
     drives = [record(0, "RAV4"), record(2, "OBD")]
-    for drive_ in drives:
-        say(f"{drive_.name}: {drive_.table.shape[1]} signals, {len(drive_.table) / RATE_HZ:.0f} s")
+    drives += [board(), bus(), cells(drives[0])]
+    for drive_ in [drive for drive in drives if options.only in drive.name]:
+        say(f"{drive_.name}: {drive_.table.shape[1]} signals, {len(drive_.table) / drive_.rate_hz:.0f} s")
         rows = {budget: table_of(drive_, budget, options.trials) for budget in BUDGETS}
-        show(drive_.name, rows)
+        show(drive_, rows)
         out[drive_.name] = rows
         for budget in BUDGETS if options.days else ():
             count, channels = clean_days(drive_, budget, options.days)

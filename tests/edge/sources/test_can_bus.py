@@ -26,7 +26,7 @@ from edge.clock import VanClock
 from edge.model import SampleBlock, TextTable
 from edge.settings import CanSource as CanSection
 from edge.sources.can_bus import CanBus
-from edge.sources.can_bus_state import BUS_OFF, ERROR_FRAMES, NAMES, PASSIVE, STATE, STATES, BusState
+from edge.sources.can_bus_state import BUS_OFF, ERROR_FRAMES, NAMES, PASSIVE, RATE, STATE, STATES, BusState
 from edge.sources.can_interface import open_reader
 from edge.sources.can_socket import ERROR_FRAME, FRAMES_MAX, REMOTE_FRAME, FrameSocket, open_udp
 from edge.sources.dbc_file import load_database
@@ -325,6 +325,16 @@ def test_states_of_the_controller() -> None:
     slots, values = state.samples(2_000_000_000)
     told = dict(zip((slots - 5).tolist(), values.tolist(), strict=True))
     assert (told[STATE], told[2], told[3], told[ERROR_FRAMES]) == (1.0, 96.0, 12.0, 3.0)
+
+
+def test_the_load_of_a_bus_is_told_in_frames_a_second_once_there_is_a_second_to_count_in() -> None:
+    state, second = BusState("can0", 0), 1_000_000_000
+    state.frames(1000, 0)
+    assert RATE not in state.samples(5 * second)[0].tolist()
+    state.frames(3500, 0)
+    assert RATE not in state.samples(5 * second + 1)[0].tolist()
+    slots, values = state.samples(7 * second)
+    assert dict(zip(slots.tolist(), values.tolist(), strict=True))[RATE] == 1250.0
 
 
 def test_hardware_stamps_give_the_spacing_of_the_bus() -> None:
