@@ -12,7 +12,6 @@ import numba
 
 from edge.detector.layout import (
     BEYOND,
-    CONTEXT,
     CUSUM_DOWN,
     CUSUM_UP,
     DRIFT,
@@ -33,13 +32,14 @@ from edge.detector.layout import (
     MEMORY,
     NOISE_DOWN,
     NOISE_UP,
+    ODDNESS,
     OFF,
     PREV,
     PREV2,
     ROUGH,
     RUN,
     SEEN,
-    SEQUENCE,
+    SHAPE,
     SHIFT_LONG,
     SHIFT_SHORT,
     SLOW,
@@ -47,29 +47,30 @@ from edge.detector.layout import (
     SPREAD,
     STRIDE,
     STUCK,
-    SURPRISE,
-    SYMBOLS,
     T_PREV,
     TAIL_CHANNELS,
     TAIL_COLUMNS,
     TAILS,
     TOKEN_N,
     TOKEN_SUM,
+    TOKENS,
     VALUE,
     N,
 )  # fmt: skip
-from edge.detector.sequence import COUNT_TABLE, surprise, symbol
-from edge.detector.tail import TABLE, rarities, rarity
+from edge.detector.shape import WINDOWS_MIN, discord, remember
+from edge.detector.tail import ORDINARY, TABLE, rarities, rarity
 
 VALUE_MAX = 1e100
 """Values are cut to this, so that no sum or square overflows."""
 _CLIP = 5.0  # what is learned from one sample, in its own mean size: a fault does not become the baseline
+_LEAST_SPREAD = (
+    0.02  # of the range: where a signal seldom moves, a cut by the mean size alone lets that size die out
+)
 _YOUNG = 16.0  # samples that are taken as they are, before there is a scale to cut by
 _GAP = 10.0  # a pause of so many mean intervals starts the differences anew
 _CUSUM_SLACK = 0.5  # in spreads: shifts of less than twice this are no drift
 _CUSUM_STEP_MAX = 3.0
 _CUSUM_MAX = 1e4
-_CONTEXTS = SYMBOLS**3
 _AGREEMENT = 0.25  # of the evidence of further channels, for they are not independent
 _AGREEMENT_BAR = 2.0
 _TRUST = 10.0
@@ -83,24 +84,24 @@ def _cut(x, most):  # type: ignore[no-untyped-def]
     return min(max(x, -most), most)
 
 
-@numba.njit(_F(TABLE, _I, _I, _F, _F), nogil=True, cache=True)
-def _learn_error(levels, s, column, size, share):  # type: ignore[no-untyped-def]
+@numba.njit(_F(TABLE, _I, _I, _F, _F, _F), nogil=True, cache=True)
+def _learn_error(levels, s, column, size, share, width):  # type: ignore[no-untyped-def]
     """Take |error| of a predictor into its mean size; returns the mean as it was."""
     mean = levels[s, column]
     if share < 1.0 / _YOUNG and mean > 0.0:
-        size = min(size, _CLIP * mean)
+        size = min(size, _CLIP * max(mean, _LEAST_SPREAD * width))
     levels[s, column] = mean + share * (size - mean)
     return mean
 
 
-@numba.njit(_F(TABLE, _I, _I, _F, _F), nogil=True, cache=True)
-def _innovation(levels, s, slow, x, share):  # type: ignore[no-untyped-def]
+@numba.njit(_F(TABLE, _I, _I, _F, _F, _F), nogil=True, cache=True)
+def _innovation(levels, s, slow, x, share, width):  # type: ignore[no-untyped-def]
     """|x - prediction| of the predictor that has been best: the last value, the line through two, or the fast mean."""
     last, line = levels[s, PREV], 2.0 * levels[s, PREV] - levels[s, PREV2]
     errors = abs(x - last), abs(x - line), abs(x - levels[s, MEAN_8])
-    by_last = _learn_error(levels, s, slow + ERROR_LAST, errors[0], share)
-    by_line = _learn_error(levels, s, slow + ERROR_LINE, errors[1], share)
-    by_mean = _learn_error(levels, s, slow + ERROR_MEAN, errors[2], share)
+    by_last = _learn_error(levels, s, slow + ERROR_LAST, errors[0], share, width)
+    by_line = _learn_error(levels, s, slow + ERROR_LINE, errors[1], share, width)
+    by_mean = _learn_error(levels, s, slow + ERROR_MEAN, errors[2], share, width)
     if by_line < by_last and by_line < by_mean:
         return errors[1]
     return errors[2] if by_mean < by_last else errors[0]
@@ -131,7 +132,7 @@ def _slow_baseline(levels, s, slow, x, share, width):  # type: ignore[no-untyped
     spread = levels[s, slow + SPREAD]
     part = residual
     if share < 1.0 / _YOUNG:
-        part = _cut(residual, _CLIP * max(spread, 0.02 * width))
+        part = _cut(residual, _CLIP * max(spread, _LEAST_SPREAD * width))
     levels[s, slow + LEVEL] += share * part
     levels[s, slow + SPREAD] = spread + share * (abs(part) - spread)
     return residual
@@ -155,24 +156,19 @@ def _fast_means(levels, s, x, share_min):  # type: ignore[no-untyped-def]
     levels[s, MEAN_512] += max(share_min, 1.0 / 512.0) * (x - levels[s, MEAN_512])
 
 
-@numba.njit(_F(TABLE, COUNT_TABLE, _I, _I, _F, _F, _F), nogil=True, cache=True)
-def _token(levels, counts, s, slow, x, stride, share):  # type: ignore[no-untyped-def]
-    """Mean surprise of the last tokens when a token is complete, else -1. A token is the mean of stride samples."""
+@numba.njit(_F(TABLE, _I, _I, _F, _F), nogil=True, cache=True)
+def _shape(levels, s, tails, x, stride):  # type: ignore[no-untyped-def]
+    """-log10 p of the shape of late, which holds until the next token. A token is the mean of stride samples."""
     levels[s, TOKEN_SUM] += x
     levels[s, TOKEN_N] += 1.0
-    if levels[s, TOKEN_N] < stride:
-        return -1.0
-    spread = levels[s, slow + SPREAD]
-    mean = levels[s, TOKEN_SUM] / levels[s, TOKEN_N]
-    levels[s, TOKEN_SUM] = 0.0
-    levels[s, TOKEN_N] = 0.0
-    if share >= 1.0 / _YOUNG or spread <= 0.0:
-        return -1.0
-    token = symbol(_cut((mean - levels[s, slow + LEVEL]) / spread, 1e6))
-    context = _I(levels[s, CONTEXT])
-    levels[s, SURPRISE] += 0.25 * (surprise(counts, s, context, token) - levels[s, SURPRISE])
-    levels[s, CONTEXT] = (context * SYMBOLS + token) % _CONTEXTS
-    return levels[s, SURPRISE]
+    if levels[s, TOKEN_N] >= stride:
+        remember(levels, s, levels[s, TOKEN_SUM] / levels[s, TOKEN_N])
+        levels[s, TOKEN_SUM] = 0.0
+        levels[s, TOKEN_N] = 0.0
+        known = levels[s, TOKENS] - WINDOWS_MIN
+        if known >= 0.0:
+            levels[s, ODDNESS] = rarity(levels, s, tails + SHAPE, discord(levels, s), known, 0.0, 0.0)
+    return levels[s, ODDNESS]
 
 
 @numba.njit(numba.boolean(TABLE, _I, _F), nogil=True, cache=True)
@@ -199,18 +195,25 @@ def _resumes(levels, s, t_s):  # type: ignore[no-untyped-def]
 
 @numba.njit(_I(TABLE, _I, TABLE, _I, _F), nogil=True, cache=True)
 def _together(out, s, levels, tails, n):  # type: ignore[no-untyped-def]
-    """The loudest channel; out[s, FUSED] gets the evidence of all, itself set against this signal's own past."""
-    loudest = 0
-    for c in range(FUSED):
-        if out[s, c] > out[s, loudest]:
-            loudest = c
-    total = out[s, loudest]
-    for c in range(FUSED):
-        if c != loudest and out[s, c] > _AGREEMENT_BAR:
+    """The loudest channel; out[s, FUSED] gets the evidence of all, itself set against this signal's own past.
+
+    A fast channel speaks above its bar only, the shape always: between loud moments its is the only rank there is. What
+    both show adds up as far as it is ordinary; beyond, and for further channels, a quarter counts: they see one event.
+    """
+    fast = 0
+    for c in range(SHAPE):
+        if out[s, c] > out[s, fast]:
+            fast = c
+    total = max(out[s, fast] - ORDINARY, 0.0)
+    smaller = min(total, out[s, SHAPE])
+    total = max(total, out[s, SHAPE]) + min(smaller, _AGREEMENT_BAR)
+    total += _AGREEMENT * max(smaller - _AGREEMENT_BAR, 0.0)
+    for c in range(SHAPE):
+        if c != fast and out[s, c] > _AGREEMENT_BAR:
             total += _AGREEMENT * (out[s, c] - _AGREEMENT_BAR)
-    x = rarity(levels, s, tails + FUSED * TAIL_COLUMNS, total, n, 1.0, _TRUST)
+    x = rarity(levels, s, tails + FUSED, total, n, 1.0, _TRUST)
     out[s, FUSED] = x * n / (n + _NEW)
-    return loudest
+    return SHAPE if out[s, SHAPE] > out[s, fast] else fast
 
 
 @numba.njit(numba.void(TABLE, _I, _I, _F, _F, _F, TABLE), nogil=True, cache=True)
@@ -232,12 +235,12 @@ def _of_the_moment(levels, s, slow, x, n, width, out):  # type: ignore[no-untype
     out[s, STUCK] = levels[s, RUN]
 
 
-@numba.njit(_I(TABLE, COUNT_TABLE, _I, _I, _F, _F, TABLE, TABLE), nogil=True, cache=True)
-def judge(levels, counts, s, mode, t_s, value, scale, out):  # type: ignore[no-untyped-def]
+@numba.njit(_I(TABLE, _I, _I, numba.boolean, _F, _F, TABLE, TABLE), nogil=True, cache=True)
+def judge(levels, s, mode, moving, t_s, value, scale, out):  # type: ignore[no-untyped-def]
     """Judge one sample of signal s in a mode; returns the channel that speaks loudest.
 
-    levels float64[signals, LEVELS], counts uint8[signals, COUNTS], t_s seconds, value finite or not. scale float64[signals,
-    SCALES] as edge.detector.layout has it. out float64[signals, TAIL_CHANNELS] gets -log10 p of every channel,
+    levels float64[signals, LEVELS], moving: the vehicle is known to move, t_s seconds, value finite or not. scale
+    float64[signals, SCALES] as edge.detector.layout has it. out float64[signals, TAIL_CHANNELS] gets -log10 p of every channel,
     in column FUSED of all together. A NaN is no sample: all 0. Infinities count as VALUE_MAX.
     """
     for c in range(TAIL_CHANNELS):
@@ -246,7 +249,7 @@ def judge(levels, counts, s, mode, t_s, value, scale, out):  # type: ignore[no-u
         return 0
     x = _cut(value, VALUE_MAX)
     slow = SLOW + mode * SLOW_COLUMNS
-    tails = TAILS + mode * TAIL_CHANNELS * TAIL_COLUMNS
+    tails = TAILS + mode * TAIL_COLUMNS
     n = levels[s, slow + N]
     levels[s, slow + N] = n + 1.0
     share = max(1.0 / (n + 1.0), 1.0 / scale[s, MEMORY])
@@ -254,27 +257,27 @@ def judge(levels, counts, s, mode, t_s, value, scale, out):  # type: ignore[no-u
         levels[s, PREV] = x
         levels[s, PREV2] = x
         levels[s, RUN] = 0.0
-    out[s, JUMP] = _innovation(levels, s, slow, x, share)
     width = levels[s, slow + HIGHEST] - levels[s, slow + LOWEST]
+    out[s, JUMP] = _innovation(levels, s, slow, x, share, width)
     out[s, BEYOND] = _beyond(levels, s, slow, x, n)
+    smooth = scale[s, MAY_REST] == 1.0 and levels[s, slow + ERROR_MEAN] >= levels[s, slow + ERROR_LAST]
     _of_the_moment(levels, s, slow, x, n, width, out)
+    if smooth and not moving:  # a vehicle at rest looks like this
+        levels[s, RUN] = 0.0
+        out[s, STUCK] = 0.0
     spread = levels[s, slow + SPREAD]
     residual = _slow_baseline(levels, s, slow, x, share, width)
     out[s, VALUE] = abs(residual)
     out[s, DRIFT] = _cusum(levels, s, residual, spread)
     rarities(levels, s, tails, n, spread, width, out)
-    if scale[s, MAY_REST] == 1.0 and levels[s, slow + ERROR_MEAN] >= levels[s, slow + ERROR_LAST]:
-        out[s, STUCK] = 0.0  # smooth by nature: a vehicle at rest looks like this
+    if smooth:
         out[s, NOISE_DOWN] = 0.0
+    out[s, SHAPE] = _shape(levels, s, tails, x, scale[s, STRIDE])
     off = _I(scale[s, OFF])
     if off != 0:
         for c in range(FUSED):
             if (off >> c) & 1:
                 out[s, c] = 0.0
-    stride = scale[s, STRIDE]
-    novelty = _token(levels, counts, s, slow, x, stride, share)
-    if novelty >= 0.0 and (off >> SEQUENCE) & 1 == 0:
-        out[s, SEQUENCE] = rarity(levels, s, tails + SEQUENCE * TAIL_COLUMNS, novelty, n / stride, 0.0, 0.0)
     levels[s, PREV2] = levels[s, PREV]
     levels[s, PREV] = x
     return _together(out, s, levels, tails, n)

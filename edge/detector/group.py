@@ -12,13 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.detector.channels import VALUE_MAX, judge
 from edge.detector.errors import DetectorStateError
-from edge.detector.layout import COUNTS, FUSED, LEVELS, MEMORY, SCALES, TAIL_CHANNELS
-from edge.detector.sequence import COUNT_TABLE
+from edge.detector.layout import FUSED, LEVELS, MEMORY, SCALES, TAIL_CHANNELS
 from edge.detector.sets import BLAMED, MEMBERS_MAX, SET_COLUMNS, SET_TABLE, evaluate, take
 from edge.detector.stream import scales
 from edge.detector.tail import TABLE
 
-_MAGIC = b"VDG2"
+_MAGIC = b"VDG3"
 _HEAD = struct.Struct("<4sII")
 _I, _F = numba.int64, numba.float64
 _READ_1 = types.Array(types.float64, 1, "C", readonly=True)
@@ -51,16 +50,16 @@ class Sets:
 
 @numba.njit(
     numba.void(
-        TABLE, COUNT_TABLE, TABLE, TABLE, SET_TABLE, _SIZES, _SIZES, _READ_1, _READ_2, TABLE, TABLE
+        TABLE, TABLE, TABLE, SET_TABLE, _SIZES, _SIZES, _READ_1, _READ_2, TABLE, TABLE
     ),
     nogil=True, cache=True,
 )  # fmt: skip
-def _ticks(levels, counts, scale, state, members, sizes, rows, t_s, values, out, scores):  # type: ignore[no-untyped-def]
+def _ticks(levels, scale, state, members, sizes, rows, t_s, values, out, scores):  # type: ignore[no-untyped-def]
     """Judge ticks of n signals: values float64[ticks, n] -> scores float64[ticks, n]."""
     n = values.shape[1]
     for i in range(values.shape[0]):
         for s in range(n):
-            judge(levels, counts, s, 0, t_s[i], values[i, s], scale, out)
+            judge(levels, s, 0, True, t_s[i], values[i, s], scale, out)
             scores[i, s] = out[s, FUSED]
         for k in range(sizes.shape[0]):
             complete = False
@@ -73,7 +72,7 @@ def _ticks(levels, counts, scale, state, members, sizes, rows, t_s, values, out,
             if not complete:
                 continue
             row = rows[k]
-            evaluate(state, k, sizes[k], row, levels, counts, 0, t_s[i], scale, out)
+            evaluate(state, k, sizes[k], row, levels, 0, t_s[i], scale, out)
             for j in range(sizes[k]):
                 s = members[k, j]
                 scores[i, s] = max(scores[i, s], out[row + j, FUSED])
@@ -97,7 +96,6 @@ class Group:
         self._scale = np.zeros((rows, SCALES))
         self._scale[:, MEMORY : MEMORY + 2] = scales(rate_hz)
         self._levels = np.zeros((rows, LEVELS))
-        self._counts = np.zeros((rows, COUNTS), np.uint8)
         self._out = np.zeros((rows, TAIL_CHANNELS))
 
     def update(self, t_s: float, values: ArrayLike) -> NDArray[np.float64]:
@@ -119,11 +117,11 @@ class Group:
     def state(self) -> bytes:
         """Everything learned so far."""
         head = _HEAD.pack(_MAGIC, self._n, self._sets.row_count)
-        return head + b"".join(array.tobytes() for array in (self._levels, self._counts, self._sets.state))
+        return head + b"".join(array.tobytes() for array in (self._levels, self._sets.state))
 
     def restore(self, data: bytes) -> None:
         """Take over what state() of a group of the same shape gave. DetectorStateError leaves all as it was."""
-        arrays = (self._levels, self._counts, self._sets.state)
+        arrays = (self._levels, self._sets.state)
         head = _HEAD.pack(_MAGIC, self._n, self._sets.row_count)
         if data[: len(head)] != head or len(data) != len(head) + sum(array.nbytes for array in arrays):
             raise DetectorStateError(
@@ -139,7 +137,7 @@ class Group:
     ) -> None:
         sets = self._sets
         _ticks(
-            self._levels, self._counts, self._scale, sets.state, sets.members, sets.sizes, sets.rows, t_s, values,
+            self._levels, self._scale, sets.state, sets.members, sets.sizes, sets.rows, t_s, values,
             self._out, scores,
         )  # fmt: skip
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from edge.detector.channels import judge
 from edge.detector.layout import FUSED
-from edge.detector.sequence import COUNT_TABLE
 from edge.detector.tail import TABLE
 
 MEMBERS_MAX = 8
@@ -130,8 +129,8 @@ def _remainder(state, k, size):  # type: ignore[no-untyped-def]
     return q
 
 
-@numba.njit(_F(TABLE, _I, _I, _I, TABLE, COUNT_TABLE, _I, _F, TABLE, TABLE), nogil=True, cache=True)
-def evaluate(state, k, size, row, levels, counts, mode, t_s, scale, out):  # type: ignore[no-untyped-def]
+@numba.njit(_F(TABLE, _I, _I, _I, TABLE, _I, _F, TABLE, TABLE), nogil=True, cache=True)
+def evaluate(state, k, size, row, levels, mode, t_s, scale, out):  # type: ignore[no-untyped-def]
     """Judge rows row .. row + size + 1 of set k: residuals of the members, then T², then Q; returns the largest evidence.
 
     state float64[sets, SET_COLUMNS]; the rest as edge.detector.channels.judge has it.
@@ -147,14 +146,14 @@ def evaluate(state, k, size, row, levels, counts, mode, t_s, scale, out):  # typ
     for j in range(size):
         residual = _residual(state, k, size, j, share)
         if n >= _YOUNG:
-            judge(levels, counts, row + j, mode, t_s, residual, scale, out)
+            judge(levels, row + j, mode, True, t_s, residual, scale, out)
             odd = max(odd, out[row + j, FUSED])
     _standardise(state, k, size, share)
     t2 = _component(state, k, size, share, AXIS_1) + _component(state, k, size, share, AXIS_2)
     q = _remainder(state, k, size)
     if n >= _YOUNG:
-        judge(levels, counts, row + size, mode, t_s, math.log1p(t2), scale, out)
-        judge(levels, counts, row + size + 1, mode, t_s, math.log1p(q), scale, out)
+        judge(levels, row + size, mode, True, t_s, math.log1p(t2), scale, out)
+        judge(levels, row + size + 1, mode, True, t_s, math.log1p(q), scale, out)
         odd = max(odd, out[row + size, FUSED], out[row + size + 1, FUSED])
     state[k, COUNT] = n + 1.0
     state[k, ODD] = odd

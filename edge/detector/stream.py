@@ -12,16 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.detector.channels import judge
 from edge.detector.errors import DetectorStateError
-from edge.detector.layout import COUNTS, FUSED, LEVELS, MEMORY, RECORD, TAIL_CHANNELS
-from edge.detector.sequence import COUNT_TABLE
-from edge.detector.tail import TABLE
+from edge.detector.layout import FUSED, LEVELS, MEMORY, RECORD, TAIL_CHANNELS
+from edge.detector.tail import ORDINARY, TABLE
 
-_MAGIC = b"VDS2"
+_MAGIC = b"VDS3"
 _HEAD = struct.Struct("<4sdd")
 _BASELINE_S = 60.0
 _MEMORY_MIN, _MEMORY_MAX = 1000.0, 10_000.0
 _TOKEN_S = 0.5
-_TOKEN_SAMPLES = 4.0
+_TOKEN_SAMPLES = 8.0
 _RECORD_SAMPLES = 0.1  # of the memory: how long evidence already reported counts against more of the same
 _MORE_OF_THE_SAME = 0.3
 
@@ -37,17 +36,17 @@ def scales(rate_hz: float | None) -> tuple[float, float]:
     return memory, max(_TOKEN_SAMPLES, float(round(_TOKEN_S * rate_hz)))
 
 
-@numba.njit(numba.void(TABLE, COUNT_TABLE, TABLE, _READ, _READ, TABLE, _F[::1]), nogil=True, cache=True)
-def _run(levels, counts, scale, t_s, values, out, scores):  # type: ignore[no-untyped-def]
+@numba.njit(numba.void(TABLE, TABLE, _READ, _READ, TABLE, _F[::1]), nogil=True, cache=True)
+def _run(levels, scale, t_s, values, out, scores):  # type: ignore[no-untyped-def]
     """Judge a block of one signal; scores float64[n] in 0..1."""
     fade = math.exp(-1.0 / (_RECORD_SAMPLES * scale[0, MEMORY]))
     for i in range(values.shape[0]):
-        judge(levels, counts, 0, 0, t_s[i], values[i], scale, out)
+        judge(levels, 0, 0, True, t_s[i], values[i], scale, out)
         x = out[0, FUSED]
         record = levels[0, RECORD] * fade
         levels[0, RECORD] = max(record, x)
-        if x < record:
-            x *= _MORE_OF_THE_SAME
+        if ORDINARY < x < record:
+            x = ORDINARY + _MORE_OF_THE_SAME * (x - ORDINARY)
         scores[i] = x / (1.0 + x)
 
 
@@ -57,7 +56,6 @@ class Stream:
     def __init__(self, rate_hz: float | None = None) -> None:
         self._scale = np.array([[*scales(rate_hz), 0.0, 0.0]])
         self._levels = np.zeros((1, LEVELS))
-        self._counts = np.zeros((1, COUNTS), np.uint8)
         self._out = np.zeros((1, TAIL_CHANNELS))
         self._one = np.zeros((3, 1))
 
@@ -80,24 +78,21 @@ class Stream:
 
     def state(self) -> bytes:
         """Everything learned so far, STATE_BYTES and a head."""
-        levels = self._levels.astype("<f8").tobytes()
-        return _HEAD.pack(_MAGIC, *self._scale[0, :2]) + levels + self._counts.tobytes()
+        return _HEAD.pack(_MAGIC, *self._scale[0, :2]) + self._levels.astype("<f8").tobytes()
 
     def restore(self, data: bytes) -> None:
         """Take over what state() of a stream of the same rate gave. DetectorStateError leaves all as it was."""
         head = _HEAD.pack(_MAGIC, *self._scale[0, :2])
-        middle = len(head) + self._levels.nbytes
-        if data[: len(head)] != head or len(data) != middle + self._counts.nbytes:
+        if data[: len(head)] != head or len(data) != len(head) + self._levels.nbytes:
             raise DetectorStateError(
                 "restore detector state: it is of another rate or version; starting afresh"
             )
         self._levels[0] = np.frombuffer(data, "<f8", LEVELS, len(head))
-        self._counts[0] = np.frombuffer(data, np.uint8, COUNTS, middle)
 
     def _judge(
         self, t_s: NDArray[np.float64], values: NDArray[np.float64], scores: NDArray[np.float64]
     ) -> None:
-        _run(self._levels, self._counts, self._scale, t_s, values, self._out, scores)
+        _run(self._levels, self._scale, t_s, values, self._out, scores)
 
 
 def make_stream(rate_hz: float | None = None) -> Stream:

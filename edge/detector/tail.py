@@ -24,9 +24,8 @@ from edge.detector.layout import (
     EXCESS_2,
     PEAK,
     RATE,
-    SEQUENCE,
+    SHAPE,
     STUCK,
-    TAIL_COLUMNS,
     VALUE,
 )  # fmt: skip
 
@@ -44,6 +43,7 @@ _HYSTERESIS = 0.8  # a cluster ends below this share of the bar, so that ditheri
 _CLIP = 8.0  # a peak teaches as at most so many mean excesses: a fault does not become the tail
 _SHAPE_MAX = 0.4  # moments beyond the second do not exist above 0.5
 _DECADE = 0.4343  # mean of -log10 p of a uniform p
+ORDINARY = 1.7  # -log10 p at the bar; below it the tail is taken as exponential
 _BAR_MIN = 1e-200  # denormal numbers are slow and say nothing
 SCORE_MAX = 30.0
 
@@ -108,7 +108,7 @@ def rarity(levels, s, at, statistic, n, floor, trusted):  # type: ignore[no-unty
 
     levels float64[signals, LEVELS], s the row, at the first column of the tail, n how many statistics came before,
     floor the least statistic worth anything, in its own unit. trusted > 0 says that the statistic is itself a -log10 p:
-    its tail is then known, with the weight of so many peaks. 0 when the statistic is not above the bar.
+    its tail is then known, with the weight of so many peaks. Below the bar the tail counts as exponential.
     """
     bar = levels[s, at + BAR]
     if n < _WARMUP:
@@ -122,12 +122,13 @@ def rarity(levels, s, at, statistic, n, floor, trusted):  # type: ignore[no-unty
     levels[s, at + BAR] = bar * (1.0 - _STEP * _QUANTILE) if bar > _BAR_MIN else 0.0
     if levels[s, at + PEAK] > 0.0 and statistic <= _HYSTERESIS * bar:
         _close(levels, s, at)
-    return 0.0
+    return ORDINARY * statistic / bar if bar > _BAR_MIN else 0.0
 
 
 @numba.njit(_F(_I, _F, _F), nogil=True, cache=True)
 def _floor(channel, spread, width):  # type: ignore[no-untyped-def]
-    """The least statistic worth anything: a run of one repeat, a slack of one spread, what a range is known to."""
+    """The least statistic worth anything: a run of one repeat, a slack of one spread, what a range is
+    known to."""
     if channel in (STUCK, DRIFT):
         return 1.0
     if channel == VALUE:
@@ -141,14 +142,17 @@ def rarities(levels, s, tails, n, spread, width, out):  # type: ignore[no-untype
     -log10 p after."""
     share = 1.0 / min(n + 2.0, _RATE_MEMORY)
     at = tails
-    for c in range(SEQUENCE):
+    for c in range(SHAPE):
         statistic = out[s, c]
         bar = levels[s, at + BAR]
+        whole = (
+            0.5 if c == STUCK else 0.0
+        )  # runs are whole numbers: a bar on one of them is not passed by a hair
         if n < _WARMUP:
             levels[s, at + BAR] = max(bar, statistic, _floor(c, spread, width))
             levels[s, at + RATE] = 1.0 / (n + 2.0)
             out[s, c] = 0.0
-        elif statistic > bar:
+        elif statistic > bar + whole and statistic >= _floor(c, spread, width):
             out[s, c] = _exceed(levels, s, at, statistic, share, _floor(c, spread, width), 0.0)
         else:
             out[s, c] = 0.0
@@ -156,4 +160,4 @@ def rarities(levels, s, tails, n, spread, width, out):  # type: ignore[no-untype
             levels[s, at + BAR] = bar * (1.0 - _STEP * _QUANTILE) if bar > _BAR_MIN else 0.0
             if levels[s, at + PEAK] > 0.0 and statistic <= _HYSTERESIS * bar:
                 _close(levels, s, at)
-        at += TAIL_COLUMNS
+        at += 1

@@ -17,7 +17,7 @@ from edge.detector import arrivals, guards, walk
 from edge.detector.errors import DetectorStateError
 from edge.detector.group import Sets
 from edge.detector.incidents import Finding, Incidents
-from edge.detector.layout import COUNTS, LEVELS, MAY_REST, MEMORY, SCALES, TAIL_CHANNELS, begin_anew
+from edge.detector.layout import LEVELS, MAY_REST, MEMORY, SCALES, TAIL_CHANNELS, begin_anew
 from edge.detector.peers import declared
 from edge.detector.sets import forget_pending
 from edge.detector.stream import scales
@@ -26,11 +26,11 @@ from edge.settings import DetectorSection
 from vantel.catalog import Catalog, Signal, SignalType
 from vantel.payloads import Event, Severity
 
-DETECTOR_NAME = "vantel-2"
+DETECTOR_NAME = "vantel-3"
 """Name and version in every event; changes with anything that changes events or the saved state."""
 _FINDING_ROWS = 256
 _NUMBERS = {SignalType.FLOAT64, SignalType.FLOAT32, SignalType.INT64, SignalType.UINT64}
-_MAGIC = b"VDS3"
+_MAGIC = b"VDS4"
 _HEAD = struct.Struct("<4sQIII")  # magic, catalog hash, signals, rows, CRC-32 of who is whose peer
 
 
@@ -66,7 +66,7 @@ class Detector:
         self._scale = np.zeros((rows, SCALES))
         self._scale[:, MEMORY : MEMORY + 2] = scales(None)
         self._scale[:n, MAY_REST] = 1.0
-        self._modes = walk.mode_slots(names)
+        self._modes = walk.mode_slots(catalog.signals)
         self._incidents = Incidents(n, self._sets.members, settings)
         self._allocate(n, rows)
 
@@ -79,7 +79,6 @@ class Detector:
         self._clock[: guards.TICK + 1] = guards.NEVER
         self._alarms = np.zeros((rows, walk.ALARM_COLUMNS), np.int64)
         self._levels = np.zeros((rows, LEVELS))
-        self._counts = np.zeros((rows, COUNTS), np.uint8)
         self._out = np.zeros((rows, TAIL_CHANNELS))
         room = _FINDING_ROWS + len(self._silent) + n + walk.FINDINGS_A_SAMPLE
         self._out_f = np.zeros((room, 4))
@@ -102,7 +101,7 @@ class Detector:
             done = walk.step(
                 slot, stamps, value, done, self._clock, self._silent, self._policy, self._guard_levels,
                 self._guard_stamps, self._params, self._sets.members, self._sets.sizes, self._sets.rows,
-                self._sets.state, self._levels, self._counts, self._scale, self._alarms, self._modes, self._out,
+                self._sets.state, self._levels, self._scale, self._alarms, self._modes, self._out,
                 self._out_f, self._out_i, count,
             )  # fmt: skip
             findings.extend(self._findings(int(count[0])))
@@ -152,9 +151,9 @@ class Detector:
         if same_boot:
             self._guard_stamps[:, guards.T_ARRIVAL] = guards.NEVER
             return
-        levels, counts, state = self._levels, self._counts, self._sets.state
+        levels, state = self._levels, self._sets.state
         self._allocate(len(self._catalog), len(levels))
-        self._levels, self._counts = levels, counts
+        self._levels = levels
         begin_anew(levels)
         forget_pending(state)
         self._incidents.forget()
@@ -165,7 +164,7 @@ class Detector:
 
     def _state_arrays(self) -> tuple[np.ndarray, ...]:
         return (
-            self._clock, self._guard_stamps, self._guard_levels, self._alarms, self._levels, self._counts,
+            self._clock, self._guard_stamps, self._guard_levels, self._alarms, self._levels,
             self._sets.state, *self._incidents.arrays(),
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ All state is in arrays of the caller (edge.detector.van); nothing is allocated, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numba
 import numpy as np
@@ -39,9 +39,9 @@ from edge.detector.guards import (
 from edge.detector.layout import CHANNELS as STATISTICAL
 from edge.detector.layout import FUSED, INTERVAL, LEVEL, PREV, SLOW, SLOW_COLUMNS
 from edge.detector.robust_z import robust_z
-from edge.detector.sequence import COUNT_TABLE
 from edge.detector.sets import BLAMED, SET_TABLE, evaluate, take
 from edge.detector.tail import TABLE
+from vantel.catalog import Signal
 
 _GUARDS = len(guards.CHANNELS)
 _OWN = _GUARDS
@@ -56,7 +56,9 @@ MODE, T_MOVED, CLOCKS = 2, 3, arrivals.CLOCKS
 SPEED, CHARGING = range(2)
 """Entries of the mode slots: -1 where the van has no such signal."""
 _DRIVING, _PARKED, _CHARGING = range(3)
-_MOVES = 0.5  # in the unit of Vehicle.Speed: below it a wheel sensor shows nothing
+_SPEEDS = ("km/h", "m/s")
+_MOVES = 0.5  # in the unit of that speed: below it a wheel sensor shows nothing
+_STALE_NS = 5_000_000_000  # what an older speed says is not known
 _PARKED_AFTER_NS = 10_000_000_000  # shorter stops belong to driving
 
 HITS, ALARM_ACTIVE, T_ALARM, ALARM_COLUMNS = range(4)
@@ -77,10 +79,17 @@ def is_statistical(channel: int) -> bool:
     return channel >= _GUARDS
 
 
-def mode_slots(slots: Mapping[str, int]) -> NDArray[np.int32]:
-    """Slots of the signals that tell the operating mode, from slots by lower-case name."""
-    names = ("vehicle.speed", "vehicle.powertrain.tractionbattery.charging.ischarging")
-    return np.array([slots.get(name, -1) for name in names], np.int32)
+def mode_slots(signals: Sequence[Signal]) -> NDArray[np.int32]:
+    """Slots of the signals that tell the operating mode: Vehicle.Speed or another speed over ground, and charging."""
+    slots = {signal.name.lower(): slot for slot, signal in enumerate(signals)}
+    speeds = [
+        slot
+        for name, slot in slots.items()
+        if name.split(".")[-1] == "speed" and signals[slot].unit in _SPEEDS
+    ]
+    speed = slots.get("vehicle.speed", speeds[0] if speeds else -1)
+    charging = slots.get("vehicle.powertrain.tractionbattery.charging.ischarging", -1)
+    return np.array([speed, charging], np.int32)
 
 
 @numba.njit(numba.void(_I, _I, _F, _I[::1], SLOTS), nogil=True, cache=True)
@@ -130,7 +139,7 @@ def _loudest(out, row):  # type: ignore[no-untyped-def]
 
 @numba.njit(
     _I(
-        _I, _I, _F, _I[::1], _F[::1], SET_TABLE, SLOTS, SLOTS, TABLE, TABLE, COUNT_TABLE, TABLE, TABLE_I, TABLE, TABLE,
+        _I, _I, _F, _I[::1], _F[::1], SET_TABLE, SLOTS, SLOTS, TABLE, TABLE, TABLE, TABLE_I, TABLE, TABLE,
         TABLE_I, _I,
     ),
     nogil=True, cache=True,
@@ -146,7 +155,6 @@ def _peers(  # type: ignore[no-untyped-def]
     rows,
     state,
     levels,
-    counts,
     scale,
     alarms,
     out,
@@ -163,7 +171,7 @@ def _peers(  # type: ignore[no-untyped-def]
         if not belongs or not take(state, members, k, s, value):
             continue
         row = _I(rows[k])
-        odd = evaluate(state, k, size, row, levels, counts, clock[MODE], t * 1e-9, scale, out)
+        odd = evaluate(state, k, size, row, levels, clock[MODE], t * 1e-9, scale, out)
         for j in range(size + 2):
             if j == size:
                 continue  # T² says that the van does something seldom but consistent: no fault
@@ -185,13 +193,13 @@ def _peers(  # type: ignore[no-untyped-def]
 @numba.njit(
     _I(
         SLOTS, _READ_I, _READ_F, _I, _I[::1], SLOTS, POLICY, TABLE, TABLE_I, _F[::1], SET_TABLE, SLOTS, SLOTS, TABLE,
-        TABLE, COUNT_TABLE, TABLE, TABLE_I, SLOTS, TABLE, TABLE, TABLE_I, _I[::1],
+        TABLE, TABLE, TABLE_I, SLOTS, TABLE, TABLE, TABLE_I, _I[::1],
     ),
     nogil=True, cache=True,
 )  # fmt: skip
 def step(  # type: ignore[no-untyped-def]
     slot, t, value, first, clock, silent, policy, guard_levels, stamps, params, members, sizes, rows, state, levels,
-    counts, scale, alarms, modes, out, out_f, out_i, written,
+    scale, alarms, modes, out, out_f, out_i, written,
 ):  # fmt: skip
     """Judge samples first.. of a block; returns the index of the first sample not yet judged (n: all are).
 
@@ -234,7 +242,11 @@ def step(  # type: ignore[no-untyped-def]
         if policy[s, POLICY_JUDGED] != 1.0:
             continue
         expected = levels[s, SLOW + clock[MODE] * SLOW_COLUMNS + LEVEL]
-        channel = judge(levels, counts, s, clock[MODE], now * 1e-9, x, scale, out)
+        speed = _I(modes[SPEED])
+        moving = (
+            speed >= 0 and abs(guard_levels[speed, PREVIOUS]) > _MOVES and now - clock[T_MOVED] < _STALE_NS
+        )
+        channel = judge(levels, s, clock[MODE], moving, now * 1e-9, x, scale, out)
         threshold = _alarm(out[s, FUSED], s, now, levels, alarms, params)
         if threshold > 0.0:
             score = out[s, FUSED]
@@ -243,7 +255,7 @@ def step(  # type: ignore[no-untyped-def]
             )
         x = min(max(x, -VALUE_MAX), VALUE_MAX)
         count = _peers(
-            s, now, x, clock, params, members, sizes, rows, state, levels, counts, scale, alarms, out, out_f, out_i,
+            s, now, x, clock, params, members, sizes, rows, state, levels, scale, alarms, out, out_f, out_i,
             count,
         )  # fmt: skip
     written[0] = count

@@ -76,6 +76,27 @@ def test_noise_that_ends_is_stuck_but_a_smooth_signal_may_rest() -> None:
     assert Detector(one_signal(), SETTINGS).step(block_of(n * 50 * MS, speed)) == []
 
 
+@pytest.mark.parametrize("name", ["Vehicle.Speed", "Can.Gnss.Speed", "Can.Fan.Speed"])
+@pytest.mark.parametrize("stands", [True, False])
+def test_a_smooth_signal_that_is_held_is_stuck_only_while_the_van_is_known_to_move(
+    name: str, stands: bool
+) -> None:
+    """A speed and a pressure at 10 Hz; at last the pressure is held, with or without the van. A fan is no speed."""
+    n = np.arange(6000)
+    random = np.random.default_rng(2)
+    speed = 12 + 4 * np.sin(n / 90) + random.normal(0, 0.05, 6000)
+    pressure = np.round(50 + np.cumsum(random.normal(0, 1, 6000)), 1)
+    pressure[5000:] = pressure[5000]
+    if stands:
+        speed[5000:] = 0.0
+    unit = "rpm" if "Fan" in name else "m/s"
+    catalog = Catalog([Signal(name, ID, unit=unit), Signal("Test.Pressure", ID + 1)])
+    detector = Detector(catalog, DetectorSection(incidents_per_day_max=10.0))
+    events = detector.step(as_block(np.column_stack([speed, pressure])))
+    stuck = [event for event in events if event.signal_id == ID + 1]
+    assert [event.channel for event in stuck] == ([] if stands or unit == "rpm" else ["stuck"])
+
+
 def test_a_mute_ends_and_the_signal_has_been_learned_meanwhile() -> None:
     until = datetime(2026, 1, 1, tzinfo=timezone.utc)
     muted = DetectorSection.model_validate({"muted": {"Test.A": {"reason": "workshop", "until": until}}})

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.detector import DetectorStateError, make_stream
-from edge.detector.layout import STATE_BYTES
+from edge.detector.layout import ERROR_LAST, FUSED, LEVELS, OFF, PAST_TOKENS, SHAPE, SLOW, STATE_BYTES
+from edge.detector.shape import WINDOW, WINDOWS_MIN, discord, remember
+from edge.detector.tail import ORDINARY
 
 HOSTILE = st.one_of(
     st.floats(allow_nan=True, allow_infinity=True),
@@ -189,3 +191,64 @@ def test_plain_faults_are_seen_at_once_and_rank_above_all_else(fault: str, rate_
         within = score[at : at + 60].max()
         assert within > 3.5
         assert within > np.delete(score, np.arange(at, at + 400)).max()
+
+
+# Shapes
+
+
+def test_the_discord_is_the_distance_to_the_nearest_earlier_window() -> None:
+    """Against a plain search, from the first distance to long after the memory is full."""
+    tokens, levels = np.random.default_rng(3).normal(5, 2, 3 * PAST_TOKENS), np.zeros((1, LEVELS))
+    for known in range(1, len(tokens) + 1):
+        remember(levels, 0, tokens[known - 1])
+        if known < WINDOWS_MIN:
+            continue
+        windows = np.lib.stride_tricks.sliding_window_view(tokens[:known][-PAST_TOKENS:], WINDOW)
+        distances = np.sqrt(((windows[:-WINDOW] - windows[-1]) ** 2).sum(axis=1))
+        assert discord(levels, 0) == pytest.approx(distances.min(), rel=1e-12)
+
+
+def cycles(seed: int, odd: str) -> NDArray[np.float64]:
+    """A cycle of 120 samples with a steep and a gentle side, of which one, from 3,000 on, is run backwards or is halved."""
+    turn = np.arange(4000) * 2 * np.pi / 120
+    x = 10 * np.sin(turn) + 5 * np.sin(2 * turn)
+    part = x[3000:3120]
+    part[:] = part[::-1].copy() if odd == "reversed" else 0.5 * part
+    return x + np.random.default_rng(seed).normal(0, 1, 4000)
+
+
+@pytest.mark.parametrize("odd", ["reversed", "half"])
+def test_an_odd_cycle_of_ordinary_values_ranks_above_the_ordinary_ones(odd: str) -> None:
+    """By the shape: without it, the cycle is like any other."""
+    ranks = []
+    for off in (0, 1 << SHAPE):
+        for seed in range(4):
+            stream = make_stream()
+            stream._scale[0, OFF] = off
+            score = stream.update_many(np.arange(4000) * 1.0, cycles(seed, odd))
+            within, before = score[3030:3150], score[1000:3000]
+            ranks.append((before[:, None] < within).mean() + 0.5 * (before[:, None] == within).mean())
+    assert min(ranks[:4]) > 0.75
+    assert np.mean(ranks[4:]) < np.mean(ranks[:4]) - 0.1
+
+
+def test_more_of_the_same_is_told_less_but_never_below_the_ordinary() -> None:
+    x = np.random.default_rng(1).normal(0, 1, 2000)
+    x[1500:1600] += 6.0
+    stream, less = make_stream(), 0
+    for t, value in enumerate(x.tolist()):
+        told = evidence(np.array([stream.update(float(t), value)]))[0]
+        raw = stream._out[0, FUSED]
+        assert min(raw, ORDINARY) - 1e-9 <= told <= raw + 1e-9
+        less += told < raw - 0.1
+    assert less > 20
+
+
+def test_a_signal_that_seldom_moves_is_no_louder_for_it() -> None:
+    """Steps of one size at one sample of 25: their usual size must not die out between them."""
+    random = np.random.default_rng(8)
+    steps = np.where(np.arange(30_000) % 25 == 0, random.choice([-1.0, 1.0], 30_000), 0.0)
+    x = np.cumsum(steps) % 20
+    stream = make_stream()
+    stream.update_many(np.arange(30_000) * 1.0, x)
+    assert stream._levels[0, SLOW + ERROR_LAST] > 0.01
