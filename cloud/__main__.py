@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import typer
 
 from cloud.campaigns.command import app as campaign_app
-from cloud.diagnostics_command import app as diagnostics_app
-from cloud.order_command import app as order_app
+from cloud.commands.diagnostics import app as diagnostics_app
+from cloud.commands.order import app as order_app
 from cloud.settings import CloudSettings, SettingsError, load, tomllib
 from vantel.commands import CommandStatus
 
@@ -84,7 +84,7 @@ def worker(config: Config = None) -> None:
     settings = _load(config)
     from cloud import log
     from cloud.connection import ConnectionRefused
-    from cloud.worker import run_worker
+    from cloud.worker.worker import run_worker
 
     log.configure(settings.log)
     try:
@@ -109,8 +109,8 @@ def provision(config: Config = None) -> None:
     """Create the Kafka topics; run again at will."""
     settings = _load(config)
     from cloud.connection import ConnectionRefused
-    from cloud.kafka import KafkaUnavailable
-    from cloud.provision import ProvisionError, provision_topics
+    from cloud.kafka.clients import KafkaUnavailable
+    from cloud.kafka.provision import ProvisionError, provision_topics
 
     try:
         created = asyncio.run(provision_topics(settings))
@@ -151,8 +151,8 @@ def redrive(
 ) -> None:
     """Drive dead letters in again; what is still bad becomes a dead letter again."""
     settings = _load(config)
-    from cloud.kafka import KafkaUnavailable
-    from cloud.redrive import redrive as drive
+    from cloud.commands.redrive import redrive as drive
+    from cloud.kafka.clients import KafkaUnavailable
 
     try:
         print(json.dumps(asyncio.run(drive(settings, reason=reason, van=van))))
@@ -177,9 +177,9 @@ def resend(
     """Have a van send envelopes again that it still has; what is gone is told. Exits 1 when it sends none of them."""
     settings = _load(config)
     from cloud import log
+    from cloud.commands.resend import ResendError, order, wanted
     from cloud.connection import ConnectionRefused
-    from cloud.kafka import KafkaUnavailable
-    from cloud.resend import ResendError, order, wanted
+    from cloud.kafka.clients import KafkaUnavailable
 
     log.configure(settings.log.model_copy(update={"level": "error"}))
     try:

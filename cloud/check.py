@@ -18,14 +18,22 @@ from typing import Any
 
 from cloud.bridge.happenings import Connected, Disconnected, Happening, Published, Subscribed
 from cloud.connection import ConnectionRefused, tls_problem
-from cloud.influx import InfluxWriter
-from cloud.kafka import KafkaUnavailable, answered, end_quietly, hosts_of, login_problem, open_admin, ssl_of
+from cloud.kafka.clients import (
+    KafkaUnavailable,
+    answered,
+    end_quietly,
+    hosts_of,
+    login_problem,
+    open_admin,
+    ssl_of,
+)
+from cloud.kafka.provision import partitions_wanted
+from cloud.kafka.topics import TOPICS
 from cloud.mqtt import MqttLink
-from cloud.provision import partitions_wanted
 from cloud.query import InfluxQuery, QueryError
 from cloud.settings import CloudSettings, InfluxSection, KafkaSection
-from cloud.sink import stop_text
-from cloud.topics import TOPICS
+from cloud.sink.influx import InfluxWriter
+from cloud.sink.sink import stop_text
 from vantel import topics
 from vantel.topics import parse_shards
 

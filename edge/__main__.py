@@ -127,7 +127,7 @@ def _check_sources(settings: EdgeSettings) -> list[str]:
 
 
 def _check_broker(settings: EdgeSettings) -> list[str]:
-    from edge.broker_check import try_broker
+    from edge.uplink.broker_check import try_broker
 
     done, problems = try_broker(settings)
     for line in done:
@@ -150,7 +150,7 @@ def settings(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
 
 
 def _origins(config: Path) -> dict[str, str]:
-    from edge.settings import tomllib
+    from edge.settings.tree import tomllib
 
     in_file = _flatten(tomllib.loads(config.read_text(encoding="utf-8")))
     found = {key: str(config) for key, value in in_file if value != {}}
@@ -181,8 +181,8 @@ def _prefixes(key: str) -> list[str]:
 @app.command(epilog="Example: vantel-edge status --config edge.toml --json")
 def status(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Show what the running agent last said about itself; exit code 65 when its last word is old."""
-    from edge.status import StatusError, is_fresh, read_status
-    from edge.status_screen import problems_of, table_of
+    from edge.status.file import StatusError, is_fresh, read_status
+    from edge.status.screen import problems_of, table_of
 
     settings = _load(config)
     try:
@@ -216,8 +216,8 @@ def tail(
     as_json: AsJson = False,
 ) -> None:
     """Show live values of the running agent, with their course; --json prints a line for each look."""
-    from edge.tail import TailError, look
-    from edge.tail_screen import show
+    from edge.tail.screen import show
+    from edge.tail.service import TailError, look
 
     settings = _load(config)
     try:

@@ -19,24 +19,24 @@ from edge.batcher import ClosedBatch
 from edge.births import Births, Declaring, catalog_of
 from edge.campaign.onboard import Onboard
 from edge.clock import TimeSources, VanClock
-from edge.clock_choice import STEP_NS
-from edge.clock_watch import ClockWatch, MachineTime
+from edge.clock.choice import STEP_NS
+from edge.clock.watch import ClockWatch, MachineTime
 from edge.commands import Commands
 from edge.detector_state import DetectorStore
 from edge.fault_file import FaultFile
 from edge.faults import FaultError
 from edge.gauges import gauges_of
-from edge.meter import Meter
 from edge.model import SampleBlock, Source, TextTable
 from edge.notify import Notifier
 from edge.pipeline import Pipeline
 from edge.queues import BoundedQueue, Outgoing, block_bytes
 from edge.settings import EdgeSettings, ReplaySource
 from edge.spool import Spool
-from edge.spool_thread import SpoolThread, log_spool
-from edge.status import write_status
-from edge.tail import Tail
-from edge.uplink_thread import Uplink
+from edge.spool.thread import SpoolThread, log_spool
+from edge.status.file import write_status
+from edge.tail.service import Tail
+from edge.uplink.meter import Meter
+from edge.uplink.thread import Uplink
 from edge.waiting import Waiting
 from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Health

@@ -36,7 +36,7 @@ def test_wheel_holds_generated_code_and_catalog(wheel: Path) -> None:
         "vantel/vss/catalog.csv",
         "vantel/vss/LICENSE-MPL-2.0.txt",
         "edge/agent.py",
-        "cloud/worker.py",
+        "cloud/worker/worker.py",
         "vantel_rig/stack.py",
     ):
         assert wanted in names

@@ -16,7 +16,6 @@ from typing import Any
 
 import structlog
 
-from cloud import kafka
 from cloud.bridge.ack_sender import AckSender
 from cloud.bridge.bundling import Bundle, Bundler, Lane
 from cloud.bridge.happenings import Connected, Delivery, Disconnected, Happening, Published, Subscribed
@@ -25,13 +24,14 @@ from cloud.bridge.metrics import BridgeMetrics
 from cloud.bridge.puback_order import PubackOrder
 from cloud.bridge.sender import KafkaSender, Record
 from cloud.certificates import CertificateMetrics
-from cloud.compacted import CompactedTopic, pause
 from cloud.http import Health, StatusServer
-from cloud.kafka import RECORD_BYTES_MAX, KafkaUnavailable
+from cloud.kafka import clients as kafka
+from cloud.kafka.clients import RECORD_BYTES_MAX, KafkaUnavailable
+from cloud.kafka.compacted import CompactedTopic, pause
+from cloud.kafka.topics import BY_CLASS, CATALOG, DEADLETTER, LAST
 from cloud.log import Seldom
 from cloud.mqtt import MqttLink, receive_maximum_of
 from cloud.settings import CloudSettings
-from cloud.topics import BY_CLASS, CATALOG, DEADLETTER, LAST
 from vantel import topics
 from vantel.identity import StreamKey
 from vantel.telemetry.v1 import account_pb2

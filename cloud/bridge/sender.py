@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from cloud import kafka
 from cloud.bridge.metrics import BridgeMetrics
-from cloud.kafka import AIOKafkaProducer, KafkaError, KafkaUnavailable
+from cloud.kafka import clients as kafka
+from cloud.kafka.clients import AIOKafkaProducer, KafkaError, KafkaUnavailable
 from cloud.log import Seldom
 from cloud.settings import KafkaSection
 

@@ -19,7 +19,7 @@ from cloud.campaigns.desired import chosen
 from cloud.campaigns.ramp import Outcome, roll_out, shown, stages
 from cloud.campaigns.rollout import Fleet, RolloutError
 from cloud.connection import ConnectionRefused
-from cloud.kafka import KafkaUnavailable
+from cloud.kafka.clients import KafkaUnavailable
 from cloud.settings import CloudSettings, SettingsError, load
 from vantel.campaign.document import Campaign
 from vantel.campaign.grammar import parse

@@ -12,12 +12,12 @@ from typing import Any
 
 from cloud.bridge.happenings import Connected, Disconnected, Happening, Published
 from cloud.campaigns.desired import SET, Desired
-from cloud.compacted import CompactedTopic
-from cloud.delivery import Outgoing
+from cloud.kafka.compacted import CompactedTopic
+from cloud.kafka.publish import Publisher
+from cloud.kafka.topics import CAMPAIGN, LAST
 from cloud.mqtt import MqttLink
-from cloud.publish import Publisher
 from cloud.settings import CloudSettings
-from cloud.topics import CAMPAIGN, LAST
+from cloud.worker.delivery import Outgoing
 from vantel import topics
 from vantel.campaign.document import CampaignSet
 from vantel.campaign.signature import sign

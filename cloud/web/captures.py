@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cloud.core import CAPTURES, TELEMETRY
 from cloud.query import Series
 from cloud.web.history import NS_A_MS, ROWS_MAX, History
+from cloud.worker.core import CAPTURES, TELEMETRY
 from vantel.captures import CAPTURE_ID_CHARS
 from vantel.catalog import SIGNAL_NAME, Catalog, CatalogError
 from vantel.identity import check_van_id

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from cloud.times import NS_A_MS
+from cloud.ledger.times import NS_A_MS
 from vantel.catalog import Catalog, CatalogError
 from vantel.envelope import ClockStamp, Envelope
 from vantel.payloads import Event

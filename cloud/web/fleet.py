@@ -11,13 +11,13 @@ from typing import Any
 
 import structlog
 
-from cloud.accounts import Books
 from cloud.last_values import LastValues
-from cloud.ledger import VanReport, evicted_of, join_stream
-from cloud.steps.open import readable
-from cloud.steps.validate import CatalogBook
-from cloud.timeline import SILENT, STORED, UNHEARD, WAITING, sentence, timeline
+from cloud.ledger.accounts import Books
+from cloud.ledger.sheet import VanReport, evicted_of, join_stream
+from cloud.ledger.timeline import SILENT, STORED, UNHEARD, WAITING, sentence, timeline
 from cloud.web.events import EventBook, event_of
+from cloud.worker.steps.open import readable
+from cloud.worker.steps.validate import CatalogBook
 from vantel.catalog import Catalog, CatalogError, Signal
 from vantel.commands import CommandResult
 from vantel.envelope import Envelope, EnvelopeError

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cloud.core import TELEMETRY
+from cloud.ledger.times import NS_A_MS
 from cloud.query import Series
-from cloud.steps.decode import NUMBERS
-from cloud.times import NS_A_MS
+from cloud.worker.core import TELEMETRY
+from cloud.worker.steps.decode import NUMBERS
 from vantel.catalog import SIGNAL_NAME, Signal
 from vantel.identity import check_van_id
 

@@ -13,21 +13,21 @@ from collections.abc import Callable
 
 import structlog
 
-from cloud import kafka
 from cloud.bridge.happenings import Connected, Disconnected, Happening
-from cloud.compacted import CompactedTopic, pause
-from cloud.delivery import Outgoing
-from cloud.kafka import KafkaUnavailable
+from cloud.kafka import clients as kafka
+from cloud.kafka.clients import KafkaUnavailable
+from cloud.kafka.compacted import CompactedTopic, pause
+from cloud.kafka.publish import Publisher
+from cloud.kafka.topics import ACKEVENTS, BY_CLASS, CATALOG, LAST, LEDGER
 from cloud.mqtt import MqttLink
-from cloud.publish import Publisher
 from cloud.query import InfluxQuery
 from cloud.settings import CloudSettings
-from cloud.topics import ACKEVENTS, BY_CLASS, CATALOG, LAST, LEDGER
 from cloud.web.events import EventBook
 from cloud.web.fleet import Fleet
 from cloud.web.history import History
 from cloud.web.live_views import LiveViews
 from cloud.web.server import Site
+from cloud.worker.delivery import Outgoing
 from vantel import topics
 from vantel.identity import DeliveryClass
 

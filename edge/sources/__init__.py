@@ -17,9 +17,9 @@ from edge.settings import ProbeSource as ProbeSection
 from edge.settings import ReplaySource as ReplaySection
 from edge.settings import SyntheticSource as SyntheticSection
 from edge.settings import UnitsSource as UnitsSection
-from edge.source_settings import PluginSource as PluginSection
-from edge.source_settings import SocketSource as SocketSection
-from edge.source_settings import SourceSection
+from edge.settings.sources import PluginSource as PluginSection
+from edge.settings.sources import SocketSource as SocketSection
+from edge.settings.sources import SourceSection
 
 
 def build(

@@ -16,8 +16,8 @@ from cantools.database.can import Message, Signal
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from edge.settings import tomllib
-from edge.source_settings import Byte, Id, Section
+from edge.settings.sources import Byte, Id, Section
+from edge.settings.tree import tomllib
 from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.errors import RecordingError
 from edge.sources.isotp import channel_of

@@ -2,7 +2,7 @@
 
 One [[sources]] of kind gnss. Samples carry the monotonic time at which the message came in. A link that ends, or says nothing for
 silence_s_max, is opened again every REOPEN_S for ever. The receiver's time is offered to the clock of the van once it is
-consistent (edge.gnss_time), and only by what the receiver vouches for.
+consistent (edge.clock.gnss), and only by what the receiver vouches for.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Protocol
 
 import structlog
 
-from edge.address import host_and_port
 from edge.clock import VanClock
-from edge.gnss_time import GnssTime
+from edge.clock.gnss import GnssTime
 from edge.model import Emit
 from edge.settings import GnssSource as GnssSection
+from edge.settings.address import host_and_port
 from edge.sources.gnss_decoding import ReceiverDecoder
 from edge.sources.gnss_gpsd import WATCH, GpsdReader
 from edge.sources.gnss_link import Link

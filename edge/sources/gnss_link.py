@@ -10,7 +10,7 @@ import select
 import socket
 from pathlib import Path
 
-from edge.address import host_and_port
+from edge.settings.address import host_and_port
 
 CONNECT_S_MAX = 5.0
 READ_BYTES_MAX = 4096

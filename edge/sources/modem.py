@@ -17,10 +17,10 @@ from typing import Any
 
 import structlog
 
-from edge.address import host_and_port
 from edge.clock import VanClock
 from edge.model import Emit, TextTable
 from edge.settings import ModemSource as ModemSection
+from edge.settings.address import host_and_port
 from edge.sources.board_files import BoardFiles
 from edge.sources.dbus_link import DbusLink
 from edge.sources.modem_manager import LOCATION, ROOT, SERVICE, SIGNAL, cell_id, modem_paths, readings

@@ -19,7 +19,7 @@ import numpy as np
 
 from edge.clock import VanClock
 from edge.model import Emit, SampleBlock, Source, TextTable
-from edge.source_settings import PluginSource as PluginSection
+from edge.settings.sources import PluginSource as PluginSection
 from vantel.catalog import Signal
 
 GROUP = "vantel.sources"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.source_settings import PollRequest, PollSection
+from edge.settings.sources import PollRequest, PollSection
 from edge.sources.answer_file import AnswerFile
 from edge.sources.dbc_kernel import EXTENDED
 

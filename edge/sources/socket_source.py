@@ -25,7 +25,7 @@ import structlog
 
 from edge.clock import VanClock
 from edge.model import TEXT_CHARS_MAX, Emit, SampleBlock, TextTable
-from edge.source_settings import SocketSource as SocketSection
+from edge.settings.sources import SocketSource as SocketSection
 from edge.sources.declarations import Declarations
 from edge.sources.socket_client import Allowance, ClientStream
 from vantel.catalog import Signal

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from edge.source_settings import SyntheticFault
+from edge.settings.sources import SyntheticFault
 from edge.sources.synthetic_round import Script, assisted, engage, wait
 from edge.sources.synthetic_van import Van
 

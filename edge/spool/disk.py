@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from edge.boot import boot_text
+from edge.clock.boot import boot_text
 
 _T = TypeVar("_T")
 _EINTR_RETRIES_MAX = 16

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from edge.boot import boot_bytes
+from edge.clock.boot import boot_bytes
 from edge.settings import SpoolSection
 from edge.spool.account import StreamId
 from edge.spool.books import Books

@@ -30,8 +30,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from edge.settings import MqttSection, SpoolSection, UplinkSection
 from edge.spool import Spool
-from edge.uplink_thread import Uplink
-from tests.edge.mqtt_rig import Broker
+from edge.uplink.thread import Uplink
+from tests.edge.uplink.mqtt_rig import Broker
 from vantel import topics
 from vantel.acks import Ack
 from vantel.envelope import ClockStamp, open_message

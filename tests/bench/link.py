@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from edge.settings import MqttSection, UplinkSection
-from tests.edge.mqtt_rig import Bridge, Broker, Rig
+from tests.edge.uplink.mqtt_rig import Bridge, Broker, Rig
 from vantel.identity import DeliveryClass
 from vantel_rig.link.impairment import Impairment, LinkProfile
 from vantel_rig.link.namespaces import CLOUD_ADDRESS, BadLink, missing

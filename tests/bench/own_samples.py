@@ -71,7 +71,7 @@ def alone(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     """The source in a thread of its own, its samples counted and dropped."""
     from edge.clock import VanClock
     from edge.model import TextTable
-    from edge.source_settings import SocketSource
+    from edge.settings.sources import SocketSource
     from edge.sources import build
 
     declare(folder / "declared.json", options.signals)

@@ -30,7 +30,7 @@ POINTS: dict[str, dict[str, str]] = {
         "spool.append": "edge.spool.spool:Spool.append",
         "spool.load": "edge.spool.spool:Spool.load",
         "spool.ack": "edge.spool.spool:Spool.ack",
-        "link.publish": "edge.mqtt:Link.publish",
+        "link.publish": "edge.uplink.mqtt:Link.publish",
     },
     "bridge": {
         "kafka.submit": "cloud.bridge.sender:KafkaSender.submit",
@@ -40,11 +40,11 @@ POINTS: dict[str, dict[str, str]] = {
         "ack.take": "cloud.bridge.ack_book:AckBook.take",
     },
     "worker": {
-        "batch.take": "cloud.delivery:Delivery.take",
-        "influx.write": "cloud.influx:InfluxWriter.write",
-        "books.settle": "cloud.accounts:Books.settle",
-        "kafka.publish": "cloud.publish:Publisher.publish",
-        "queue.ack": "cloud.ack_queue:AckQueue.ack_ready",
+        "batch.take": "cloud.worker.delivery:Delivery.take",
+        "influx.write": "cloud.sink.influx:InfluxWriter.write",
+        "books.settle": "cloud.ledger.accounts:Books.settle",
+        "kafka.publish": "cloud.kafka.publish:Publisher.publish",
+        "queue.ack": "cloud.worker.ack_queue:AckQueue.ack_ready",
         "offset.commit": "aiokafka:AIOKafkaConsumer.commit",
     },
 }

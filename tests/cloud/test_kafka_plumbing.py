@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from cloud import compacted, kafka, topics
-from cloud.compacted import CompactedTopic
-from cloud.kafka import KafkaUnavailable
-from cloud.provision import provision_topics, topic_config
+from cloud.kafka import clients as kafka
+from cloud.kafka import compacted, topics
+from cloud.kafka.clients import KafkaUnavailable
+from cloud.kafka.compacted import CompactedTopic
+from cloud.kafka.provision import provision_topics, topic_config
 from cloud.settings import CloudSettings, KafkaSection
 from vantel_rig.ports import HeldPort
 from vantel_rig.stack import Stack

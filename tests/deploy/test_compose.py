@@ -31,8 +31,8 @@ from typer.testing import CliRunner
 from cloud.query import InfluxQuery
 from cloud.settings import load as load_cloud
 from edge.settings import load as load_edge
-from edge.settings import tomllib
-from edge.status import StatusError, read_status
+from edge.settings.tree import tomllib
+from edge.status.file import StatusError, read_status
 from tests.deploy.production_broker import Certificates, ProductionBroker
 from vantel_rig.drives import DATA, drive
 from vantel_rig.ports import HeldPort

@@ -23,20 +23,20 @@ import pytest
 from prometheus_client.registry import Collector
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from cloud.accounts import Books
 from cloud.bridge.metrics import BridgeMetrics
 from cloud.certificates import CertificateMetrics
-from cloud.delivery import Delivery
-from cloud.kafka import TopicPartition
-from cloud.lag import Progress
+from cloud.kafka.clients import TopicPartition
+from cloud.ledger.accounts import Books
 from cloud.query import InfluxQuery
 from cloud.settings import InfluxSection, MqttSection
-from cloud.sink import Answer, Sink
-from cloud.steps.validate import CatalogBook
-from cloud.worker_metrics import WorkerMetrics
+from cloud.sink.sink import Answer, Sink
+from cloud.worker.delivery import Delivery
+from cloud.worker.lag import Progress
+from cloud.worker.metrics import WorkerMetrics
+from cloud.worker.steps.validate import CatalogBook
 from edge.gauges import gauges_of
 from edge.settings import SpoolSection
-from edge.uplink_counters import Counters
+from edge.uplink.counters import Counters
 from vantel.catalog import builtin
 from vantel_rig.cloud_side import CloudSide
 from vantel_rig.dashboards import ALERTS, DASHBOARDS, SCHEMA_VERSION, files

@@ -18,8 +18,8 @@ import pytest
 
 from cloud.query import InfluxQuery
 from edge.agent import Agent
-from edge.clock_choice import Reading, Source
-from edge.clock_sources import wall_reading
+from edge.clock.choice import Reading, Source
+from edge.clock.machine import wall_reading
 from edge.settings import EdgeSettings
 from vantel_rig.cloud_side import CloudSide
 from vantel_rig.report import join_ledger

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.settings import MqttSection, UplinkSection
-from tests.edge.mqtt_rig import FAST, Bridge, Broker, Rig
+from tests.edge.uplink.mqtt_rig import FAST, Bridge, Broker, Rig
 
 
 @pytest.fixture

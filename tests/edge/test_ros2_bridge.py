@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
-from edge.ros2_bridge import GATHER_S, NAMES_MAX, RETRY_S, Bridge
-from edge.ros2_messages import (
+from edge.ros2.bridge import GATHER_S, NAMES_MAX, RETRY_S, Bridge
+from edge.ros2.messages import (
     Reading,
     diagnostic_readings,
     level_of,
@@ -159,7 +159,7 @@ def test_names_are_bounded_and_keep_their_type(tmp_path: Path) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("rclpy") is not None, reason="rclpy is there")
 def test_without_ros_the_process_says_what_to_do() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "edge.ros2_bridge"], check=False, capture_output=True, text=True, timeout=240
+        [sys.executable, "-m", "edge.ros2.bridge"], check=False, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 69
     assert "setup.bash" in done.stderr
@@ -195,7 +195,7 @@ def test_inside_ros_topics_arrive_and_a_stop_is_orderly(tmp_path: Path) -> None:
     declared_before(tmp_path)
     python = os.environ["VANTEL_ROS_PYTHON"]
     with Served(tmp_path) as agent:
-        command = ["-m", "edge.ros2_bridge", "--socket", str(agent.path), "--diagnostics", "/diagnostics"]
+        command = ["-m", "edge.ros2.bridge", "--socket", str(agent.path), "--diagnostics", "/diagnostics"]
         bridge = subprocess.Popen(
             [python, *command, "--odometry", "/odometry"], stderr=subprocess.PIPE, text=True
         )
@@ -221,7 +221,7 @@ def test_inside_ros_topics_arrive_and_a_stop_is_orderly(tmp_path: Path) -> None:
 
 STOPPED_WHILE_STARTING = """
 import os, signal, sys, time, rclpy, typer
-from edge.ros2_bridge import main
+from edge.ros2.bridge import main
 create = rclpy.create_node
 def create_and_be_stopped(name):
     os.kill(os.getpid(), signal.SIGTERM)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.status import STATUS_BYTES_MAX, STATUS_FILE, StatusError, is_fresh, read_status, write_status
-from edge.status_screen import problems_of, table_of, text_of
+from edge.status.file import STATUS_BYTES_MAX, STATUS_FILE, StatusError, is_fresh, read_status, write_status
+from edge.status.screen import problems_of, table_of, text_of
 
 
 def test_round_trip(tmp_path: Path) -> None:

@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge import tail as tail_module
 from edge.model import SampleBlock, TextTable
 from edge.rings import Rings
 from edge.settings import RingSection
-from edge.tail import LOOKERS_MAX, SOCKET_FILE, Tail, TailError, look
-from edge.tail_screen import Screen, as_json, sparkline
+from edge.tail import service as tail_module
+from edge.tail.screen import Screen, as_json, sparkline
+from edge.tail.service import LOOKERS_MAX, SOCKET_FILE, Tail, TailError, look
 from vantel.catalog import Signal, SignalType, assemble
 from vantel_rig.ports import HeldPort
 from vantel_rig.van import Van

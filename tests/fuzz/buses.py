@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.source_settings import PollRequest, PollSection
+from edge.settings.sources import PollRequest, PollSection
 from edge.sources.can_channel import CanChannel
 from edge.sources.chunks import SlotTable
 from edge.sources.dbc_file import load_database

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cloud.accounts import CloudAccount, VanAccount
-from cloud.letters import DeadLetter
-from cloud.redrive import way_back
-from cloud.steps.open import Incoming, open_bundle, open_incoming, pack
-from edge.gnss_time import sentence_time_ns
+from cloud.commands.redrive import way_back
+from cloud.ledger.accounts import CloudAccount, VanAccount
+from cloud.worker.letters import DeadLetter
+from cloud.worker.steps.open import Incoming, open_bundle, open_incoming, pack
+from edge.clock.gnss import sentence_time_ns
 from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.gnss_decoding import ReceiverDecoder
 from edge.sources.gnss_gpsd import GpsdReader

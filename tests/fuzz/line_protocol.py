@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 
-from cloud.lines import encode_point
+from cloud.sink.lines import encode_point
 
 _SPECIAL = "\"'`\\"
 

@@ -14,7 +14,7 @@ import can
 
 from edge.model import TextTable
 from edge.settings import SettingsError, load
-from edge.source_settings import RecordingSection
+from edge.settings.sources import RecordingSection
 from edge.sources.answer_file import load_answers
 from edge.sources.can_log import read_frames
 from edge.sources.csv_log import CsvRecording

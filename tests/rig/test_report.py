@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cloud.ledger import SUMS
-from cloud.timeline import NO_SAMPLES, OFF, SILENT, STORED, UNHEARD, Span
+from cloud.ledger.sheet import SUMS
+from cloud.ledger.timeline import NO_SAMPLES, OFF, SILENT, STORED, UNHEARD, Span
 from vantel_rig.demo import FAULT_EVERY_S, FAULTS_MIN, FIRST_FAULT_S, STARTING_S, DemoOptions, fault_period_s
 from vantel_rig.gaps import gap_lines
 from vantel_rig.report import print_ledger, problems_of

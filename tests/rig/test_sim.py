@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-import cloud.kafka
+import cloud.kafka.clients
 import edge.spool.spool
 from vantel_rig.sim.command import as_json, parse_seeds, run_command
 from vantel_rig.sim.processes import ProcessLoop, bury
@@ -72,9 +72,9 @@ def test_a_seed_is_the_same_run_in_any_process() -> None:
 
 
 def test_a_run_puts_all_doors_back() -> None:
-    before = (cloud.kafka.AIOKafkaProducer, edge.spool.spool.time)
+    before = (cloud.kafka.clients.AIOKafkaProducer, edge.spool.spool.time)
     simulate(Plan(1))
-    assert (cloud.kafka.AIOKafkaProducer, edge.spool.spool.time) == before
+    assert (cloud.kafka.clients.AIOKafkaProducer, edge.spool.spool.time) == before
     assert edge.spool.spool.time is time
 
 
@@ -83,7 +83,7 @@ def test_a_killed_process_leaves_no_coroutine_to_the_collector() -> None:
 
     async def program() -> None:
         held.append(close())  # as a task closed before its first step does from Python 3.12 on
-        await cloud.kafka.end_quietly(held[0])
+        await cloud.kafka.clients.end_quietly(held[0])
 
     held: list[Coroutine[None, None, None]] = []
     world = World(1)

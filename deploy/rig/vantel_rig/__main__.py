@@ -69,7 +69,7 @@ def ledger(
     import time
 
     from cloud.connection import ConnectionRefused
-    from cloud.kafka import KafkaUnavailable
+    from cloud.kafka.clients import KafkaUnavailable
     from cloud.settings import SettingsError, load
     from vantel_rig.gaps import period_of
     from vantel_rig.report import join_ledger, print_ledger
@@ -109,7 +109,7 @@ def top(
     import time
 
     from cloud.connection import ConnectionRefused
-    from cloud.kafka import KafkaUnavailable
+    from cloud.kafka.clients import KafkaUnavailable
     from cloud.settings import SettingsError, load
     from vantel_rig import top as fleet
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import tomli_w
 
-from cloud.ledger import lag
-from cloud.letters import DeadLetter
-from cloud.provision import provision_topics
+from cloud.commands.redrive import letters
+from cloud.kafka.provision import provision_topics
+from cloud.ledger.sheet import lag
 from cloud.query import InfluxQuery
-from cloud.redrive import letters
 from cloud.settings import CloudSettings, load
+from cloud.worker.letters import DeadLetter
 from vantel_rig.ports import HeldPort
 from vantel_rig.process import Process
 from vantel_rig.stack import Stack

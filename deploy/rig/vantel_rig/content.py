@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from cloud.core import EVENTS, TELEMETRY
 from cloud.query import InfluxQuery
 from cloud.settings import InfluxSection
+from cloud.worker.core import EVENTS, TELEMETRY
 
 Points = dict[tuple[str, str, int, str], Any]
 """(measurement, group, time in Unix ns, field) -> value."""

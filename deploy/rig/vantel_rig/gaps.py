@@ -1,6 +1,6 @@
 """Gaps in time for `vantel ledger`: the range asked for, the timeline of each van, and its lines for people.
 
-Texts of times (vantel.instant) -> Unix seconds; spans of cloud.timeline -> JSON and sentences. Times UTC.
+Texts of times (vantel.instant) -> Unix seconds; spans of cloud.ledger.timeline -> JSON and sentences. Times UTC.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from cloud.ledger import Ends, VanReport
-from cloud.timeline import NO_SAMPLES, SILENT, STORED, UNHEARD, Span, sentence, timeline
+from cloud.ledger.sheet import Ends, VanReport
+from cloud.ledger.timeline import NO_SAMPLES, SILENT, STORED, UNHEARD, Span, sentence, timeline
 from vantel.instant import unix_ns
 
 NS = 1_000_000_000

@@ -12,11 +12,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cloud.ledger import SUMS, LedgerReport, VanReport, read_ends
+from cloud.ledger.sheet import SUMS, LedgerReport, VanReport, read_ends
 from cloud.query import InfluxQuery
 from cloud.settings import CloudSettings
 from edge.spool import Spool
-from edge.status import StatusError, read_status
+from edge.status.file import StatusError, read_status
 from vantel_rig.cloud_side import CloudSide
 from vantel_rig.gaps import Period, gap_lines, timelines
 from vantel_rig.van import Van

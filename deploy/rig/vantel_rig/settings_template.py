@@ -26,7 +26,7 @@ from edge.settings import (
     SamplerRule,
     SourceSection,
 )
-from edge.source_settings import PollRequest, PollSection
+from edge.settings.sources import PollRequest, PollSection
 
 EDGE_HEAD = """\
 # Settings of vantel-edge. Every key is here; what is commented out is the default.

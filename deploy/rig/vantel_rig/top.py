@@ -1,6 +1,6 @@
 """The fleet in a terminal: for each van its state, the age of its last report, and where its envelopes are.
 
-The compacted topics vantel.ledger and vantel.last -> one row a van, joined by cloud.ledger as `vantel ledger` does, but
+The compacted topics vantel.ledger and vantel.last -> one row a van, joined by cloud.ledger.sheet as `vantel ledger` does, but
 from reports alone and without a look at what lies in Kafka: what is on its way is one column. Rows are a pure function
 of the books and the time. Counts in envelopes, ages in seconds; unknown is shown as unknown.
 """
@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from cloud.accounts import Books
-from cloud.compacted import CompactedTopic
-from cloud.ledger import Row, VanReport, join
+from cloud.kafka.compacted import CompactedTopic
+from cloud.kafka.topics import LAST, LEDGER
+from cloud.ledger.accounts import Books
+from cloud.ledger.sheet import Row, VanReport, join
 from cloud.settings import CloudSettings
-from cloud.topics import LAST, LEDGER
 from vantel.envelope import EnvelopeError
 from vantel.payloads import Death
 

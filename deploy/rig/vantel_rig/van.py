@@ -16,7 +16,7 @@ from typing import Any
 import tomli_w
 
 from edge.spool import Spool, SpoolReport
-from edge.status import StatusError, read_status
+from edge.status.file import StatusError, read_status
 from vantel_rig.process import Process
 
 STOP_S_MAX = 30.0

@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from cloud import kafka
+from cloud.kafka import clients as kafka
 from cloud.settings import KafkaSection
 from vantel import topics
 from vantel.acks import Ack

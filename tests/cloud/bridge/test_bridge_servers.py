@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cloud import topics as kafka_topics
+from cloud.kafka import topics as kafka_topics
 from vantel import topics
 from vantel.catalog import Catalog, Signal
 from vantel.envelope import MESSAGE_BYTES_MAX

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from cloud import kafka
 from cloud.bridge.metrics import BridgeMetrics
 from cloud.bridge.sender import KafkaSender, Record
-from cloud.kafka import TopicPartition
-from cloud.provision import provision_topics
+from cloud.kafka import clients as kafka
+from cloud.kafka.clients import TopicPartition
+from cloud.kafka.provision import provision_topics
 from cloud.settings import CloudSettings, KafkaSection
 from vantel_rig.cloud_side import CloudSide
 from vantel_rig.stack import Stack

@@ -16,10 +16,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cloud.influx import InfluxWriter
 from cloud.last_values import LastValues
 from cloud.query import InfluxQuery, Series
 from cloud.settings import InfluxSection, WebSection
+from cloud.sink.influx import InfluxWriter
 from cloud.web import captures
 from cloud.web.events import EventBook
 from cloud.web.fleet import SPEED, Fleet

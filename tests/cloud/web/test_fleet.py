@@ -13,12 +13,12 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.accounts import CloudAccount, Settled, VanAccount, van_key
 from cloud.last_values import Last, LastBoard, LastValues, News
-from cloud.steps.open import Incoming, pack
+from cloud.ledger.accounts import CloudAccount, Settled, VanAccount, van_key
 from cloud.web.events import EventBook, ack_record
 from cloud.web.fleet import LATITUDE, LONGITUDE, SPEED, Fleet
 from cloud.web.live_views import LiveViews
+from cloud.worker.steps.open import Incoming, pack
 from vantel.catalog import Signal, assemble, builtin
 from vantel.commands import Command, CommandResult, CommandStatus
 from vantel.envelope import ClockStamp, Envelope, compose_message, seal

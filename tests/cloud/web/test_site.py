@@ -15,10 +15,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cloud.influx import InfluxWriter
 from cloud.last_values import Last, LastValues, News
 from cloud.query import InfluxQuery, Series
 from cloud.settings import InfluxSection, WebSection
+from cloud.sink.influx import InfluxWriter
 from cloud.web.events import EventBook, FleetEvent
 from cloud.web.fleet import SPEED, Fleet
 from cloud.web.history import BadRange, History, ask_of, query_text, rows_of

@@ -25,16 +25,16 @@ import numpy as np
 import pytest
 import tomli_w
 
-from cloud import ledger
-from cloud.delivery import Outgoing
-from cloud.letters import DeadLetter
-from cloud.provision import provision_topics
-from cloud.publish import Publisher
+from cloud.commands.redrive import letters
+from cloud.kafka.provision import provision_topics
+from cloud.kafka.publish import Publisher
+from cloud.kafka.topics import BY_CLASS
+from cloud.ledger import sheet as ledger
 from cloud.query import COUNTED, InfluxQuery
-from cloud.redrive import letters
 from cloud.settings import load
-from cloud.steps.open import Incoming, pack
-from cloud.topics import BY_CLASS
+from cloud.worker.delivery import Outgoing
+from cloud.worker.letters import DeadLetter
+from cloud.worker.steps.open import Incoming, pack
 from vantel.catalog import Catalog, Signal, SignalType, assemble
 from vantel.codec import encode
 from vantel.columns import Column

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.accounts import (
+from cloud.ledger.accounts import (
     VAN_STREAMS_MAX,
     Books,
     CloudAccount,
@@ -20,7 +20,7 @@ from cloud.accounts import (
     merge_class_accounts,
     van_key,
 )
-from cloud.ledger import VanReport, join, join_stream
+from cloud.ledger.sheet import VanReport, join, join_stream
 from vantel.envelope import EnvelopeError
 from vantel.identity import DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from cloud.consumer_adapter import Acked
-from cloud.faust_adapter import build_app
-from cloud.kafka import TopicPartition
+from cloud.kafka.clients import TopicPartition
 from cloud.settings import CloudSettings
-from cloud.worker import Runtime
+from cloud.worker.consumer_adapter import Acked
+from cloud.worker.faust_adapter import build_app
+from cloud.worker.worker import Runtime
 
 
 def built(settings: CloudSettings, folder: Path) -> Any:
@@ -29,7 +29,7 @@ def built(settings: CloudSettings, folder: Path) -> Any:
 
 
 def test_importing_the_worker_does_not_import_faust() -> None:
-    code = "import sys, cloud.worker, cloud.consumer_adapter, cloud.faust_adapter; sys.exit('faust' in sys.modules)"
+    code = "import sys, cloud.worker.worker, cloud.worker.consumer_adapter, cloud.worker.faust_adapter; sys.exit('faust' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
-from cloud.accounts import Books, CloudAccount
-from cloud.ack_queue import AckQueue
-from cloud.core import Digest
-from cloud.delivery import Delivery, Outgoing, Record
-from cloud.influx import InfluxWriter
-from cloud.lag import Progress
-from cloud.letters import DeadLetter
-from cloud.redrive import way_back
+from cloud.commands.redrive import way_back
+from cloud.kafka.topics import DEADLETTER, LEDGER
+from cloud.ledger.accounts import Books, CloudAccount
 from cloud.settings import CloudSettings, InfluxSection
-from cloud.sink import Sink, SinkStopped
-from cloud.steps.open import open_bundle
-from cloud.steps.validate import CatalogBook
-from cloud.topics import DEADLETTER, LEDGER
-from cloud.worker import Runtime
+from cloud.sink.influx import InfluxWriter
+from cloud.sink.sink import Sink, SinkStopped
+from cloud.worker.ack_queue import AckQueue
+from cloud.worker.core import Digest
+from cloud.worker.delivery import Delivery, Outgoing, Record
+from cloud.worker.lag import Progress
+from cloud.worker.letters import DeadLetter
+from cloud.worker.steps.open import open_bundle
+from cloud.worker.steps.validate import CatalogBook
+from cloud.worker.worker import Runtime
 from vantel.identity import DeliveryClass, PayloadKind, StreamKey
 from vantel.intervals import IntervalSet
 from vantel.topics import up
@@ -198,7 +198,7 @@ def test_a_database_that_refuses_us_leaves_accounts_and_letters_alone(influx_dou
 
 
 def test_large_batches_are_written_in_lots(desk: Desk, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cloud.delivery.LOT_BYTES", 2000)
+    monkeypatch.setattr("cloud.worker.delivery.LOT_BYTES", 2000)
     desk.deliver(record(bench, *[bench.speeds(VAN, seq) for seq in range(12)]))
     assert desk.account(bench).points == desk.double.count() == 240
     assert len(desk.stored_at_publish) > 3
@@ -370,7 +370,7 @@ def test_progress_tells_a_stall_from_a_wait_and_from_idleness() -> None:
 def test_a_digest_of_a_retry_is_in_no_account(bench: Any) -> None:
     opened = open_bundle("vantel.p1", record(bench, bench.speeds(VAN, 0)).value)
     assert isinstance(opened, list)
-    from cloud.core import digest
+    from cloud.worker.core import digest
 
     waiting: Digest = digest(opened[0], CatalogBook(10.0), 0.0)
     assert waiting.settled(0, 0, False) is None

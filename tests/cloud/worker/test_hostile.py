@@ -16,10 +16,10 @@ import pytest
 CHILD = """
 import json, resource, sys, time
 import numpy as np
-from cloud.core import digest
-from cloud.outcome import Accept, Reject
-from cloud.steps.open import Incoming, open_bundle
-from cloud.steps.validate import CatalogBook
+from cloud.worker.core import digest
+from cloud.worker.outcome import Accept, Reject
+from cloud.worker.steps.open import Incoming, open_bundle
+from cloud.worker.steps.validate import CatalogBook
 from vantel.catalog import Signal, assemble
 from vantel.codec import encode
 from vantel.codec import format as fmt

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from cloud.accounts import Books, CloudAccount, Settled, VanAccount, van_key
-from cloud.delivery import Delivery, Outgoing
-from cloud.influx import InfluxWriter
-from cloud.ledger_watch import LedgerWatch
+from cloud.ledger.accounts import Books, CloudAccount, Settled, VanAccount, van_key
+from cloud.ledger.watch import LedgerWatch
 from cloud.settings import InfluxSection, KafkaSection
-from cloud.sink import Sink
-from cloud.steps.validate import CatalogBook
+from cloud.sink.influx import InfluxWriter
+from cloud.sink.sink import Sink
+from cloud.worker.delivery import Delivery, Outgoing
+from cloud.worker.steps.validate import CatalogBook
 from vantel.identity import DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet
 from vantel.payloads import ClassAccount

@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud.lines import TEXT_BYTES_MAX, FieldColumn, encode_columns, encode_point, field_text
+from cloud.sink.lines import TEXT_BYTES_MAX, FieldColumn, encode_columns, encode_point, field_text
 from vantel.catalog import SIGNAL_NAME
 
 FIXTURE = settings(

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from cloud.connection import ConnectionRefused
-from cloud.influx import InfluxWriter
 from cloud.query import InfluxQuery, QueryError
 from cloud.settings import InfluxSection
+from cloud.sink.influx import InfluxWriter
 from vantel_rig.stack import Stack
 
 LINES = [

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cloud.delivery import Outgoing
+from cloud.worker.delivery import Outgoing
 from vantel.identity import DeliveryClass
 from vantel_rig.content import content_hash, difference, points_of
 

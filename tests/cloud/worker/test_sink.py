@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import structlog
 
-from cloud.influx import InfluxWriter, retry_after_s
 from cloud.query import InfluxQuery
 from cloud.settings import InfluxSection
-from cloud.sink import Refusal, Sink, SinkStopped
+from cloud.sink.influx import InfluxWriter, retry_after_s
+from cloud.sink.sink import Refusal, Sink, SinkStopped
 from vantel_rig.stack import Stack
 
 GOOD = [f"telemetry,group=g,van=v a={at}.5 {1_700_000_000_000_000_000 + at}".encode() for at in range(40)]

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud.core import CHANNELS, Digest, digest, event_time_ns
-from cloud.lines import encode_columns
-from cloud.outcome import ACCEPT, Reject, Retry
-from cloud.steps.open import BUNDLE_MESSAGES_MAX, Incoming, open_bundle, pack
-from cloud.steps.rollup import fields_of
-from cloud.steps.validate import CatalogBook
+from cloud.sink.lines import encode_columns
+from cloud.worker.core import CHANNELS, Digest, digest, event_time_ns
+from cloud.worker.outcome import ACCEPT, Reject, Retry
+from cloud.worker.steps.open import BUNDLE_MESSAGES_MAX, Incoming, open_bundle, pack
+from cloud.worker.steps.rollup import fields_of
+from cloud.worker.steps.validate import CatalogBook
 from vantel.catalog import Signal, SignalType, assemble
 from vantel.columns import Column
 from vantel.identity import DeliveryClass, PayloadKind

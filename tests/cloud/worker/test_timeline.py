@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.accounts import Books, CloudAccount, EpochSamples, Settled, VanAccount
-from cloud.ledger import Backlog, VanReport, join
-from cloud.timeline import Span, sentence, timeline
-from cloud.times import COVERED_MAX, STORED, TIMED_MAX, SeqTimes, StreamTimes, Timed
+from cloud.ledger.accounts import Books, CloudAccount, EpochSamples, Settled, VanAccount
+from cloud.ledger.sheet import Backlog, VanReport, join
+from cloud.ledger.timeline import Span, sentence, timeline
+from cloud.ledger.times import COVERED_MAX, STORED, TIMED_MAX, SeqTimes, StreamTimes, Timed
 from vantel.envelope import EnvelopeError
 from vantel.identity import DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from cloud.delivery import Outgoing
-from cloud.redrive import redrive
-from cloud.topics import CATALOG
+from cloud.commands.redrive import redrive
+from cloud.kafka.topics import CATALOG
+from cloud.worker.delivery import Outgoing
 from vantel.catalog import Catalog, Signal, assemble
 from vantel.identity import DeliveryClass
 
@@ -31,8 +31,9 @@ ANSWER_S_MAX = 300.0  # a database that hangs, and how long the worker would wai
 FAULTY = """
 import os, signal, sys, time
 from pathlib import Path
-from cloud import log, worker
-from cloud.delivery import Delivery
+from cloud import log
+from cloud.worker import worker
+from cloud.worker.delivery import Delivery
 from cloud.settings import load
 {fault}
 settings = load(Path(sys.argv[2]))
@@ -139,7 +140,7 @@ def test_an_unexpected_error_leaves_the_process_and_commits_nothing(
 
 CRASH = {
     "faust": (
-        "import asyncio\nfrom cloud import faust_adapter\noriginal = faust_adapter.build_app\n"
+        "import asyncio\nfrom cloud.worker import faust_adapter\noriginal = faust_adapter.build_app\n"
         "def build(*arguments):\n    app = original(*arguments)\n"
         "    later = lambda: asyncio.ensure_future(app.crash(RuntimeError('from within')))\n"
         "    asyncio.get_running_loop().call_later(1.0, later)\n    return app\nfaust_adapter.build_app = build"
@@ -148,7 +149,7 @@ CRASH = {
         "from aiokafka import AIOKafkaConsumer\n"
         "async def getmany(*arguments, **named):\n    raise RuntimeError('from within')\n"
         "AIOKafkaConsumer.getmany = getmany\n"
-        "from cloud import compacted\nasync def nothing(self):\n    pass\ncompacted.CompactedTopic.catch_up = nothing"
+        "from cloud.kafka import compacted\nasync def nothing(self):\n    pass\ncompacted.CompactedTopic.catch_up = nothing"
     ),
 }
 

@@ -27,8 +27,8 @@ from pyubx2 import UBXMessage, UBXReader
 
 from edge.births import catalog_of
 from edge.clock import VanClock
-from edge.clock_choice import Source
-from edge.gnss_time import GnssTime
+from edge.clock.choice import Source
+from edge.clock.gnss import GnssTime
 from edge.model import SampleBlock, TextTable
 from edge.settings import EdgeSettings, GnssSource
 from edge.sources import build
@@ -361,7 +361,7 @@ class NoTime:
     """A machine that does not know the time."""
 
     def wall(self):  # type: ignore[no-untyped-def]
-        from edge.clock_choice import Reading
+        from edge.clock.choice import Reading
 
         return Reading(Source.NONE, -time.monotonic_ns(), 1, time.monotonic_ns())
 

@@ -15,7 +15,7 @@ import pytest
 
 from edge.clock import VanClock
 from edge.model import SampleBlock, TextTable
-from edge.source_settings import PluginSource
+from edge.settings.sources import PluginSource
 from edge.sources import build
 from edge.sources.plugin import PluginError, checked
 

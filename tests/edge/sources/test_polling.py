@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from edge.clock import VanClock
 from edge.model import TextTable
 from edge.settings import CanSource as CanSection
-from edge.source_settings import PollRequest, PollSection
+from edge.settings.sources import PollRequest, PollSection
 from edge.sources import can_interface
 from edge.sources.can_bus import CanBus
 from edge.sources.dbc_kernel import EXTENDED

@@ -26,7 +26,7 @@ import pytest
 from edge.births import catalog_of
 from edge.clock import VanClock
 from edge.model import SampleBlock, TextTable
-from edge.source_settings import ProbeSource, SocketSource
+from edge.settings.sources import ProbeSource, SocketSource
 from edge.sources import build, socket_source
 from edge.sources.declarations import RESTARTS_MAX, DeclarationError, Declarations
 from edge.sources.socket_client import Allowance, ClientStream

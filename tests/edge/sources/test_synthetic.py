@@ -18,7 +18,7 @@ import pytest
 from edge.clock import VanClock
 from edge.model import TextTable
 from edge.settings import SyntheticSource
-from edge.source_settings import SyntheticFault
+from edge.settings.sources import SyntheticFault
 from edge.sources import build
 from edge.sources.synthetic import NAMES, SyntheticVan, blocks
 from edge.sources.synthetic_faults import FAULTS

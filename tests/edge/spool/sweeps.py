@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from edge.boot import boot_bytes
+from edge.clock.boot import boot_bytes
 from edge.spool import Entry, Spool
 from vantel.acks import Ack
 from vantel.envelope import ClockStamp, open_message

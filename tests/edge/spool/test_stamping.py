@@ -13,7 +13,7 @@ import random
 
 import pytest
 
-from edge.boot import boot_bytes
+from edge.clock.boot import boot_bytes
 from edge.spool import Spool
 from tests.edge.spool_walk import offered
 from vantel.envelope import ClockStamp, clock_of, open_message

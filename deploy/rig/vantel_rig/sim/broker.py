@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cloud.bridge.happenings import Connected, Delivery, Disconnected, Happening, Published, Subscribed
-from edge.link_errors import LinkError
-from edge.mqtt import Answered, Received
+from edge.uplink.link_errors import LinkError
+from edge.uplink.mqtt import Answered, Received
 from vantel_rig.sim.processes import ProcessLoop, current
 from vantel_rig.sim.world import EPOCH_UNIX_NS, START_NS, World
 
@@ -39,7 +39,7 @@ class Weather:
 
 
 class VanLink:
-    """One connection of a van, as edge.mqtt.Link is one."""
+    """One connection of a van, as edge.uplink.mqtt.Link is one."""
 
     def __init__(self, broker: Broker, van: str, wake: Callable[[], None]) -> None:
         self._broker, self.van, self._wake = broker, van, wake

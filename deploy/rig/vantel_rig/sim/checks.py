@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cloud.accounts import Books
-from cloud.ledger import LedgerReport, VanReport, evicted_of, join
-from cloud.letters import DeadLetter
-from cloud.outcome import LINE_REFUSED, Reject
-from cloud.steps.open import open_bundle, open_incoming
-from cloud.topics import BY_CLASS, DEADLETTER, LEDGER
+from cloud.kafka.topics import BY_CLASS, DEADLETTER, LEDGER
+from cloud.ledger.accounts import Books
+from cloud.ledger.sheet import LedgerReport, VanReport, evicted_of, join
+from cloud.worker.letters import DeadLetter
+from cloud.worker.outcome import LINE_REFUSED, Reject
+from cloud.worker.steps.open import open_bundle, open_incoming
 from edge.spool import Spool
 from vantel.crc32c import crc32c
 from vantel.envelope import EnvelopeError, open_message

@@ -13,19 +13,19 @@ from typing import Any
 
 from aiokafka import TopicPartition  # type: ignore[import-untyped]
 
-from cloud.accounts import Books
-from cloud.ack_queue import AckQueue
 from cloud.bridge.bridge import Bridge
-from cloud.compacted import CompactedTopic
-from cloud.delivery import Delivery, Record
-from cloud.kafka import KafkaUnavailable
-from cloud.late_catalogs import LateCatalogs
-from cloud.ledger_watch import LedgerWatch
-from cloud.publish import Publisher
+from cloud.kafka.clients import KafkaUnavailable
+from cloud.kafka.compacted import CompactedTopic
+from cloud.kafka.publish import Publisher
+from cloud.kafka.topics import BY_CLASS, CATALOG
+from cloud.ledger.accounts import Books
+from cloud.ledger.watch import LedgerWatch
 from cloud.settings import CloudSettings
-from cloud.sink import Sink
-from cloud.steps.validate import CatalogBook
-from cloud.topics import BY_CLASS, CATALOG
+from cloud.sink.sink import Sink
+from cloud.worker.ack_queue import AckQueue
+from cloud.worker.delivery import Delivery, Record
+from cloud.worker.late_catalogs import LateCatalogs
+from cloud.worker.steps.validate import CatalogBook
 from vantel_rig.sim.broker import Broker
 from vantel_rig.sim.influx import Influx
 from vantel_rig.sim.kafka import Kafka

@@ -17,9 +17,9 @@ import structlog
 
 import cloud.bridge.ack_sender
 import cloud.bridge.bridge
-import cloud.kafka
-import cloud.ledger_watch
-import edge.uplink_thread
+import cloud.kafka.clients
+import cloud.ledger.watch
+import edge.uplink.thread
 import vantel.identity
 from vantel_rig.sim.broker import BridgeLink, Broker
 from vantel_rig.sim.kafka import Admin, Consumer, Kafka, Producer
@@ -79,14 +79,14 @@ def replaced(world: World, time: VirtualTime, broker: Broker, kafka: Kafka) -> I
     ]
     changes += [
         (vantel.identity, "secrets", _Secrets(world)),
-        (edge.uplink_thread, "Waker", _Waker),
+        (edge.uplink.thread, "Waker", _Waker),
         (cloud.bridge.bridge, "MqttLink", link),
         (cloud.bridge.bridge, "StatusServer", _NoServer),
         (cloud.bridge.ack_sender, "ASK_PERIOD_S", ASK_PERIOD_S),
-        (cloud.ledger_watch, "ROUND_S", LEDGER_ROUND_S),
-        (cloud.kafka, "AIOKafkaProducer", Producer),
-        (cloud.kafka, "AIOKafkaConsumer", Consumer),
-        (cloud.kafka, "AIOKafkaAdminClient", Admin),
+        (cloud.ledger.watch, "ROUND_S", LEDGER_ROUND_S),
+        (cloud.kafka.clients, "AIOKafkaProducer", Producer),
+        (cloud.kafka.clients, "AIOKafkaConsumer", Consumer),
+        (cloud.kafka.clients, "AIOKafkaAdminClient", Admin),
     ]
     kept = [(owner, name, getattr(owner, name)) for owner, name, _ in changes]
     logs = structlog.get_config()

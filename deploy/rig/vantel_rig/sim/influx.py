@@ -1,4 +1,4 @@
-"""A simulated InfluxDB behind cloud.sink's Writer.
+"""A simulated InfluxDB behind cloud.sink.sink's Writer.
 
 Fair faults: 503 and 429 with Retry-After, time-outs before and after the commit, connections that are reset, 413 for a
 body above the limit, 400 for a body with a line it cannot take (nothing of it is stored), 422 with the bad lines dropped
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from cloud.sink import Answer
+from cloud.sink.sink import Answer
 from vantel_rig.sim.processes import current
 from vantel_rig.sim.world import World
 

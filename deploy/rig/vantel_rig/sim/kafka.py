@@ -1,4 +1,4 @@
-"""A simulated Kafka behind the three classes of aiokafka that cloud.kafka uses.
+"""A simulated Kafka behind the three classes of aiokafka that cloud.kafka.clients uses.
 
 Fair faults: Kafka is away for a while (sends wait, questions fail); the answer to a send is lost or is an error although
 the record was or was not taken, so that the sender repeats it with a new producer; a record of a killed process arrives
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition  # type: ignore[import-untyped]
 from aiokafka.errors import KafkaConnectionError, KafkaError  # type: ignore[import-untyped]
 
-from cloud.topics import BY_CLASS, TOPICS
+from cloud.kafka.topics import BY_CLASS, TOPICS
 from vantel.crc32c import crc32c
 from vantel_rig.sim.processes import ProcessLoop, current
 from vantel_rig.sim.world import World

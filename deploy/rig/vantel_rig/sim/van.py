@@ -12,11 +12,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from edge.boot import boot_bytes
-from edge.link_errors import LinkError
+from edge.clock.boot import boot_bytes
 from edge.settings import MqttSection, SpoolSection, UplinkSection
 from edge.spool import Spool
-from edge.uplink_thread import Uplink
+from edge.uplink.link_errors import LinkError
+from edge.uplink.thread import Uplink
 from vantel.catalog import Catalog
 from vantel.envelope import ClockStamp
 from vantel.identity import DeliveryClass, Epoch, PayloadKind

@@ -1,0 +1,1 @@
+"""What the running agent says about itself: the file in its state folder, and the screen of `vantel-edge status`."""
