@@ -1,7 +1,10 @@
 """make_stream() on made-up labelled series of the kinds that public collections have, beside a rolling z and half-space trees.
 
     python -m tests.bench.series [--json FILE] [--seeds 5] [--ablation]
+    python -m tests.bench.series --csv FILE... [--label COLUMN] [--json FILE]
 
+With --csv the labelled series are yours: each column of numbers is a series, the label column (is_anomaly, anomaly or label, else the
+last one) is 0 or 1 a row. Without it:
 The series are synthetic and seeded, no public data: six bases (noise, daily rhythm, heart beat, machine cycle, autoregressive,
 skewed load) of 4,000 samples, each with three anomalies of one kind in the last 70 %. The size of an anomaly is in standard
 deviations of the noise of its base, so that some are hard. Per kind, mean over bases and seeds:
@@ -14,6 +17,7 @@ pip install -r tests/bench/requirements.txt.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 from collections.abc import Callable
@@ -39,6 +43,8 @@ KINDS = {
 """Samples that an anomaly of a kind lasts; of those of a cycle: cycles."""
 WIDER = (0, 16, 32, 48, 64)
 ROLLING = 100
+INDEX = ("", "timestamp", "time", "t")
+"""Columns of a CSV that are no series."""
 
 
 def say(text: str) -> None:
@@ -129,7 +135,7 @@ def ours(series: Array, off: int = 0) -> Array:
     """Scores of make_stream() with the channels of the bits in off left out."""
     stream = make_stream()
     stream._scale[0, OFF] = off
-    return stream.update_many(np.arange(N) * 300.0, series)
+    return stream.update_many(np.arange(len(series)) * 300.0, series)
 
 
 def auc_roc(score: Array, labels: NDArray[np.bool_]) -> float:
@@ -175,12 +181,53 @@ def compare(detectors: dict[str, Callable[[Array], Array]], seeds: int) -> dict[
     return out
 
 
+def columns_of(path: Path, label: str | None) -> tuple[dict[str, Array], NDArray[np.bool_]]:
+    """The series of a CSV by name, and its labels. ValueError names what is missing."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise ValueError(f"{path}: no rows")
+    head = list(rows[0])
+    label = label or next((name for name in ("is_anomaly", "anomaly", "label") if name in head), head[-1])
+    if label not in head:
+        raise ValueError(f"{path}: no column {label}; it has {', '.join(head)}")
+    labels = np.array([float(row[label]) > 0 for row in rows])
+    if labels.all() or not labels.any():
+        raise ValueError(f"{path}: column {label} has one value only; name another by --label")
+    series = {}
+    for name in head:
+        try:
+            series[name] = np.array([float(row[name] or "nan") for row in rows])
+        except ValueError:
+            continue  # times and texts
+    return {name: values for name, values in series.items() if name not in (label, *INDEX)}, labels
+
+
+def compare_files(
+    detectors: dict[str, Callable[[Array], Array]], paths: list[Path], label: str | None
+) -> dict[str, dict[str, list[float]]]:
+    """Figures by file and column, and by detector."""
+    out: dict[str, dict[str, list[float]]] = {}
+    for path in paths:
+        series, labels = columns_of(path, label)
+        for name, values in series.items():
+            found = {title: list(figures(score(values), labels)) for title, score in detectors.items()}
+            out[f"{path.stem}: {name}"] = found
+            cells = "   ".join("{:.2f} {:.2f} {:.2f}".format(*found[title]) for title in detectors)
+            say(
+                f"{path.stem[:40]}: {name:12} {cells}   ({len(labels)} samples, {int(labels.sum())} labelled)"
+            )
+    return out
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--csv", type=Path, nargs="+", help="labelled series of your own")
+    parser.add_argument("--label", help="column of the labels")
     parser.add_argument("--ablation", action="store_true", help="leave out each channel in turn instead")
     options = parser.parse_args()
     detectors: dict[str, Callable[[Array], Array]] = {"vantel": ours, "rolling z": rolling_z}
@@ -192,12 +239,20 @@ def main() -> None:
             detectors["half-space trees"] = trees
         except ImportError:
             say("river is not installed: no half-space trees")
-    say(f"AUC-ROC, best F1, VUS-PR of synthetic series, by {', '.join(detectors)}")
-    out = compare(detectors, options.seeds)
+    what = "the series of files" if options.csv else "synthetic series"
+    say(f"AUC-ROC, best F1, VUS-PR of {what}, by {', '.join(detectors)}")
+    try:
+        out = (
+            compare_files(detectors, options.csv, options.label)
+            if options.csv
+            else compare(detectors, options.seeds)
+        )
+    except (OSError, ValueError) as cause:
+        sys.exit(str(cause))
     mean = {title: np.mean([row[title] for row in out.values()], axis=0).tolist() for title in detectors}
-    say("mean of kinds    " + "   ".join("{:.2f} {:.2f} {:.2f}".format(*cells) for cells in mean.values()))
+    say("mean             " + "   ".join("{:.2f} {:.2f} {:.2f}".format(*cells) for cells in mean.values()))
     if options.json:
-        options.json.write_text(json.dumps({"kinds": out, "mean": mean}, indent=1))
+        options.json.write_text(json.dumps({"rows": out, "mean": mean}, indent=1))
 
 
 if __name__ == "__main__":
