@@ -109,6 +109,13 @@ def _follow_mode(s, t, value, clock, modes):  # type: ignore[no-untyped-def]
             clock[MODE] = _PARKED
 
 
+@numba.njit(inline="always")
+def _moving(now, clock, guard_levels, modes):  # type: ignore[no-untyped-def]
+    """Whether the speed says, and said lately, that the van moves."""
+    speed = _I(modes[SPEED])
+    return speed >= 0 and abs(guard_levels[speed, PREVIOUS]) > _MOVES and now - clock[T_MOVED] < _STALE_NS
+
+
 @numba.njit(_F(_F, _I, _I, TABLE, TABLE_I, _F[::1]), nogil=True, cache=True)
 def _alarm(x, row, t, levels, alarms, params):  # type: ignore[no-untyped-def]
     """The threshold when the row has just become odd, else 0: the budget of incidents over the samples of a van-day."""
@@ -242,10 +249,7 @@ def step(  # type: ignore[no-untyped-def]
         if policy[s, POLICY_JUDGED] != 1.0:
             continue
         expected = levels[s, SLOW + clock[MODE] * SLOW_COLUMNS + LEVEL]
-        speed = _I(modes[SPEED])
-        moving = (
-            speed >= 0 and abs(guard_levels[speed, PREVIOUS]) > _MOVES and now - clock[T_MOVED] < _STALE_NS
-        )
+        moving = _moving(now, clock, guard_levels, modes)
         channel = judge(levels, s, clock[MODE], moving, now * 1e-9, x, scale, out)
         threshold = _alarm(out[s, FUSED], s, now, levels, alarms, params)
         if threshold > 0.0:

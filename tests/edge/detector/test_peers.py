@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from edge.detector.peers import declared
 from edge.detector.sets import MEMBERS_MAX
-from edge.settings import DetectorSection, RecordingSection, tomllib
+from edge.settings import DetectorSection, RecordingSection
+from edge.settings.tree import tomllib
 from vantel.catalog import Catalog, Signal, builtin, builtin_peers
 from vantel_rig.__main__ import app
 from vantel_rig.drives import DRIVES
