@@ -41,8 +41,13 @@ from vantel.codec.coder import (
 from vantel.codec.floats import (
     FLOAT32,
     FLOAT64,
+    PLAIN_EXPONENT_MAX,
     WHOLE,
+    better_parted,
+    dearer,
     get_mode,
+    mantissa_bits,
+    put_in_order,
     put_mode,
     to_whole,
     to_words,
@@ -90,6 +95,58 @@ def lattice_step(x, n, y, u, d, power):
     return step if cost + last_cost(y, n) + 1024 < plain else 0.0
 
 
+@njit(**INNER)
+def put_low_bits(to, count, words, n, width):
+    """Note the lowest bits of words[:n] as they are; the new count."""
+    for block in range(0, n, BLOCK):
+        count = make_room(to, count)
+        for i in range(block, min(block + BLOCK, n)):
+            count = put_raw(to[3], count, words[i], width)
+    return count
+
+
+@njit(**INNER)
+def best_form(kind, level, words, x, y, u, v, special, params, search):
+    """Whole numbers x of words int64[n]: the mode, narrow, the greatest common divisor of their distances, the step of a lattice or 0.0.
+
+    On a lattice y are the numbers and u the corrections; in mode PARTED special has the words whose signs and exponents x are.
+    """
+    n = words.shape[0]
+    mode = np.int64(at.WORDS)
+    narrow = False
+    if kind == WHOLE:
+        for i in range(n):
+            x[i] = words[i]
+    else:
+        mode, narrow = to_whole(kind, words, n, x, y, u, v, special, params, search[3])
+    if n == 1:
+        return mode, narrow, np.int64(1), 0.0
+    g = gcd_of(x, n)
+    step = 0.0
+    if g == 1 and level > 0 and n >= 32 and mode != at.CORRECTED and mode != at.STEPPED:
+        power = POWERS[params[at.P_POWER]] if mode == at.DECIMAL else 1.0
+        step = lattice_step(x, n, y, u, v, power)
+    if kind == WHOLE or g != 1 or step > 0.0 or mode == at.STEPPED or (kind == FLOAT32 and not narrow):
+        return mode, narrow, g, step
+    places = mode != at.WORDS and mode != at.DYADIC
+    if places and params[at.P_POWER] <= PLAIN_EXPONENT_MAX:
+        return mode, narrow, g, step
+    put_in_order(words, kind, narrow, y)
+    if places and dearer(x, y, n, search[3]):
+        mode = np.int64(at.WORDS)
+        params[at.P_CORRECTED] = 0
+        for i in range(n):
+            x[i] = y[i]
+    high = v.view(np.int64)
+    if level > 0 and n >= 32 and better_parted(x, y, n, narrow, high, search):
+        mode = np.int64(at.PARTED)
+        params[at.P_CORRECTED] = 0
+        for i in range(n):
+            x[i] = high[i]
+            special[i] = y[i]
+    return mode, narrow, g, step
+
+
 @njit(**MERGED)
 def put_array(to, count, part, kind, level, words, scratch):
     """Note words int64[n] as whole numbers, found again where they are floats; the new count."""
@@ -103,26 +160,15 @@ def put_array(to, count, part, kind, level, words, scratch):
     rest = scratch[6 * n :]
     search = (rest[:1024], rest[1024:1280], rest[1280:1536], scratch[4 * n : 5 * n])
     params = rest[1536:]
-    mode = np.int64(at.WORDS)
-    narrow = False
-    if kind == WHOLE:
-        for i in range(n):
-            x[i] = words[i]
-    else:
-        mode, narrow = to_whole(kind, words, n, x, y, u, v, special, params)
+    mode, narrow, g, step = best_form(kind, level, words, x, y, u, v, special, params, search)
+    if kind != WHOLE:
         count = put(decisions, count, at.NARROW + kind, narrow)
         if narrow and kind == FLOAT64:
             count = put(decisions, count, at.NARROW + 2, params[at.P_PRINTED])
         count = put_tree(decisions, count, at.MODE, mode, 3)
         count = put_mode(to, count, mode, narrow, words, kind, special, params)
     count = make_room(to, count)
-    g = np.int64(1)
-    step = 0.0
     if n > 1:
-        g = gcd_of(x, n)
-        if g == 1 and level > 0 and n >= 32 and mode != at.CORRECTED and mode != at.STEPPED:
-            power = POWERS[params[at.P_POWER]] if mode == at.DECIMAL else 1.0
-            step = lattice_step(x, n, y, u, v, power)
         count = put(decisions, count, at.FLAGS + 3, step > 0.0)
         if step > 0.0:
             count = put_raw(decisions, count, bits_of(step), 64)
@@ -140,7 +186,7 @@ def put_array(to, count, part, kind, level, words, scratch):
         count = put_integers(to, count, part, x, n, level, search)
     if step > 0.0 or (mode >= at.CORRECTED and params[at.P_CORRECTED]):
         count = put_integers(to, make_room(to, count), at.ADJUST, u, n, level, search)
-    return count
+    return put_low_bits(to, count, special, n, mantissa_bits(narrow)) if mode == at.PARTED else count
 
 
 @njit(**INNER)
@@ -197,6 +243,12 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
         ok, code, rng, pos = get_integers(code, rng, pos, data, models, at.ADJUST, u, n, keys)
     if not ok:
         return False, code, rng, pos
+    if mode == at.PARTED:
+        width = mantissa_bits(narrow)
+        for i in range(n):
+            low, code, rng, pos = get_raw(code, rng, pos, data, width)
+            x[i] = (x[i] << width) | low
+        mode = np.int64(at.WORDS)
     if lattice:
         off_lattice(x, u, n, float_of(step), origin)
     if kind == WHOLE:
@@ -276,11 +328,7 @@ def encode_array(state, out, models, code, part, kind, width, level, words, scra
             out[i] = 255
         state[0], state[1], state[2] = low, rng, pos
         count = put(decisions, 0, at.PLAIN, 1)
-        for block in range(0, n, BLOCK):
-            count = make_room(to, count)
-            for i in range(block, min(block + BLOCK, n)):
-                count = put_raw(decisions, count, words[i], abs(width))
-        settle(to, count)
+        settle(to, put_low_bits(to, count, words, n, abs(width)))
     return state[2] if code == WITHIN else finish(state, out)
 
 
