@@ -331,13 +331,13 @@ def array(coder: Coder, part: int, kind: int, n: int, width: int = -64) -> list[
         x = [wrap(v * factor + rest) for v in integers(coder, part, n)]
     corrected = mode == 4 or (mode == 5 and offset)
     u = integers(coder, ADJUST, n) if lattice or corrected else [0] * n
+    if mode == 6:
+        bits = 23 if short else 52
+        x = [wrap(v << bits | coder.raw(bits)) for v in x]
     if lattice:
         x = [wrap(origin + d + half_even(Fraction(v * step))) for v, d in zip(x, u, strict=True)]
     if kind == 2:
         return x
-    if mode == 6:
-        bits = 23 if short else 52
-        x = [wrap(v << bits | coder.raw(bits)) for v in x]
     words = []
     for v, d in zip(x, u, strict=True):
         if mode in (0, 6):

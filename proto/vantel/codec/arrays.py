@@ -105,7 +105,7 @@ def put_low_bits(to, count, words, n, width):
     return count
 
 
-@njit(**INNER)
+@njit(**MERGED)
 def best_form(kind, level, words, x, y, u, v, special, params, search):
     """Whole numbers x of words int64[n]: the mode, narrow, the greatest common divisor of their distances, the step of a lattice or 0.0.
 
@@ -197,6 +197,15 @@ def off_lattice(x, u, n, step, origin):
         x[i] = origin + u[i] + (np.int64((y + ROUND) - ROUND) if abs(y) < WHOLE_MAX else 0)
 
 
+@njit(**INNER)
+def get_low_bits(code, rng, pos, data, x, width):
+    """Inverse of put_low_bits, below the numbers x: code, rng, pos."""
+    for i in range(x.shape[0]):
+        low, code, rng, pos = get_raw(code, rng, pos, data, width)
+        x[i] = (x[i] << width) | low
+    return code, rng, pos
+
+
 @njit(**MERGED)
 def get_array(code, rng, pos, data, models, part, kind, words, scratch):
     """Inverse of put_array into words: ok, code, rng, pos."""
@@ -206,8 +215,7 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
     keys = scratch[2 * n : 2 * n + 256]
     special = scratch[2 * n + 256 :]
     mode = np.int64(at.WORDS)
-    narrow = read = np.int64(0)
-    multiplier = exponent = offset = count = negative = np.int64(0)
+    narrow = read = multiplier = exponent = offset = count = negative = np.int64(0)
     ok = True
     if kind != WHOLE:
         narrow, code, rng, pos = get(code, rng, pos, data, models, at.NARROW + kind)
@@ -218,7 +226,7 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
             code, rng, pos, data, models, mode, narrow or kind == FLOAT32, n, special
         )
     g = np.int64(1)
-    lattice = step = origin = np.int64(0)
+    lattice = step = origin = rem = np.int64(0)
     if ok and n > 1:
         lattice, code, rng, pos = get(code, rng, pos, data, models, at.FLAGS + 3)
         if lattice:
@@ -231,7 +239,6 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
         number, code, rng, pos = get_number(code, rng, pos, data, models, at.BASE + 64 * part)
         x[:] = unfold(number)
     elif ok:
-        rem = np.int64(0)
         if g != 1:
             rem, code, rng, pos = get_number(code, rng, pos, data, models, at.COUNT)
         ok, code, rng, pos = get_integers(code, rng, pos, data, models, part, x, n, keys)
@@ -244,11 +251,7 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
     if not ok:
         return False, code, rng, pos
     if mode == at.PARTED:
-        width = mantissa_bits(narrow)
-        for i in range(n):
-            low, code, rng, pos = get_raw(code, rng, pos, data, width)
-            x[i] = (x[i] << width) | low
-        mode = np.int64(at.WORDS)
+        code, rng, pos = get_low_bits(code, rng, pos, data, x, mantissa_bits(narrow))
     if lattice:
         off_lattice(x, u, n, float_of(step), origin)
     if kind == WHOLE:

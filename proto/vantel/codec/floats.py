@@ -256,7 +256,7 @@ def to_words(words, x, u, n, kind, mode, narrow, multiplier, exponent, offset, n
     """Bit patterns of whole numbers, by mode; corrected: moved by u last places."""
     scale = float_of(np.int64(1023 - exponent) << 52) if mode == at.DYADIC else 1.0
     for i in range(n):
-        if mode == at.WORDS:
+        if mode == at.WORDS or mode == at.PARTED:
             word = ordered_narrow(signed_32(x[i])) if narrow else ordered(x[i])
             words[i] = wide_word(word) if narrow and kind == FLOAT64 else word
             continue
