@@ -230,10 +230,6 @@ def levels(coder: Coder, part: int, n: int, steps: bool) -> list[int]:
     return x
 
 
-def half_even(number: Fraction) -> int:
-    return round(number)
-
-
 def to_float(word: int) -> float:
     return float(struct.unpack("<d", struct.pack("<q", word))[0])
 
@@ -280,7 +276,7 @@ def printed(value: float) -> float:
         y = value * 10.0**e
         if not abs(y) < 2.0**51:
             break
-        near = float(half_even(Fraction(y))) / 10.0**e
+        near = float(round(Fraction(y))) / 10.0**e
         if single(near) == value:
             return near
     return value
@@ -304,7 +300,6 @@ def array(coder: Coder, part: int, kind: int, n: int, width: int = -64) -> list[
             multiplier = wrap(coder.raw(64))
             offset, negative = coder.bit(FLAGS + 2), coder.bit(FLAGS)
         elif mode not in (0, 6):
-            assert mode < 6
             if mode == 3:
                 exponent = coder.signed(GAP)
             else:
@@ -335,7 +330,7 @@ def array(coder: Coder, part: int, kind: int, n: int, width: int = -64) -> list[
         bits = 23 if short else 52
         x = [wrap(v << bits | coder.raw(bits)) for v in x]
     if lattice:
-        x = [wrap(origin + d + half_even(Fraction(v * step))) for v, d in zip(x, u, strict=True)]
+        x = [wrap(origin + d + round(Fraction(v * step))) for v, d in zip(x, u, strict=True)]
     if kind == 2:
         return x
     words = []

@@ -11,7 +11,6 @@ from numba import njit, types
 from vantel.codec import layout as at
 from vantel.codec.choosing import last_cost, lg
 from vantel.codec.coder import (
-    BLOCK,
     COUNT_MAX,
     INLINED,
     INNER,
@@ -27,11 +26,13 @@ from vantel.codec.coder import (
     float_of,
     fold,
     get,
+    get_low_bits,
     get_number,
     get_raw,
     get_tree,
     make_room,
     put,
+    put_low_bits,
     put_number,
     put_raw,
     put_tree,
@@ -93,16 +94,6 @@ def lattice_step(x, n, y, u, d, power):
         u[i] = x[i] - x[0] - np.int64((np.float64(y[i]) * step + ROUND) - ROUND)
         cost += lg(u[i]) + 12
     return step if cost + last_cost(y, n) + 1024 < plain else 0.0
-
-
-@njit(**INNER)
-def put_low_bits(to, count, words, n, width):
-    """Note the lowest bits of words[:n] as they are; the new count."""
-    for block in range(0, n, BLOCK):
-        count = make_room(to, count)
-        for i in range(block, min(block + BLOCK, n)):
-            count = put_raw(to[3], count, words[i], width)
-    return count
 
 
 @njit(**MERGED)
@@ -195,15 +186,6 @@ def off_lattice(x, u, n, step, origin):
     for i in range(n):
         y = np.float64(x[i]) * step
         x[i] = origin + u[i] + (np.int64((y + ROUND) - ROUND) if abs(y) < WHOLE_MAX else 0)
-
-
-@njit(**INNER)
-def get_low_bits(code, rng, pos, data, x, width):
-    """Inverse of put_low_bits, below the numbers x: code, rng, pos."""
-    for i in range(x.shape[0]):
-        low, code, rng, pos = get_raw(code, rng, pos, data, width)
-        x[i] = (x[i] << width) | low
-    return code, rng, pos
 
 
 @njit(**MERGED)
