@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from fractions import Fraction
+from math import comb
 from pathlib import Path
 
 MASK64 = (1 << 64) - 1
@@ -141,17 +142,17 @@ def wrap(number: int) -> int:
     return (number + (1 << 63) & MASK64) - (1 << 63)
 
 
-def residual(coder: Coder, region: int, s: int) -> int:
-    """Section 7.4."""
+def residual(coder: Coder, region: int, s: int) -> tuple[int, bool]:
+    """Section 7.4: the number, and whether its class stood by itself."""
     length = s.bit_length()
     e = s if s < 4 else 2 * length + (s >> length - 2 & 1) - 2
     symbol = coder.symbol(region * REGION_ROWS + min(e, 20 + e % 2))
     c = coder.raw(7) if symbol == 15 else symbol + max((e - 20) // 2, 0)
     if c == 0:
-        return 0
+        return 0, symbol == 15
     rest = coder.raw(c)
     size = 1 << (c - 1) | rest >> 1
-    return wrap(-size if rest & 1 else size)
+    return wrap(-size if rest & 1 else size), symbol == 15
 
 
 def zeros(coder: Coder, region: int, left: int) -> int:
@@ -169,7 +170,7 @@ def integers(coder: Coder, part: int, n: int) -> list[int]:
     predictor = coder.tree(PREDICTOR + 16 * part, 4) if n > 1 else 1
     if predictor in (6, 7):
         return levels(coder, part, n, predictor == 7)
-    assert predictor < 6
+    assert predictor < 13
     base = wrap(coder.signed(BASE + 64 * part))
     x = [] if predictor == 0 else [base]
     if len(x) == n:
@@ -183,8 +184,9 @@ def integers(coder: Coder, part: int, n: int) -> list[int]:
         if rest > 1:
             r = 0
         else:
-            r = residual(coder, part, s)
-            s += (16 * min(abs(r), 1 << 40) - s) >> 1
+            r, escaped = residual(coder, part, s)
+            size = 16 * min(abs(r), 1 << 40)
+            s = size if escaped and predictor > 7 else s + (size - s >> 1)
         rest = max(rest - 1, 0)
         x.append(wrap(r + predict(x, predictor, base)))
     return x
@@ -197,6 +199,9 @@ def predict(x: list[int], predictor: int, base: int) -> int:
         return x[-1]
     if predictor == 2:
         return 2 * x[-1] - x[-2]
+    if predictor > 7:
+        order = min(predictor - 5, len(x))
+        return sum((-1) ** (k + 1) * comb(order, k) * x[-k] for k in range(1, order + 1))
     if predictor == 3:
         return x[-1] + (wrap(x[-1] - x[-2]) >> 1)
     if predictor == 4 or len(x) < 4:
@@ -223,10 +228,6 @@ def levels(coder: Coder, part: int, n: int, steps: bool) -> list[int]:
             k = coder.symbol(LEVELS + k)
         x.append(wrap(x[-1] + keys[k]) if steps else keys[k])
     return x
-
-
-def half_even(number: Fraction) -> int:
-    return round(number)
 
 
 def to_float(word: int) -> float:
@@ -275,7 +276,7 @@ def printed(value: float) -> float:
         y = value * 10.0**e
         if not abs(y) < 2.0**51:
             break
-        near = float(half_even(Fraction(y))) / 10.0**e
+        near = float(round(Fraction(y))) / 10.0**e
         if single(near) == value:
             return near
     return value
@@ -298,7 +299,7 @@ def array(coder: Coder, part: int, kind: int, n: int, width: int = -64) -> list[
         if mode == 5:
             multiplier = wrap(coder.raw(64))
             offset, negative = coder.bit(FLAGS + 2), coder.bit(FLAGS)
-        elif mode:
+        elif mode not in (0, 6):
             if mode == 3:
                 exponent = coder.signed(GAP)
             else:
@@ -325,13 +326,16 @@ def array(coder: Coder, part: int, kind: int, n: int, width: int = -64) -> list[
         x = [wrap(v * factor + rest) for v in integers(coder, part, n)]
     corrected = mode == 4 or (mode == 5 and offset)
     u = integers(coder, ADJUST, n) if lattice or corrected else [0] * n
+    if mode == 6:
+        bits = 23 if short else 52
+        x = [wrap(v << bits | coder.raw(bits)) for v in x]
     if lattice:
-        x = [wrap(origin + d + half_even(Fraction(v * step))) for v, d in zip(x, u, strict=True)]
+        x = [wrap(origin + d + round(Fraction(v * step))) for v, d in zip(x, u, strict=True)]
     if kind == 2:
         return x
     words = []
     for v, d in zip(x, u, strict=True):
-        if mode == 0:
+        if mode in (0, 6):
             word = ordered(signed32(v), 32) if short else ordered(v, 64)
             words.append(widen(word) if short and kind == 0 else word)
             continue

@@ -156,6 +156,11 @@ SHAPES = {
     ),
     "noise": RNG.normal(size=300),
     "huge and tiny": WALK * 10.0 ** RNG.integers(-300, 300, 300),
+    "sine": 3.7 * np.sin(np.arange(300) * 0.01),
+    "float32 sine": (3.7 * np.sin(np.arange(300) * 0.01)).astype(np.float32),
+    "sine in integers": np.rint(1e6 * np.sin(np.arange(300) * 0.01)).astype(np.int64),
+    "sine with a jump": np.sin(np.arange(300) * 0.01) + (np.arange(300) > 150),
+    "float32 walk": WALK.astype(np.float32),
     "subnormal": RNG.integers(0, 99, 300) * 5e-324,
     "float32 decimals": WALK.round(2).astype(np.float32),
     "float32 noise": RNG.normal(size=300).astype(np.float32),
@@ -214,6 +219,12 @@ def test_a_column_costs_little_more_than_its_raw_values() -> None:
     for values in SHAPES.values():
         for n in (1, 2, 9, 64, 300):
             assert len(codec.encode_values(values[:n])) <= n * values.itemsize + 4
+
+
+def test_full_mantissas_cost_no_more_than_what_is_new_in_them() -> None:
+    bits = {"sine": 18, "float32 sine": 9, "sine in integers": 4, "float32 walk": 27, "noise": 58}
+    for name, most in bits.items():
+        assert 8 * len(codec.encode_values(SHAPES[name])) < most * len(SHAPES[name]), name
 
 
 T3 = np.array([1, 2, 3])

@@ -11,7 +11,6 @@ from numba import njit, types
 from vantel.codec import layout as at
 from vantel.codec.choosing import last_cost, lg
 from vantel.codec.coder import (
-    BLOCK,
     COUNT_MAX,
     INLINED,
     INNER,
@@ -27,11 +26,13 @@ from vantel.codec.coder import (
     float_of,
     fold,
     get,
+    get_low_bits,
     get_number,
     get_raw,
     get_tree,
     make_room,
     put,
+    put_low_bits,
     put_number,
     put_raw,
     put_tree,
@@ -41,8 +42,13 @@ from vantel.codec.coder import (
 from vantel.codec.floats import (
     FLOAT32,
     FLOAT64,
+    PLAIN_EXPONENT_MAX,
     WHOLE,
+    better_parted,
+    dearer,
     get_mode,
+    mantissa_bits,
+    put_in_order,
     put_mode,
     to_whole,
     to_words,
@@ -91,6 +97,48 @@ def lattice_step(x, n, y, u, d, power):
 
 
 @njit(**MERGED)
+def best_form(kind, level, words, x, y, u, v, special, params, search):
+    """Whole numbers x of words int64[n]: the mode, narrow, the greatest common divisor of their distances, the step of a lattice or 0.0.
+
+    On a lattice y are the numbers and u the corrections; in mode PARTED special has the words whose signs and exponents x are.
+    """
+    n = words.shape[0]
+    mode = np.int64(at.WORDS)
+    narrow = False
+    if kind == WHOLE:
+        for i in range(n):
+            x[i] = words[i]
+    else:
+        mode, narrow = to_whole(kind, words, n, x, y, u, v, special, params, search[3])
+    if n == 1:
+        return mode, narrow, np.int64(1), 0.0
+    g = gcd_of(x, n)
+    step = 0.0
+    if g == 1 and level > 0 and n >= 32 and mode != at.CORRECTED and mode != at.STEPPED:
+        power = POWERS[params[at.P_POWER]] if mode == at.DECIMAL else 1.0
+        step = lattice_step(x, n, y, u, v, power)
+    if kind == WHOLE or g != 1 or step > 0.0 or mode == at.STEPPED or (kind == FLOAT32 and not narrow):
+        return mode, narrow, g, step
+    places = mode != at.WORDS and mode != at.DYADIC
+    if places and params[at.P_POWER] <= PLAIN_EXPONENT_MAX:
+        return mode, narrow, g, step
+    put_in_order(words, kind, narrow, y)
+    if places and dearer(x, y, n, search[3]):
+        mode = np.int64(at.WORDS)
+        params[at.P_CORRECTED] = 0
+        for i in range(n):
+            x[i] = y[i]
+    high = v.view(np.int64)
+    if level > 0 and n >= 32 and better_parted(x, y, n, narrow, high, search):
+        mode = np.int64(at.PARTED)
+        params[at.P_CORRECTED] = 0
+        for i in range(n):
+            x[i] = high[i]
+            special[i] = y[i]
+    return mode, narrow, g, step
+
+
+@njit(**MERGED)
 def put_array(to, count, part, kind, level, words, scratch):
     """Note words int64[n] as whole numbers, found again where they are floats; the new count."""
     n = words.shape[0]
@@ -103,26 +151,15 @@ def put_array(to, count, part, kind, level, words, scratch):
     rest = scratch[6 * n :]
     search = (rest[:1024], rest[1024:1280], rest[1280:1536], scratch[4 * n : 5 * n])
     params = rest[1536:]
-    mode = np.int64(at.WORDS)
-    narrow = False
-    if kind == WHOLE:
-        for i in range(n):
-            x[i] = words[i]
-    else:
-        mode, narrow = to_whole(kind, words, n, x, y, u, v, special, params)
+    mode, narrow, g, step = best_form(kind, level, words, x, y, u, v, special, params, search)
+    if kind != WHOLE:
         count = put(decisions, count, at.NARROW + kind, narrow)
         if narrow and kind == FLOAT64:
             count = put(decisions, count, at.NARROW + 2, params[at.P_PRINTED])
         count = put_tree(decisions, count, at.MODE, mode, 3)
         count = put_mode(to, count, mode, narrow, words, kind, special, params)
     count = make_room(to, count)
-    g = np.int64(1)
-    step = 0.0
     if n > 1:
-        g = gcd_of(x, n)
-        if g == 1 and level > 0 and n >= 32 and mode != at.CORRECTED and mode != at.STEPPED:
-            power = POWERS[params[at.P_POWER]] if mode == at.DECIMAL else 1.0
-            step = lattice_step(x, n, y, u, v, power)
         count = put(decisions, count, at.FLAGS + 3, step > 0.0)
         if step > 0.0:
             count = put_raw(decisions, count, bits_of(step), 64)
@@ -140,7 +177,7 @@ def put_array(to, count, part, kind, level, words, scratch):
         count = put_integers(to, count, part, x, n, level, search)
     if step > 0.0 or (mode >= at.CORRECTED and params[at.P_CORRECTED]):
         count = put_integers(to, make_room(to, count), at.ADJUST, u, n, level, search)
-    return count
+    return put_low_bits(to, count, special, n, mantissa_bits(narrow)) if mode == at.PARTED else count
 
 
 @njit(**INNER)
@@ -160,8 +197,7 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
     keys = scratch[2 * n : 2 * n + 256]
     special = scratch[2 * n + 256 :]
     mode = np.int64(at.WORDS)
-    narrow = read = np.int64(0)
-    multiplier = exponent = offset = count = negative = np.int64(0)
+    narrow = read = multiplier = exponent = offset = count = negative = np.int64(0)
     ok = True
     if kind != WHOLE:
         narrow, code, rng, pos = get(code, rng, pos, data, models, at.NARROW + kind)
@@ -172,7 +208,7 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
             code, rng, pos, data, models, mode, narrow or kind == FLOAT32, n, special
         )
     g = np.int64(1)
-    lattice = step = origin = np.int64(0)
+    lattice = step = origin = rem = np.int64(0)
     if ok and n > 1:
         lattice, code, rng, pos = get(code, rng, pos, data, models, at.FLAGS + 3)
         if lattice:
@@ -185,7 +221,6 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
         number, code, rng, pos = get_number(code, rng, pos, data, models, at.BASE + 64 * part)
         x[:] = unfold(number)
     elif ok:
-        rem = np.int64(0)
         if g != 1:
             rem, code, rng, pos = get_number(code, rng, pos, data, models, at.COUNT)
         ok, code, rng, pos = get_integers(code, rng, pos, data, models, part, x, n, keys)
@@ -197,6 +232,8 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
         ok, code, rng, pos = get_integers(code, rng, pos, data, models, at.ADJUST, u, n, keys)
     if not ok:
         return False, code, rng, pos
+    if mode == at.PARTED:
+        code, rng, pos = get_low_bits(code, rng, pos, data, x, mantissa_bits(narrow))
     if lattice:
         off_lattice(x, u, n, float_of(step), origin)
     if kind == WHOLE:
@@ -276,11 +313,7 @@ def encode_array(state, out, models, code, part, kind, width, level, words, scra
             out[i] = 255
         state[0], state[1], state[2] = low, rng, pos
         count = put(decisions, 0, at.PLAIN, 1)
-        for block in range(0, n, BLOCK):
-            count = make_room(to, count)
-            for i in range(block, min(block + BLOCK, n)):
-                count = put_raw(decisions, count, words[i], abs(width))
-        settle(to, count)
+        settle(to, put_low_bits(to, count, words, n, abs(width)))
     return state[2] if code == WITHIN else finish(state, out)
 
 

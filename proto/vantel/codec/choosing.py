@@ -51,6 +51,42 @@ def last_cost(x, n):
 
 
 @njit(**INNER)
+def differ(d, n, order):
+    """In place: from differences of order - 1 to those of order; the first have no others before them and stay."""
+    last = d[order - 1]
+    for i in range(order, n):
+        held = d[i]
+        d[i] = held - last
+        last = held
+
+
+@njit(**INNER)
+def smoothest(x, n, d):
+    """Order of differences, 1 to ORDER_MAX, with the smallest estimate, and that, of the samples alone; d int64[n] is scratch. n >= 8.
+
+    It ends where an order gains nothing over the one before.
+    """
+    for i in range(n):
+        d[i] = x[i]
+    differ(d, n, 1)
+    order = 1
+    least = np.int64(0)
+    while True:
+        cost = np.int64(0)
+        for k in range(SPANS):
+            first, end = span_of(k, n)
+            for i in range(first, end):
+                cost += lg(d[i])
+        if order > 1 and cost >= least:
+            return order - 1, least
+        least = cost
+        if order == at.ORDER_MAX:
+            return order, least
+        order += 1
+        differ(d, n, order)
+
+
+@njit(**INNER)
 def distinct(x, first, n, limit, search):
     """Count of distinct numbers of x[:n] (differences if first is 1), limit + 1 if there are more or they come too fast.
 
@@ -136,13 +172,14 @@ def level_cost(first, n, count, cost_max, search):
 
 @njit(**INNER)
 def choose(x, n, level, search):
-    """Cheapest predictor of x[:n] and, for levels, how many: sorted in the keys of search, with their places. n >= 1."""
+    """Cheapest predictor of x[:n] and, for levels, how many: sorted in the keys of search, with their places; its estimate in 1/8 bits. n >= 1."""
     c1 = c2 = c3 = c4 = c5 = c0 = np.int64(0)
     base = mean_of(x, n)
     if n < 8:
         for i in range(n):
             c0 += lg(x[i] - base)
-        return (at.MEAN if c0 < last_cost(x, n) else at.LAST), 0
+        c1 = last_cost(x, n)
+        return (at.MEAN if c0 < c1 else at.LAST), 0, min(c0, c1)
     seen = 0
     for k in range(SPANS):
         first, end = span_of(k, n)
@@ -166,9 +203,12 @@ def choose(x, n, level, search):
         best, cost = at.MEAN_2, c4
     if c5 < cost:
         best, cost = at.MEAN_4, c5
+    if best == at.LINEAR:
+        order, cost = smoothest(x, n, search[3])
+        best = at.HIGHER + order if order > 2 else best
     cost = cost * n // seen + 15 * n  # class, sign and what adaptation loses: about 1.9 bits a value
     if level == 0 or cost < QUIET * n:
-        return best, 0
+        return best, 0, cost
     levels = 0
     limit = min(at.LEVELS_MAX, n // 3)
     values, steps = np.int64(0), np.int64(1)
@@ -178,7 +218,7 @@ def choose(x, n, level, search):
         if other < cost:
             best, cost, levels = at.LEVEL, other, count
     if 0 < count <= at.LEVELS_PAIRED_MAX:  # pairs of values tell as much as differences
-        return best, levels
+        return best, levels, cost
     count = distinct(x, steps, n, limit, search)
     if 0 < count <= limit:
         other = level_cost(steps, n, count, cost, search) + 8 * bit_length(fold(x[0])) + 56
@@ -188,7 +228,7 @@ def choose(x, n, level, search):
         # the differences took its place
         distinct(x, values, n, limit, search)
         sort_levels(values, n, levels, search)
-    return best, levels
+    return best, levels, cost
 
 
 @njit(**INNER)

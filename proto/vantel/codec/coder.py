@@ -317,3 +317,22 @@ def fold(number):
 def unfold(number):
     """Inverse of fold."""
     return ((number >> 1) & 0x7FFFFFFFFFFFFFFF) ^ -(number & 1)
+
+
+@njit(**INNER)
+def put_low_bits(to, count, words, n, width):
+    """Note the lowest bits of words[:n] as they are; the new count."""
+    for block in range(0, n, BLOCK):
+        count = make_room(to, count)
+        for i in range(block, min(block + BLOCK, n)):
+            count = put_raw(to[3], count, words[i], width)
+    return count
+
+
+@njit(**INNER)
+def get_low_bits(code, rng, pos, data, x, width):
+    """Inverse of put_low_bits, below the numbers x: code, rng, pos."""
+    for i in range(x.shape[0]):
+        low, code, rng, pos = get_raw(code, rng, pos, data, width)
+        x[i] = (x[i] << width) | low
+    return code, rng, pos

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from vantel.codec import layout as at
-from vantel.codec.choosing import last_cost
+from vantel.codec.choosing import choose, distinct, level_cost, smoothest
 from vantel.codec.coder import (
     INNER,
     bits_of,
@@ -78,7 +78,41 @@ def all_narrow(words, n):
 
 
 @njit(**INNER)
-def to_whole(kind, words, n, x, y, u, v, special, params):
+def dearer(x, y, n, d):
+    """Differences of x[:n], of whatever order suits, are estimated to need more bits than those of y; d int64[n] is scratch."""
+    return n >= 8 and smoothest(x, n, d)[1] > smoothest(y, n, d)[1]
+
+
+@njit(**INNER)
+def put_in_order(words, kind, narrow, y):
+    """y as the words of floats in the order of the floats, those of float32 if narrow."""
+    for i in range(words.shape[0]):
+        word = narrow_word(words[i]) if narrow and kind == FLOAT64 else words[i]
+        y[i] = ordered_narrow(word) if narrow else ordered(word)
+
+
+@njit(**INNER)
+def mantissa_bits(narrow):
+    """Bits of a float below its exponent."""
+    return 23 if narrow else 52
+
+
+@njit(**INNER)
+def better_parted(x, y, n, narrow, high, search):
+    """Whether words y with their mantissas as they are cost less than x, however that is coded; high gets their signs and exponents."""
+    width = mantissa_bits(narrow)
+    cost = choose(x, n, 1, search)[2] - 8 * width * n
+    if cost <= 0:
+        return False
+    for i in range(n):
+        high[i] = y[i] >> width
+    limit = min(at.LEVELS_MAX, n // 3)
+    count = distinct(high, 0, n, limit, search)
+    return count <= limit and level_cost(0, n, count, cost, search) < cost
+
+
+@njit(**INNER)
+def to_whole(kind, words, n, x, y, u, v, special, params, d):
     """Whole numbers x of floats, and how: mode, narrow; params has the places P_ of layout.py.
 
     Narrow, that is rounded to float32, is tried second: it would find too few decimals where float64 finds all.
@@ -131,7 +165,7 @@ def to_whole(kind, words, n, x, y, u, v, special, params):
     for i in range(n):
         word = words[i] if kind == FLOAT32 or not narrow else narrow_word(u[i])
         y[i] = ordered_narrow(word) if narrow else ordered(word)
-    if try_dyadic(v, u, n, x, special, params, negative) and last_cost(x, n) < last_cost(y, n):
+    if try_dyadic(v, u, n, x, special, params, negative) and dearer(y, x, n, d):
         return at.DYADIC, narrow
     for i in range(n):
         x[i] = y[i]
@@ -143,7 +177,7 @@ def to_whole(kind, words, n, x, y, u, v, special, params):
 def put_mode(to, count, mode, narrow, words, kind, special, params):
     """Note the parameters of a mode, and the values that stand by themselves; the new count."""
     decisions = to[3]
-    if mode == at.WORDS:
+    if mode == at.WORDS or mode == at.PARTED:
         return count
     if mode == at.STEPPED:
         count = put_raw(decisions, count, params[at.P_STEP], 64)
@@ -179,9 +213,9 @@ def get_mode(code, rng, pos, data, models, mode, short, n, special):
     """Inverse of put_mode: ok, multiplier, exponent, offset, zeros negative, specials, code, rng, pos."""
     multiplier = np.int64(1)
     exponent = offset = negative = count = np.int64(0)
-    if mode > at.STEPPED:
+    if mode > at.PARTED:
         return False, multiplier, exponent, offset, negative, count, code, rng, pos
-    if mode == at.WORDS:
+    if mode == at.WORDS or mode == at.PARTED:
         return True, multiplier, exponent, offset, negative, count, code, rng, pos
     if mode == at.STEPPED:
         multiplier, code, rng, pos = get_raw(code, rng, pos, data, 64)
@@ -222,7 +256,7 @@ def to_words(words, x, u, n, kind, mode, narrow, multiplier, exponent, offset, n
     """Bit patterns of whole numbers, by mode; corrected: moved by u last places."""
     scale = float_of(np.int64(1023 - exponent) << 52) if mode == at.DYADIC else 1.0
     for i in range(n):
-        if mode == at.WORDS:
+        if mode == at.WORDS or mode == at.PARTED:
             word = ordered_narrow(signed_32(x[i])) if narrow else ordered(x[i])
             words[i] = wide_word(word) if narrow and kind == FLOAT64 else word
             continue

@@ -37,11 +37,13 @@ SEEN = 16 * ROWS
 MODELS = CELLS + (SEEN + ROWS + 1) // 2
 """int32 of all models; the rows are int16."""
 
-WORDS, DECIMAL, SCALED, DYADIC, CORRECTED, STEPPED = range(6)
+WORDS, DECIMAL, SCALED, DYADIC, CORRECTED, STEPPED, PARTED = range(7)
 """How floats become integers."""
 
 MEAN, LAST, LINEAR, HALF_LINEAR, MEAN_2, MEAN_4, LEVEL, LEVEL_STEP = range(8)
 """Predictors; LEVEL and LEVEL_STEP code an index into the distinct values or differences."""
+HIGHER, ORDER_MAX = 5, 7
+"""Predictor HIGHER + k leaves differences of order k, 3 to ORDER_MAX."""
 LEVELS_MAX = 256
 LEVELS_PAIRED_MAX = 16
 """Up to so many levels the one before chooses the models."""

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from vantel.codec import layout as at
-from vantel.codec.choosing import choose, mean_of
+from vantel.codec.choosing import choose, differ, mean_of
 from vantel.codec.coder import (
     INLINED,
     INNER,
@@ -61,8 +61,8 @@ def row_of(s, region):
 
 
 @njit(**INNER)
-def put_residuals(to, region, residuals, first, n, s):
-    """Code residuals[first:n], s the energy before them. region: its first row."""
+def put_residuals(to, region, residuals, first, n, s, leaps):
+    """Code residuals[first:n], s the energy before them. region: its first row. leaps: an escape sets the energy at once."""
     state, out, models, _decisions = to
     rows = rows_of(models)
     low, rng, pos = state[0], state[1], state[2]
@@ -89,6 +89,8 @@ def put_residuals(to, region, residuals, first, n, s):
         if symbol < 0 or symbol >= ESCAPE:
             low, rng, pos = put_symbol(low, rng, pos, out, rows, row, ESCAPE)
             low, rng, pos = put_bits(low, rng, pos, out, c, 7)
+            if leaps:
+                s = size_of(r) << 4
         else:
             low, rng, pos = put_symbol(low, rng, pos, out, rows, row, symbol)
         low, rng, pos = put_bits(low, rng, pos, out, (a << 1) | np.int64(r < 0), c)
@@ -98,7 +100,7 @@ def put_residuals(to, region, residuals, first, n, s):
 
 
 @njit(**INNER)
-def get_residuals(code, rng, pos, data, rows, region, residuals, first, n, s):
+def get_residuals(code, rng, pos, data, rows, region, residuals, first, n, s, leaps):
     """Inverse of put_residuals: ok, code, rng, pos."""
     i = first
     while i < n:
@@ -129,6 +131,8 @@ def get_residuals(code, rng, pos, data, rows, region, residuals, first, n, s):
             a = (np.int64(1) << (c - 1)) | ((rest >> 1) & ((np.int64(1) << (c - 1)) - 1))
             r = -a if rest & 1 else a
         residuals[i] = r
+        if leaps and symbol == ESCAPE:
+            s = size_of(r) << 4
         s += ((size_of(r) << 4) - s) >> ENERGY_SHIFT
         i += 1
     return True, code, rng, pos
@@ -140,6 +144,12 @@ def differences(x, n, predictor, base, residuals):
     if predictor == at.MEAN:
         for i in range(n):
             residuals[i] = x[i] - base
+        return
+    if predictor > at.LEVEL_STEP:
+        for i in range(n):
+            residuals[i] = x[i]
+        for order in range(1, predictor - at.HIGHER + 1):
+            differ(residuals, n, order)
         return
     for i in range(1, min(n, 4)):
         residuals[i] = x[i] - predict(x, i, predictor, base)
@@ -187,6 +197,11 @@ def add_up(x, n, predictor, base):
             x[i] += base
         return
     x[0] = base
+    if predictor > at.LEVEL_STEP:
+        for order in range(predictor - at.HIGHER, 0, -1):
+            for i in range(order, n):
+                x[i] += x[i - 1]
+        return
     for i in range(1, min(n, 4)):
         x[i] += predict(x, i, predictor, base)
     if predictor == at.LAST:
@@ -201,7 +216,7 @@ def add_up(x, n, predictor, base):
 def put_integers(to, count, part, x, n, level, search):
     """Code x[:n], and the count decisions before them; part is the region of models. Returns 0 decisions."""
     decisions = to[3]
-    predictor, levels = choose(x, n, level, search)
+    predictor, levels, _cost = choose(x, n, level, search)
     if n > 1:
         count = put_tree(decisions, count, at.PREDICTOR + 16 * part, predictor, 4)
     if predictor in (at.LEVEL, at.LEVEL_STEP):
@@ -218,7 +233,8 @@ def put_integers(to, count, part, x, n, level, search):
         total += size_of(residuals[i])
     start = bit_length((16 * (total // (n - first))) + 16 * (total % (n - first)) // (n - first))
     settle(to, put_tree(decisions, count, at.START + 64 * part, start, 6))
-    put_residuals(to, part * at.REGION_ROWS, residuals, first, n, (np.int64(3) << start) >> 2)
+    s = (np.int64(3) << start) >> 2
+    put_residuals(to, part * at.REGION_ROWS, residuals, first, n, s, predictor > at.LEVEL_STEP)
     return 0
 
 
@@ -231,7 +247,7 @@ def get_integers(code, rng, pos, data, models, part, x, n, keys):
         predictor, code, rng, pos = get_tree(code, rng, pos, data, models, at.PREDICTOR + 16 * part, 4)
     if predictor in (at.LEVEL, at.LEVEL_STEP):
         return get_levels(code, rng, pos, data, models, part, x, n, predictor, keys)
-    if predictor > at.MEAN_4:
+    if predictor > at.HIGHER + at.ORDER_MAX:
         return False, code, rng, pos
     number, code, rng, pos = get_number(code, rng, pos, data, models, at.BASE + 64 * part)
     base = unfold(number)
@@ -240,6 +256,9 @@ def get_integers(code, rng, pos, data, models, part, x, n, keys):
     if first < n:
         start, code, rng, pos = get_tree(code, rng, pos, data, models, at.START + 64 * part, 6)
         s = (np.int64(3) << min(start, 48)) >> 2
-        ok, code, rng, pos = get_residuals(code, rng, pos, data, rows, part * at.REGION_ROWS, x, first, n, s)
+        leaps = predictor > at.LEVEL_STEP
+        ok, code, rng, pos = get_residuals(
+            code, rng, pos, data, rows, part * at.REGION_ROWS, x, first, n, s, leaps
+        )
     add_up(x, n, predictor, base)
     return ok, code, rng, pos

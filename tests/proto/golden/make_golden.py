@@ -47,6 +47,11 @@ def columns() -> dict[str, list[Column]]:
     narrow = np.array([0x7FC00001, 0xFF800001, 1 << 31, 0x3F800000, 1], np.uint32)
     rng = np.random.default_rng(6)
     long_times = np.cumsum(rng.integers(9_000_000, 11_000_000, 600)) + 10**15
+    drive = [
+        Column(1058, long_times, np.cumsum(rng.normal(0, 0.1, 600)).round(2)),
+        Column(65_536, long_times, rng.integers(-300, 300, 600).astype(np.int16)),
+        Column(65_537, long_times[::10], np.cumsum(rng.normal(size=60)).astype(np.float32)),
+    ]
     return {
         "empty": [],
         "floats": [Column(1, T, floats.view(np.float64)), Column(2, T, narrow.view(np.float32))],
@@ -77,10 +82,14 @@ def columns() -> dict[str, list[Column]]:
                 2, T, np.array([2.25, 2.25, 2.25, 0.1, 0.1], np.float32), np.array([0, 0, 0, 1, 1], np.uint8)
             ),
         ],
-        "drive": [
-            Column(1058, long_times, np.cumsum(rng.normal(0, 0.1, 600)).round(2)),
-            Column(65_536, long_times, rng.integers(-300, 300, 600).astype(np.int16)),
-            Column(65_537, long_times[::10], np.cumsum(rng.normal(size=60)).astype(np.float32)),
+        "drive": drive,
+        "drive_in_words": drive,
+        "mantissas": [
+            Column(1, long_times[:200], 3.7 * np.sin(np.arange(200) * 0.01)),
+            Column(2, long_times[:200], np.rint(1e6 * np.sin(np.arange(200) * 0.01)).astype(np.int32)),
+            Column(3, long_times[:200], np.cumsum(rng.normal(0, 1e-3, 200)).astype(np.float32)),
+            Column(4, long_times[:200], rng.normal(size=200)),
+            Column(5, long_times[:200], rng.normal(size=200).astype(np.float32).astype(np.float64)),
         ],
     }
 
