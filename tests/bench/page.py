@@ -1,6 +1,6 @@
 """The page with a large fleet: time to the first rows, filter, sort and scroll; memory of the tab and of the server.
 
-    python tests/bench/page.py [--vans 20000] [--json]
+    python tests/bench/page.py [--vans 20000] [--json FILE]
 
 Simulated last values of all vans stand in the fleet of a real Site, a share of them changes every second; Chromium,
 headless, opens it. Times in ms, memory in MB. cpu: processor time of the tab's main thread for one act, the fleet's
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
@@ -161,7 +162,7 @@ def measure(base: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vans", type=int, default=20_000)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
     log.configure(LogSection(level="warning", format="text"))
     server = Server(arguments.vans)
@@ -174,8 +175,9 @@ def main() -> None:
         server.stop.set()
         server.thread.join(5)
     result["server_rss_mb_max"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, 1)
-    lines = [json.dumps(result)] if arguments.json else [f"{key:28} {value}" for key, value in result.items()]
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.writelines(f"{key:28} {value}\n" for key, value in result.items())
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":
