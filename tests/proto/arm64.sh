@@ -11,12 +11,12 @@ check=$repository/tests/proto/same_bytes.py
 mkdir -p "$folder"
 command -v qemu-aarch64-static >/dev/null && command -v debootstrap >/dev/null ||
   { apt-get update -q && apt-get install -y -q qemu-user-static debootstrap; }
-if [ ! -e "$folder/root/usr/bin/python3" ]; then
+if [ ! -e "$folder/debian/usr/bin/python3" ]; then
   # unpacked, never configured: nothing of it is run but its Python
-  debootstrap --foreign --arch=arm64 --variant=minbase --include=python3,libstdc++6 bookworm "$folder/root"
-  for package in "$folder"/root/var/cache/apt/archives/*.deb; do dpkg-deb -x "$package" "$folder/root"; done
+  debootstrap --foreign --arch=arm64 --variant=minbase --include=python3,libstdc++6 bookworm "$folder/debian"
+  for package in "$folder"/debian/var/cache/apt/archives/*.deb; do dpkg-deb -x "$package" "$folder/debian"; done
 fi
-version=$(basename "$(readlink -f "$folder/root/usr/bin/python3")" | sed "s/python//")
+version=$(basename "$(readlink -f "$folder/debian/usr/bin/python3")" | sed "s/python//")
 if [ ! -d "$folder/packages" ]; then
   mapfile -t wanted < <("$python" -m pip freeze | grep -iE '^(numpy|numba|llvmlite|protobuf)==')
   "$python" -m pip download -q --no-deps --only-binary=:all: --python-version "$version" --dest "$folder/wheels" \
@@ -27,7 +27,7 @@ here=$("$python" "$check")
 printf '%s\n' "$here"
 generic=$(NUMBA_CPU_NAME=generic NUMBA_CPU_FEATURES='' "$python" "$check")
 printf '%s (generic features)\n' "$generic"
-there=$(NUMBA_CACHE_DIR=$folder/cache qemu-aarch64-static -L "$folder/root" "$folder/root/usr/bin/python3" "$check" "$folder/packages")
+there=$(NUMBA_CACHE_DIR=$folder/cache qemu-aarch64-static -L "$folder/debian" "$folder/debian/usr/bin/python3" "$check" "$folder/packages")
 printf '%s\n' "$there"
 [ "${here%% *}" = "${generic%% *}" ] && [ "${here%% *}" = "${there%% *}" ] || { echo "arm64.sh: the bytes differ" >&2; exit 1; }
 echo "arm64.sh: the same bytes"
