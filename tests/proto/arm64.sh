@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Whether arm64 makes the bytes that this machine makes: tests/proto/same_bytes.py here, here with generic processor features,
-# and in an arm64 Debian under qemu-user. Needs root, Debian's packages and PyPI, 700 MB, and some 20 minutes, nearly all of them
+# and in an arm64 Debian under qemu-user. Needs root, Debian's packages and PyPI, 700 MB, and 5 to 20 minutes, nearly all of them
 # Numba compiling under emulation. The folder (first argument) is kept and used again.
 set -euo pipefail
 exec </dev/null
