@@ -166,6 +166,11 @@ def figures(score: Array, labels: NDArray[np.bool_]) -> tuple[float, float, floa
     return auc_roc(score, labels), float(f1.max()), float(np.mean(volume))
 
 
+def cells(found: dict[str, list[float]]) -> str:
+    """The figures of one row, by detector."""
+    return "   ".join("{:.2f} {:.2f} {:.2f}".format(*row) for row in found.values())
+
+
 def compare(detectors: dict[str, Callable[[Array], Array]], seeds: int) -> dict[str, dict[str, list[float]]]:
     """Mean figures by kind and detector."""
     out: dict[str, dict[str, list[float]]] = {}
@@ -176,8 +181,7 @@ def compare(detectors: dict[str, Callable[[Array], Array]], seeds: int) -> dict[
             title: np.mean([figures(score(x), labels) for x, labels in cases], axis=0).tolist()
             for title, score in detectors.items()
         }
-        cells = "   ".join("{:.2f} {:.2f} {:.2f}".format(*out[kind][title]) for title in detectors)
-        say(f"{kind:16} {cells}   ({len(cases)} series)")
+        say(f"{kind:16} {cells(out[kind])}   ({len(cases)} series)")
     return out
 
 
@@ -213,9 +217,8 @@ def compare_files(
         for name, values in series.items():
             found = {title: list(figures(score(values), labels)) for title, score in detectors.items()}
             out[f"{path.stem}: {name}"] = found
-            cells = "   ".join("{:.2f} {:.2f} {:.2f}".format(*found[title]) for title in detectors)
             say(
-                f"{path.stem[:40]}: {name:12} {cells}   ({len(labels)} samples, {int(labels.sum())} labelled)"
+                f"{path.stem[:40]}: {name:12} {cells(found)}   ({len(labels)} samples, {int(labels.sum())} labelled)"
             )
     return out
 
@@ -250,7 +253,7 @@ def main() -> None:
     except (OSError, ValueError) as cause:
         sys.exit(str(cause))
     mean = {title: np.mean([row[title] for row in out.values()], axis=0).tolist() for title in detectors}
-    say("mean             " + "   ".join("{:.2f} {:.2f} {:.2f}".format(*cells) for cells in mean.values()))
+    say("mean             " + cells(mean))
     if options.json:
         options.json.write_text(json.dumps({"rows": out, "mean": mean}, indent=1))
 
