@@ -27,9 +27,11 @@ from vantel.telemetry.v1 import account_pb2
 from vantel.window import Window
 
 VAN_EPOCHS_MAX = 64
-"""Epochs of which the counts of samples are kept, the newest."""
+"""Epochs of which the counts of samples are kept; beyond it the oldest that shed nothing go."""
 VAN_STREAMS_MAX = 192
-"""Streams kept in the account of one van, newest epochs first; older ones are settled long ago."""
+"""Streams kept in the account of one van; beyond it the oldest go of which the cloud has every envelope."""
+KEPT_FACTOR_MAX = 5
+"""So many times as much is kept at most where something was lost or waits; then the oldest of that go, too."""
 _COUNTERS = ("points", "samples", "duplicates", "lines_refused", "values_unrepresentable")
 
 
@@ -167,12 +169,27 @@ class VanAccount:
         for key, theirs in other.streams.items():
             mine = self.streams.get(key)
             self.streams[key] = theirs if mine is None else merge_class_accounts(mine, theirs)
-        for key in sorted(self.streams)[: -VAN_STREAMS_MAX or None]:
-            if len(self.streams) > VAN_STREAMS_MAX:
-                del self.streams[key]
         for epoch, counts in other.samples.items():
             self.samples[epoch] = self.samples.get(epoch, EpochSamples()).merged(counts)
-        for epoch in sorted(self.samples)[:-VAN_EPOCHS_MAX]:
+
+    def forget(self, clouds: Mapping[StreamKey, CloudAccount]) -> None:
+        """Keep the bounds. A stream goes without a trace on the sheet: its envelopes are all in the account of the cloud.
+
+        What was lost or is on its way is known from here only, and must not go because an agent starts often; nor may a
+        new epoch because its number is small: the counter begins anew where a state folder was wiped.
+        """
+        surplus = len(self.streams) - VAN_STREAMS_MAX
+        for key in sorted(self.streams) if surplus > 0 else ():
+            if surplus <= 0:
+                break
+            beyond = len(self.streams) > VAN_STREAMS_MAX * KEPT_FACTOR_MAX
+            if beyond or _has_all(clouds.get(StreamKey(self.van, *key)), self.streams[key]):
+                del self.streams[key]
+                surplus -= 1
+        quiet = [epoch for epoch in sorted(self.samples) if not any(self.samples[epoch].shed.values())]
+        for epoch in quiet[: max(0, len(self.samples) - VAN_EPOCHS_MAX)]:
+            del self.samples[epoch]
+        for epoch in sorted(self.samples)[: -VAN_EPOCHS_MAX * KEPT_FACTOR_MAX]:
             del self.samples[epoch]
 
     def encode(self) -> bytes:
@@ -203,6 +220,16 @@ class VanAccount:
             for item in pb.samples
         }
         return cls(pb.van, pb.t_unix_ns, {(a.epoch, a.delivery_class): a for a in accounts}, samples)
+
+
+def _has_all(cloud: CloudAccount | None, account: ClassAccount) -> bool:
+    """Whether the cloud has an outcome for everything that the van, or the cloud itself, knows of a stream."""
+    if cloud is None:
+        return not account.produced
+    settled = cloud.rejected_all
+    settled.update(cloud.stored)
+    highest = max(account.produced - 1, *(last for _, last in settled), -1)
+    return settled.count() == highest + 1
 
 
 def merge_class_accounts(mine: ClassAccount, theirs: ClassAccount) -> ClassAccount:
@@ -284,6 +311,7 @@ class Books:
         """Take in what a van says."""
         mine = self.vans.setdefault(report.van, VanAccount(report.van))
         mine.merge(report)
+        mine.forget(self.clouds)
 
     def note_gone(self, van: str, tombstone: Tombstone) -> StreamKey | None:
         """Remember when evicted envelopes are from; the account that has changed, None when the tombstone does not say."""

@@ -6,21 +6,25 @@ Method: hypothesis plays deliveries against a plain dict; merges are compared in
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.ledger.accounts import (
+    KEPT_FACTOR_MAX,
+    VAN_EPOCHS_MAX,
     VAN_STREAMS_MAX,
     Books,
     CloudAccount,
+    EpochSamples,
     Settled,
     VanAccount,
     merge_class_accounts,
     van_key,
 )
-from cloud.ledger.sheet import VanReport, join, join_stream
+from cloud.ledger.sheet import Backlog, Ends, VanReport, join, join_stream
 from vantel.envelope import EnvelopeError
 from vantel.identity import DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet
@@ -139,16 +143,58 @@ def test_a_power_cut_does_not_excuse_what_kafka_had() -> None:
     assert ledger.as_dict()["residual_at"] == {STREAM.text: [[11, 11]]}
 
 
-def test_the_account_of_a_van_is_bounded_and_keeps_the_newest_epochs() -> None:
-    account = VanAccount("van-1")
-    for counter in range(VAN_STREAMS_MAX + 50):
-        stream = (Epoch(counter, 1), P1)
-        account.merge(VanAccount("van-1", counter, {stream: ClassAccount(*stream, 1, IntervalSet())}))
+def started_often(books: Books, counters: range, stored: bool) -> None:
+    """One envelope and one report an epoch; the cloud has it, or not yet."""
+    for counter in counters:
+        stream = StreamKey("van-1", Epoch(counter, 1), P1)
+        if stored:
+            books.settle(Settled(stream, 0))
+        account = ClassAccount(stream.epoch, P1, 1, IntervalSet())
+        samples = {stream.epoch: EpochSamples(5)}
+        books.report(VanAccount("van-1", counter, {(stream.epoch, P1): account}, samples))
+
+
+def test_the_account_of_a_van_is_bounded_and_forgets_first_what_the_cloud_has() -> None:
+    books = Books()
+    started_often(books, range(VAN_STREAMS_MAX + 50), stored=True)
+    account = books.vans["van-1"]
     assert len(account.streams) == VAN_STREAMS_MAX
     assert min(account.streams)[0].counter == 50
+    assert len(account.samples) == VAN_EPOCHS_MAX
+    again = Books()
+    assert again.absorb(van_key("van-1"), account.encode())
+    assert again.vans["van-1"].streams == account.streams
+    started_often(books, range(VAN_STREAMS_MAX + 50, VAN_STREAMS_MAX * (KEPT_FACTOR_MAX + 2)), stored=False)
+    assert len(account.streams) == VAN_STREAMS_MAX * KEPT_FACTOR_MAX
+
+
+def test_a_loss_is_told_however_often_the_van_was_started_since() -> None:
+    """And so are a power cut's, what still waits, and what was shed."""
     books = Books()
-    assert books.absorb(van_key("van-1"), account.encode())
-    assert books.vans["van-1"].streams == account.streams
+    old = {
+        Epoch(1, 1): class_account(9, [(0, 3)], Eviction(4, 6, "quota")),  # 7 and 8 wait on the van
+        Epoch(2, 1): ClassAccount(EPOCH, P1, 3, IntervalSet(), (), CUT),
+    }
+    streams = {(epoch, P1): replace(account, epoch=epoch) for epoch, account in old.items()}
+    samples = {Epoch(1, 1): EpochSamples(100, {"queue_full": 7})}
+    for seq in (0, 1, 2, 3):
+        books.settle(Settled(StreamKey("van-1", Epoch(1, 1), P1), seq))
+    for seq in (0, 1, 2, 12):
+        books.settle(Settled(StreamKey("van-1", Epoch(2, 1), P1), seq))
+    books.report(VanAccount("van-1", 1, streams, samples))
+    started_often(books, range(3, 3 + VAN_STREAMS_MAX + 50), stored=True)
+    total = Ends(Backlog(), books).joined({}).total
+    assert total.evicted_by_reason == {"quota": 3, "power": 2}
+    assert (total.spooled, total.shed_by_reason) == (2, {"queue_full": 7})
+
+
+def test_a_van_whose_state_was_wiped_is_heard_though_its_epochs_count_from_one_again() -> None:
+    books = Books()
+    started_often(books, range(1000, 1000 + VAN_STREAMS_MAX), stored=True)
+    account = ClassAccount(Epoch(1, 77), P1, 5, IntervalSet(), (Eviction(0, 1, "quota"),))
+    books.report(VanAccount("van-1", 9999, {(Epoch(1, 77), P1): account}))
+    total = Ends(Backlog(), books).joined({}).total
+    assert (total.evicted, total.spooled) == (2, 3)
 
 
 def test_a_sheet_counts_an_envelope_where_it_is_best_known() -> None:
