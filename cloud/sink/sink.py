@@ -3,9 +3,11 @@
 Lines -> requests of at most lines_max lines and bytes_max bytes, one after another, written in a thread. 429, 5xx,
 timeouts and lost connections are waited out in place, for ever, with full jitter and Retry-After. 400 and 422 say
 nothing certain about what was stored, so they are bisected down to single lines; points are idempotent. 413, and a
-connection that is reset under a large body, split it. 401, 403 and 404 raise SinkStopped: a person must act.
-A 500 can be our own fault: after SAME_BODY_TRIES_MAX of one body it is bisected; a single line is given up only when
-the server, asked between its failures, took a line again that it had taken before, BEATEN_MAX times.
+connection that is reset under a large body, split it. All other 3xx and 4xx say nothing about lines, but that this is not the
+way to the database (access, bucket, a proxy that redirects or wants a login): SinkStopped, a person must act.
+A 500 can be our own fault: after SAME_BODY_TRIES_MAX of one body it is bisected. A single line is given up for it, or for
+a 400 or 422 that are not the database's own words, only when the server, asked between its failures, took a line again
+that it had taken before, BEATEN_MAX times: else one broken proxy would make dead letters of everything.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ _log = structlog.get_logger("sink")
 
 SAME_BODY_TRIES_MAX = 4
 BEATEN_MAX = 3
+OF_THE_LINES = (400, 413, 422)
+NOT_NOW = (408, 425, 429)
 LATENCY_BOUNDS_S = (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0)
 RESET_TRIES_MAX = 2
 SPLIT_BYTES_MIN = 64 * 1024
@@ -45,6 +49,16 @@ class Answer:
     def good(self) -> bool:
         """Everything is stored."""
         return 200 <= self.status < 300
+
+    @property
+    def of_a_proxy(self) -> bool:
+        """A word on the lines that the database did not say: it answers in JSON, all versions of it."""
+        return self.status in (400, 422) and not self.text.lstrip().startswith("{")
+
+    @property
+    def stops(self) -> bool:
+        """Neither the lines nor the moment are to blame: this is not the way to the database."""
+        return 300 <= self.status < 500 and self.status not in (*OF_THE_LINES, *NOT_NOW)
 
 
 class Writer(Protocol):
@@ -115,7 +129,7 @@ class Sink:
                 self._known_good = lines[part.first]
                 continue
             part.tries += 1
-            if answer.status in (401, 403, 404):
+            if answer.stops:
                 raise SinkStopped(stop_text(self._settings, answer))
             single = part.last - part.first == 1
             if not _is_final(answer, part, sum(map(len, lines[part.first : part.last]))):
@@ -125,7 +139,7 @@ class Sink:
             elif not single:
                 middle = (part.first + part.last) // 2
                 parts.extendleft((_Part(middle, part.last), _Part(part.first, middle)))
-            elif answer.status == 500 and not await self._alone_to_blame(part):
+            elif (answer.status == 500 or answer.of_a_proxy) and not await self._alone_to_blame(part):
                 parts.append(part)
                 await self._wait(answer, part.tries)
             else:
@@ -169,7 +183,7 @@ class Sink:
         return answer
 
     async def _alone_to_blame(self, part: _Part) -> bool:
-        """Whether the server, while it answers 500 to one line, takes another one again and again."""
+        """Whether the server, while it does not take one line, takes another one again and again."""
         if self._known_good and (await self._send([self._known_good])).good:
             part.beaten += 1
         return part.beaten >= BEATEN_MAX
@@ -192,13 +206,13 @@ class Sink:
 
 
 def stop_text(influx: InfluxSection, answer: Answer) -> str:
-    """What a person must do about 401, 403 and 404."""
+    """What a person must do about an answer that stops the sink."""
     fix = {
         401: "check influx.token_file: the token is missing or wrong",
         403: f"check influx.token_file: the token may not write to bucket {influx.bucket!r}",
         404: f"check influx.bucket {influx.bucket!r} and influx.org {influx.org!r}: create the bucket, "
         "or name one that exists",
-    }[answer.status]
+    }.get(answer.status, "check influx.url: is that InfluxDB, or a proxy that leads elsewhere?")
     return f"write to {influx.url}: {answer.status} {answer.text.strip()}; {fix}"
 
 
@@ -209,4 +223,4 @@ def _is_final(answer: Answer, part: _Part, body_bytes: int) -> bool:
         return answer.kind == "reset" and large and part.tries >= RESET_TRIES_MAX
     if answer.status == 500:
         return part.tries >= SAME_BODY_TRIES_MAX
-    return answer.status < 500 and answer.status not in (408, 425, 429)
+    return answer.status in OF_THE_LINES

@@ -116,7 +116,34 @@ def test_refused_access_stops_the_sink(influx_double: Any, status: int, key: str
         write(section(influx_double.url), GOOD)
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [302, 307, 402, 405, 407, 410, 415])
+def test_an_answer_of_something_else_than_the_database_refuses_no_line(
+    influx_double: Any, status: int
+) -> None:
+    influx_double.script.append((status, {"Location": "/login"}, "<html>sign in</html>"))
+    with pytest.raises(SinkStopped, match=r"influx\.url"):
+        write(section(influx_double.url), GOOD)
+    assert influx_double.count() == 0
+
+
+def test_a_400_of_a_broken_proxy_is_waited_out(influx_double: Any) -> None:
+    """All lines are bad to it: that is none of the lines."""
+    page = "<html>400 The plain HTTP request was sent to HTTPS port</html>"
+    influx_double.script.extend([(400, {}, page)] * 60)
+    refusals, sink = write(section(influx_double.url, backoff_s_min=0.001, backoff_s_max=0.002), GOOD[:4])
+    assert refusals == []
+    assert sink.state.retries > 0
+    assert influx_double.count() == 4
+
+
+def test_a_400_of_a_proxy_for_one_line_refuses_that_line(influx_double: Any) -> None:
+    influx_double.always = lambda body: (400, {}, "blocked by policy") if GOOD[17] in body else None
+    refusals, _ = write(section(influx_double.url, backoff_s_min=0.001, backoff_s_max=0.002), GOOD)
+    assert [refusal.at for refusal in refusals] == [17]
+    assert influx_double.count() == 39
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_a_server_in_trouble_is_waited_out(influx_double: Any, status: int) -> None:
     influx_double.script.extend([(status, {}, "busy")] * 3)
     refusals, sink = write(section(influx_double.url), GOOD)
