@@ -144,6 +144,8 @@ def _content(
     envelope: Envelope, clock: ClockStamp, catalogs: CatalogBook, now_s: float
 ) -> _Content | Reject | Retry:
     kind = envelope.kind
+    if not isinstance(kind, PayloadKind):
+        return Reject("unsupported", f"payload of kind {kind}; a newer van may need a newer cloud")
     if kind is PayloadKind.BIRTH:
         birth = Birth.decode(envelope.payload)
         return check_birth(birth.catalog, birth.catalog_hash) or _Content(catalog=birth.catalog)

@@ -19,6 +19,9 @@ MESSAGE_BYTES_MAX = 280 * 1024
 """A message larger than this is refused unread. The batcher closes batches far below it."""
 
 
+_KINDS = frozenset(PayloadKind)
+
+
 class EnvelopeError(ValueError):
     """Bytes that are no valid message or envelope; reason is one word for metrics and dead letters."""
 
@@ -30,13 +33,13 @@ class EnvelopeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A batch, event, birth or other payload with its identity."""
+    """A batch, event, birth or other payload with its identity. kind: a plain number when a newer release made it."""
 
     van: str
     epoch: Epoch
     delivery_class: DeliveryClass
     seq: int
-    kind: PayloadKind
+    kind: PayloadKind | int
     payload: bytes
     catalog_hash: int = 0
     replayed: bool = False
@@ -89,11 +92,13 @@ def open_envelope(sealed: bytes) -> Envelope:
     except DecodeError as cause:
         raise EnvelopeError("malformed", f"not an envelope: {cause}") from None
     try:
-        delivery_class, kind = DeliveryClass(pb.delivery_class), PayloadKind(pb.kind)
+        delivery_class = DeliveryClass(pb.delivery_class)
     except ValueError as cause:
         raise EnvelopeError("unsupported", f"{cause}; a newer van may need a newer cloud") from None
     if not VAN_ID.fullmatch(pb.van):
         raise EnvelopeError("malformed", "the van id of the envelope is illegal")
+    number = int(pb.kind)
+    kind = PayloadKind(number) if number in _KINDS else number
     return Envelope(
         pb.van, Epoch(pb.epoch.counter, pb.epoch.random), delivery_class, pb.seq, kind, pb.payload,
         pb.catalog_hash, pb.replayed, pb.simulated,

@@ -55,5 +55,5 @@ def _mono(envelope: Envelope) -> tuple[int, int, bool]:
     elif kind is PayloadKind.BIRTH:
         t_ns = Birth.decode(envelope.payload).t_mono_ns
     else:
-        raise TypeError(f"a {kind.name} has no time")
+        raise TypeError(f"kind {int(kind)} has no time")
     return t_ns, t_ns, False

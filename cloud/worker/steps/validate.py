@@ -12,6 +12,7 @@ from cloud.kafka.topics import BY_CLASS
 from cloud.worker.outcome import CATALOG_UNKNOWN, Reject, Retry
 from vantel.catalog import Catalog, CatalogError
 from vantel.envelope import ClockStamp, Envelope
+from vantel.identity import PayloadKind
 
 T_UNIX_NS_LIMIT = 1 << 62
 """Stamps lie within years 1823 to 2116, well inside what the database holds."""
@@ -77,7 +78,7 @@ class CatalogBook:
         """The catalog that an envelope names."""
         wanted = envelope.catalog_hash
         if wanted == 0:
-            return Reject("catalog_missing", f"a {envelope.kind.name} names no catalog")
+            return Reject("catalog_missing", f"a {PayloadKind(envelope.kind).name} names no catalog")
         known = self.get(wanted)
         if known is not None:
             return known

@@ -242,6 +242,9 @@ def test_intake_names_what_it_forwards() -> None:
     up_p1, up_p0 = topics.up("van-1", P1), topics.up("van-1", P0)
     assert judge(up_p1, message(catalog_hash=9)) == Forward(shard, P1, stream("van-1"), 3, 9)
     assert judge(up_p0, message()) == Forward(shard, P0, stream("van-1"), 3, 0)
+    assert judge(up_p1, message(kind=99)) == Forward(shard, P1, stream("van-1"), 3, 0), (
+        "a newer van is acked, too"
+    )
     born = message(kind=PayloadKind.BIRTH, payload=birth, catalog_hash=catalog.hash)
     assert judge(up_p0, born) == Forward(shard, P0, stream("van-1"), 3, 0, catalog)
     for payload in (wrong, b"\xff", b""):

@@ -73,12 +73,14 @@ def reasons(bench: Any) -> dict[str, tuple[bytes, DeliveryClass, str]]:
         "signal_unknown": (bench.message(VAN, 1, PayloadKind.BATCH, stranger), p1, VAN),
         "signal_unknown ": (bench.message(VAN, 1, PayloadKind.BATCH, wrong_type), p1, VAN),
         "catalog_invalid": (bench.birth(VAN, 0, claimed=5), p0, VAN),
+        "unsupported": (bench.message(VAN, 1, 99, b"of a newer release"), p1, VAN),
     }
 
 
 @pytest.mark.parametrize("reason", [
     "corrupt", "truncated", "oversize", "van_mismatch", "class_mismatch", "catalog_missing", "codec", "malformed",
     "time_range", "signal_unknown", "signal_unknown ", "catalog_invalid",
+    "unsupported",
 ])  # fmt: skip
 def test_each_kind_of_bad_message_is_refused_with_its_reason(bench: Any, reason: str) -> None:
     message, delivery_class, van = reasons(bench)[reason]
