@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -158,6 +159,27 @@ def redrive(
         print(json.dumps(asyncio.run(drive(settings, reason=reason, van=van))))
     except KafkaUnavailable as cause:
         print(f"vantel-cloud redrive: {cause}", file=sys.stderr)
+        raise typer.Exit(EXIT_CHECK_FAILED) from None
+
+
+@app.command(epilog="Example, with every worker stopped: vantel-cloud rewind --since 2026-12-01T03:00")
+def rewind(
+    since: Annotated[str, typer.Option(help="a time (UTC), or an age such as 6h")],
+    config: Config = None,
+) -> None:
+    """Have the workers take from Kafka again what came since a time, for a database restored from an older copy."""
+    settings = _load(config)
+    from cloud.commands.rewind import RewindError
+    from cloud.commands.rewind import rewind as move
+    from cloud.connection import ConnectionRefused
+    from cloud.kafka.clients import KafkaUnavailable
+    from vantel.instant import unix_ns
+
+    try:
+        since_unix_ns = unix_ns(since, time.time())
+        print(json.dumps({"records": asyncio.run(move(settings, since_unix_ns))}))
+    except (RewindError, KafkaUnavailable, ConnectionRefused, ValueError) as cause:
+        print(f"vantel-cloud rewind: {cause}", file=sys.stderr)
         raise typer.Exit(EXIT_CHECK_FAILED) from None
 
 

@@ -46,6 +46,7 @@ __all__ = [
     "TopicPartition",
     "abandon",
     "answered",
+    "bounds_of",
     "client_arguments",
     "end_offsets",
     "end_quietly",
@@ -267,3 +268,11 @@ async def end_offsets(
     """Next offset of each partition, asked of Kafka now; KafkaUnavailable when it does not answer."""
     ends = await answered(consumer.end_offsets(partitions), "ask for end offsets")
     return {partition: int(ends[partition]) for partition in partitions}
+
+
+async def bounds_of(
+    consumer: AIOKafkaConsumer, partitions: list[TopicPartition]
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+    """First and next offset of each partition; KafkaUnavailable when it does not answer."""
+    starts = await answered(consumer.beginning_offsets(partitions), "ask for first offsets")
+    return {tp: int(starts[tp]) for tp in partitions}, await end_offsets(consumer, partitions)

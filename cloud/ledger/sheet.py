@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
-from cloud.kafka.clients import answered, end_offsets, open_consumer, partitions_of
+from cloud.kafka.clients import bounds_of, open_consumer, partitions_of
 from cloud.kafka.compacted import CompactedTopic
 from cloud.kafka.topics import BY_CLASS, LEDGER
 from cloud.ledger.accounts import Books, CloudAccount, EpochSamples
 from cloud.ledger.times import NS_A_MS, UNSETTLED, SeqTimes, Timed
 from cloud.settings import CloudSettings
-from cloud.worker.lag import committed_of
+from cloud.worker.lag import committed_of, reading_from
 from cloud.worker.steps.open import readable
 from vantel.identity import DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet
@@ -289,9 +289,8 @@ async def in_kafka(settings: CloudSettings) -> Backlog:
     try:
         consumer.assign(partitions)
         committed = await committed_of(consumer, partitions)
-        ends = await end_offsets(consumer, partitions)
-        starts = await answered(consumer.beginning_offsets(partitions), "ask for first offsets")
-        places = {tp: max(committed[tp], int(starts[tp])) for tp in partitions}
+        starts, ends = await bounds_of(consumer, partitions)
+        places = reading_from(committed, starts, ends)
         behind = [tp for tp in partitions if places[tp] < ends[tp]]
         consumer.assign(behind)
         for tp in behind:
@@ -317,9 +316,10 @@ async def lag(settings: CloudSettings) -> int:
     consumer = await open_consumer(settings.kafka, "ledger-lag", settings.kafka.group)
     try:
         consumer.assign(partitions)
-        ends = await end_offsets(consumer, partitions)
         committed = await committed_of(consumer, partitions)
-        return sum(max(ends[tp] - committed[tp], 0) for tp in partitions)
+        starts, ends = await bounds_of(consumer, partitions)
+        places = reading_from(committed, starts, ends)
+        return sum(ends[tp] - places[tp] for tp in partitions)
     finally:
         await consumer.stop()
 

@@ -1,7 +1,9 @@
 """The Faust adapter of the worker, the default. The only file that imports faust, and only inside build_app.
 
 Faust acks an event when an agent raises, take() acks a whole batch, and a commit can pass a record left unacked, so:
-noack_take, one agent a topic, no tables; Runtime.handle never lets an exception out.
+noack_take, one agent a topic, no tables; Runtime.handle never lets an exception out. It takes no record below a committed
+offset, nor commits beyond a hole, so an offset outside its log (Kafka was restored from an older copy, or its retention
+went over it) counts as none: _consumer_class.
 """
 
 from __future__ import annotations
@@ -77,6 +79,7 @@ def build_app(settings: CloudSettings, runtime: Runtime, folder: Path) -> Any:
         worker_redirect_stdouts=False,
         autodiscover=False,
     )
+    app.transport.Consumer = _consumer_class()
     for delivery_class, name in BY_CLASS.items():
         topic = app.topic(
             name, value_type=bytes, key_type=bytes, value_serializer="raw", key_serializer="raw"
@@ -88,6 +91,26 @@ def build_app(settings: CloudSettings, runtime: Runtime, folder: Path) -> Any:
 
     app.on_partitions_assigned.connect(assigned, weak=False)
     return app
+
+
+def _consumer_class() -> type:
+    """Faust's consumer, which starts anew in a partition whose committed offset lies outside its log.
+
+    Above the end it would drop every record as known, without a word, until the end has passed that offset. Below the
+    start it would mark the hole as acked together with the record behind it, which only acks in order make harmless.
+    """
+    from faust.transport.drivers.aiokafka import Consumer
+
+    class InsideTheLog(Consumer):  # type: ignore[misc]
+        async def perform_seek(self) -> None:
+            await super().perform_seek()
+            mine = [tp for tp in self.assignment() if self._committed_offset.get(tp) is not None]
+            starts, ends = await self.earliest_offsets(*mine), await self.highwaters(*mine)
+            for tp in mine:
+                if not starts[tp] <= self._committed_offset[tp] <= ends[tp]:
+                    self._read_offset[tp] = self._committed_offset[tp] = None
+
+    return InsideTheLog
 
 
 def _add_agent(app: Any, topic: Any, runtime: Runtime, name: str) -> None:

@@ -1,7 +1,8 @@
 """How far the worker's group is behind, and a watchdog that ends a process which no longer moves.
 
-Committed and end offsets of the class topics, asked of Kafka beside Faust's own consumer -> lag by partition, time of
-the last commit progress. The watchdog thread leaves the process when there is lag but neither a commit nor an honest
+Committed, first and end offsets of the class topics, asked of Kafka beside the adapter's own consumer -> lag by
+partition, time of the last commit progress. A committed offset outside the log counts for what it is: below it, Kafka's
+retention took records that nobody had read; above it, Kafka was restored from an older copy, or cut. The watchdog thread leaves the process when there is lag but neither a commit nor an honest
 wait (for the database, for a catalog) for stalled_after_s, or when the event loop itself is stuck. Monotonic seconds.
 """
 
@@ -21,7 +22,7 @@ from cloud.kafka.clients import (
     KafkaUnavailable,
     TopicPartition,
     answered,
-    end_offsets,
+    bounds_of,
     open_consumer,
     partitions_of,
 )
@@ -43,15 +44,31 @@ class Progress:
         self._now_s = now_s
         self.lag: dict[TopicPartition, int] = {}
         self.committed: dict[TopicPartition, int] = {}
+        self.beyond: dict[TopicPartition, int] = {}
+        """Committed offsets that lie above the end of their partition, though it has records."""
+        self.sound_s = now_s()
         self.mine: frozenset[TopicPartition] = frozenset()
         self.moved_s = now_s()
         self.beat_s = now_s()
         self.answered_s = float("-inf")
 
-    def observe(self, committed: dict[TopicPartition, int], ends: dict[TopicPartition, int]) -> None:
-        """Take what Kafka says now. A group that never committed has 0."""
+    def observe(
+        self,
+        committed: dict[TopicPartition, int],
+        starts: dict[TopicPartition, int],
+        ends: dict[TopicPartition, int],
+    ) -> None:
+        """Take what Kafka says now. A group that never committed has 0.
+
+        Above the end there is no telling how far the group is: such a partition has no lag here, and is in beyond.
+        """
         now_s = self._now_s()
-        lag = {tp: max(end - committed.get(tp, 0), 0) for tp, end in ends.items()}
+        lag = {tp: max(end - max(committed.get(tp, 0), starts[tp]), 0) for tp, end in ends.items()}
+        self.beyond = {
+            tp: committed[tp] for tp, end in ends.items() if starts[tp] < end < committed.get(tp, 0)
+        }
+        if not any(tp in self.mine for tp in self.beyond):
+            self.sound_s = now_s
         behind = any(count for tp, count in lag.items() if tp in self.mine)
         was_away = now_s - self.answered_s > KAFKA_AWAY_S
         if was_away or not behind or any(committed[tp] > self.committed.get(tp, 0) for tp in committed):
@@ -69,6 +86,8 @@ class Progress:
         behind = sum(count for tp, count in self.lag.items() if tp in self.mine)
         if behind and still_s > stalled_after_s:
             return f"{behind} records behind and no commit for {still_s:.0f} s"
+        if now_s - max(self.sound_s, waited_s) > stalled_after_s:
+            return f"committed offsets lie above the end of {len(self.beyond)} partitions; a start reads them anew"
         return ""
 
 
@@ -101,9 +120,10 @@ class LagWatch:
             self._partitions = [tp for part in found for tp in part]
             self._consumer = await open_consumer(self._kafka, "worker-lag", self._kafka.group)
             self._consumer.assign(self._partitions)
-        # ends first: a commit between the two questions must not make a lag below zero look like none
-        ends = await end_offsets(self._consumer, self._partitions)
-        self._progress.observe(await committed_of(self._consumer, self._partitions), ends)
+        # committed first: what is committed, and even produced, between two questions must not look like beyond the end
+        committed = await committed_of(self._consumer, self._partitions)
+        starts, ends = await bounds_of(self._consumer, self._partitions)
+        self._progress.observe(committed, starts, ends)
 
     async def _close(self) -> None:
         consumer, self._consumer = self._consumer, None
@@ -117,6 +137,15 @@ async def committed_of(
     """Committed offset of each partition, 0 where there is none; the consumer has the group."""
     asked = [answered(consumer.committed(tp), "ask for committed offsets") for tp in partitions]
     return {tp: offset or 0 for tp, offset in zip(partitions, await asyncio.gather(*asked), strict=True)}
+
+
+def reading_from(
+    committed: dict[TopicPartition, int], starts: dict[TopicPartition, int], ends: dict[TopicPartition, int]
+) -> dict[TopicPartition, int]:
+    """Where a group goes on: at what it committed, or at the first record that is there when that is outside the log."""
+    return {
+        tp: committed[tp] if starts[tp] <= committed[tp] <= end else starts[tp] for tp, end in ends.items()
+    }
 
 
 def start_watchdog(

@@ -170,6 +170,11 @@ class Runtime:
             problems.append(f"Kafka at {self.settings.kafka.bootstrap} does not answer")
         if self.sink.state.trouble:
             problems.append(self.sink.state.trouble)
+        for tp, offset in sorted(self.progress.beyond.items()):
+            problems.append(
+                f"offset {offset} of {tp.topic} {tp.partition} is committed, but the topic ends before it: was Kafka restored "
+                "from an older copy? It is read anew from its first record"
+            )
         details = {"lag": sum(self.progress.lag.values()), "partitions": len(self.progress.mine)}
         return Health(tuple(problems), details)
 

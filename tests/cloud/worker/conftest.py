@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 import socket
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -305,6 +307,7 @@ class WorkerRun:
         self.config.write_text(tomli_w.dumps(tree))
         self.settings = load(self.config)
         self.process: Process | None = None
+        self.starts = 0
         asyncio.run(provision_topics(self.settings))
         self.query = InfluxQuery(self.settings.influx)
         if self.settings.influx.url == stack.influx_url:
@@ -314,6 +317,7 @@ class WorkerRun:
         arguments = [sys.executable, *(argv or ("-m", "cloud", "worker")), "--config", str(self.config)]
         self.process = Process("worker", arguments, log_path=self.log)
         self.process.start()
+        self.starts += 1
         return self
 
     def publish(self, *records: Outgoing) -> None:
@@ -354,11 +358,22 @@ class WorkerRun:
         return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
 
     def metrics(self) -> str:
-        port = self.wait(lambda: [p for p in self.tail().split("127.0.0.1:") if "/healthz" in p])[0].split(
-            "/"
-        )[0]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
-            return str(answer.read().decode())
+        return self._get("metrics")
+
+    def health(self) -> str:
+        return self._get("healthz")
+
+    def _get(self, page: str) -> str:
+        def told() -> list[str]:
+            ports = re.findall(r"127\.0\.0\.1:(\d+)/healthz", self.log.read_text(errors="replace"))
+            return ports[self.starts - 1 :]
+
+        port = self.wait(told)[0]
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=60) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as unwell:
+            return unwell.read().decode()
 
 
 @pytest.fixture

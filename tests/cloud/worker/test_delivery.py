@@ -346,8 +346,8 @@ def test_progress_tells_a_stall_from_a_wait_and_from_idleness() -> None:
     tp = ("vantel.p1", 0)
     progress.mine = frozenset([tp])  # type: ignore[list-item]
 
-    def look(committed: int, end: int) -> None:
-        progress.observe({tp: committed}, {tp: end})  # type: ignore[dict-item]
+    def look(committed: int, end: int, start: int = 0) -> None:
+        progress.observe({tp: committed}, {tp: start}, {tp: end})  # type: ignore[dict-item]
         progress.beat_s = now[0]
 
     look(0, 0)
@@ -363,6 +363,19 @@ def test_progress_tells_a_stall_from_a_wait_and_from_idleness() -> None:
     now[0] += 10
     look(1, 5)
     assert not progress.stalled(60, 0)
+    for end, start, outside in ((9, 9, "what Kafka's retention took needs no commit"), (0, 0, "made anew")):
+        for _ in range(20):
+            now[0] += 10
+            look(1, end, start)
+            assert not progress.stalled(60, 0), outside
+    assert progress.beyond == {}
+    for step in range(7):
+        now[0] += 10
+        look(9, 5)
+        assert progress.beyond == {tp: 9}
+        assert not progress.stalled(60, now[0] - 5)
+        assert bool(progress.stalled(60, 0)) is (step == 6), step
+    look(5, 5)
     now[0] += 61
     assert "event loop" in progress.stalled(60, 0)
 
