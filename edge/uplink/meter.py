@@ -58,7 +58,7 @@ class Meter:
         try:
             tree = json.loads(self._path.read_text(encoding="utf-8"))
             granted = {str(book): int(count) for book, count in tree["granted"].items()}
-            return DayBooks(int(tree["day"]), granted)
+            return DayBooks(int(tree["day"]), granted, max(0.0, float(tree.get("ran_s", 0.0))))
         except FileNotFoundError:
             return DayBooks()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as cause:

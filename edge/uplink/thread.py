@@ -251,16 +251,19 @@ class Uplink:
         if self._on_oversize is not None:
             self._call("on_oversize", functools.partial(self._on_oversize, choice.entry))
 
-    def _take(self, link: Link) -> None:
-        """PUBACKs to the schedule, messages to where they belong."""
+    def _take(self, link: Link) -> set[int]:
+        """PUBACKs to the schedule, messages to where they belong; the packet ids that were answered."""
         for topic in link.refused_topics:
             self._complain(f"subscribe to {topic}; allow it to this van at the broker", "acks will not come")
         link.refused_topics.clear()
+        answered = set()
         for event in link.take():
             if isinstance(event, Answered):
+                answered.add(event.mid)
                 self._answered(event)
             else:
                 self._received(event)
+        return answered
 
     def _answered(self, answer: Answered) -> None:
         now_s = time.monotonic()
@@ -314,19 +317,21 @@ class Uplink:
 
     def _farewell(self, link: Link) -> None:
         """Graceful Death, its PUBACK (at most GOODBYE_S_MAX), normal DISCONNECT. A dead link just ends."""
-        if not link.up:
-            return
         give_up_s = time.monotonic() + GOODBYE_S_MAX
+        self._listen(link, give_up_s, lambda _: self._schedule.in_flight < link.receive_max)
+        if not link.up or self._schedule.in_flight >= link.receive_max:
+            return  # one message more than the broker takes would be an error of ours; the will says that we are gone
         mid = link.publish(topics.death(self._van), Death(self._van, self._epoch, graceful=True).encode())
-        while mid is not None and link.up and (left_s := give_up_s - time.monotonic()) > 0:
-            link.step(min(STEP_S_MAX, left_s))
-            events = link.take()
-            for event in events:
-                if isinstance(event, Received):
-                    self._received(event)
-            if any(isinstance(event, Answered) and event.mid == mid for event in events):
-                break
+        if mid is not None:
+            self._listen(link, give_up_s, lambda answered: mid in answered)
         link.leave()
+
+    def _listen(self, link: Link, until_s: float, enough: Callable[[set[int]], bool]) -> None:
+        """Take what comes until enough packet ids are answered, or until a time, or the end of the connection."""
+        answered: set[int] = set()
+        while link.up and not enough(answered) and (left_s := until_s - time.monotonic()) > 0:
+            link.step(min(STEP_S_MAX, left_s))
+            answered |= self._take(link)
 
     def _call(self, name: str, call: Callable[[], None]) -> None:
         """Run a callback of the agent; its failure must not cost the connection."""

@@ -83,6 +83,36 @@ def test_a_clock_before_the_books_opens_no_new_day_until_a_day_has_run(wrong_s: 
     assert it.allows(P1, 1000)
 
 
+@pytest.mark.parametrize("wrong_s", [NOON_S + 7000 * DAY_S, 0.0], ids=["once in the future", "always 1970"])
+def test_a_van_that_starts_each_day_is_held_for_a_day_of_running_time_whatever_its_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong_s: float
+) -> None:
+    unix_s = wrong_s
+    monkeypatch.setattr("edge.uplink.meter.time.time", lambda: unix_s)
+    settings = UplinkSection(p1_day_bytes_max=1000)
+    meter = Meter(settings, tmp_path)
+    meter.look(0.0)
+    meter.budget.spent(P1, 1000)
+    hours = 0
+    while not meter.budget.allows(P1, 1000):  # eight hours a day, then the power is cut
+        assert hours < 100
+        unix_s = NOON_S + hours // 8 * DAY_S if wrong_s else 0.0
+        meter = Meter(settings, tmp_path)
+        for minute in range(8 * 60):
+            meter.look(60.0 * minute)
+        hours += 8
+    assert 24 <= hours <= 32
+
+
+def test_a_clock_that_is_a_little_slow_gets_one_day_and_not_two() -> None:
+    it = budget(p1=1000)
+    it.look(False, 20_001 * DAY_S, 43_200.0)  # midnight
+    it.spent(P1, 1000)
+    for second in range(-600, 1):
+        it.look(False, 20_002 * DAY_S + second - 60, 43_200.0 + DAY_S + second)  # a minute slow
+        assert not it.allows(P1, 1)
+
+
 def test_the_schedule_holds_the_class_and_p0_goes_on() -> None:
     bench = Bench()
     it = budget(p1=20, metered_p1=0)

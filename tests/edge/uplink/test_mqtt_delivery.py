@@ -4,6 +4,7 @@ Method: the real uplink and the real Mosquitto with the tiny bridge of mqtt_rig;
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -198,6 +199,11 @@ def test_window_is_never_exceeded(start: Callable[..., Rig]) -> None:
             rig.stop_event.set()  # a broker that no longer answers must not keep the agent
             rig.thread.join(WAIT_S)
             assert not rig.thread.is_alive()
+            kinds = []
+            with contextlib.suppress(EOFError):
+                while True:
+                    kinds.append(packets.next()[0])
+            assert 3 not in kinds, "not even the goodbye may pass the Receive Maximum: the will says it"
     assert rig["messages_sent"] == 6
 
 
