@@ -23,6 +23,7 @@ from edge.capture.command import app as capture_app
 from edge.settings import EdgeSettings, SettingsError, load
 
 EXIT_CHECK_FAILED = 65
+EXIT_LOCKED = 75
 EXIT_SETTINGS = 78
 
 app = typer.Typer(
@@ -58,9 +59,13 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     from edge.agent import Agent
+    from edge.spool import SpoolLockedError
 
     try:
         agent = Agent(settings)
+    except SpoolLockedError as cause:
+        print(f"vantel-edge: {cause}", file=sys.stderr)
+        raise typer.Exit(EXIT_LOCKED) from None
     except (SettingsError, ValueError, OSError) as cause:
         print(f"vantel-edge: {cause}", file=sys.stderr)
         raise typer.Exit(EXIT_SETTINGS) from None

@@ -1,7 +1,8 @@
 """Keeps the spool within its bounds: what retention decides is evicted, made durable and unlinked, in this order.
 
-A crash in between costs nothing: the accounts say what the files no longer do. Files that cannot be removed are tried
-again. Called by the spool thread only.
+A crash in between costs nothing: the accounts say what the files no longer do. Where a full disk takes no cursor, files go
+without it, for that is the way to get room: a power cut before the next cursor then makes "corrupt" of the reason. Files
+that cannot be removed are tried again. Called by the spool thread only.
 """
 
 from __future__ import annotations

@@ -70,6 +70,10 @@ class Spool:
         found = recover(disk, directory, van, boot)
         self._position = found.state.position
         self.recovery = found.recovery
+        if found.recovery.files_foreign:
+            _log.warning("files of another van or a newer agent stay in the spool", files=found.recovery.files_foreign,
+                         effect="nothing of them is sent, and no quota counts them",
+                         fix="set van.id back until they are sent, or remove them")  # fmt: skip
         self._index = Index(found.segments)
         self._books = Books(disk, directory, self._lock, found, self._index.epochs)
         self._space = Space(disk, directory, self._lock, self._index, self._books, settings, found.leftovers)
@@ -93,15 +97,8 @@ class Spool:
             self._space.discard, self._made_durable,
         )  # fmt: skip
         self._stamping = Stamping(
-            disk,
-            directory,
-            crc32c(van.encode()),
-            self._lock,
-            self._index,
-            self._books,
-            self._space,
-            self._boot_id,
-        )
+            disk, directory, crc32c(van.encode()), self._lock, self._index, self._books, self._space, self._boot_id
+        )  # fmt: skip
         accounts = self._books.state.accounts
         self._writers = {c: Writer(around, accounts[(self.epoch, c)]) for c in DeliveryClass}
         if self._books.epoch_failure:

@@ -56,6 +56,19 @@ def samples_of(van: Van) -> dict[int, list[tuple[int, float]]]:
     return samples
 
 
+def test_a_second_agent_on_one_state_folder_leaves_with_a_word_and_touches_nothing(tmp_path: Path) -> None:
+    van = Van("agent-1", tmp_path, NO_BROKER_PORT, [{"kind": "synthetic"}])
+    first = Spool.open(van.folder / "state" / "spool", van.id, SpoolSection())
+    before = {path: path.read_bytes() for path in (van.folder / "state").rglob("*") if path.is_file()}
+    van.start()
+    assert van.process.wait(WAIT_S) == 75
+    log = van.log_path.read_text()
+    assert "another vantel-edge holds it" in log
+    assert "Traceback" not in log
+    assert before == {path: path.read_bytes() for path in (van.folder / "state").rglob("*") if path.is_file()}
+    first.close()
+
+
 def test_sigterm_seals_every_sample_and_leaves_in_time(tmp_path: Path) -> None:
     van = Van("agent-1", tmp_path, NO_BROKER_PORT, [{"kind": "synthetic", "rate_hz": 50.0}])
     began_s = time.monotonic()

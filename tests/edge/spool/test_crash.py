@@ -7,8 +7,10 @@ any system call and the long runs are in test_sweeps.py.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import random
+from pathlib import Path
 
 import pytest
 
@@ -199,6 +201,30 @@ def test_full_disk_costs_the_lowest_class_first_and_p0_goes_on() -> None:
     after = Run(disk.killed(), promised=run.promised)
     after.start()
     after.check(lost_bytes_max=None)
+
+
+class Dead(BaseException):
+    """SIGKILL: nothing may catch it."""
+
+
+class DiesBehindARemoval(FaultyDisk):
+    def unlink(self, path: Path) -> None:
+        super().unlink(path)
+        if path.suffix == ".seg":
+            raise Dead
+
+
+def test_a_kill_right_behind_a_removal_finds_the_reason_on_the_disk() -> None:
+    disk = DiesBehindARemoval()
+    run = Run(disk, section=settings(bytes_max=60_000, cursor_period_s=1e6))
+    spool = run.start()
+    with contextlib.suppress(Dead):
+        for _ in range(200):
+            run.append(DeliveryClass.P2, bytes(1000))
+    assert spool.evictions
+    after = Run(disk.killed()).start()
+    reasons = {e.reason for account in after.accounts() for e in account.evicted}
+    assert reasons - {"power"} == {"quota"}, "power: the one that was being appended"
 
 
 def test_recovery_twice_gives_the_same() -> None:

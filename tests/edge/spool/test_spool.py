@@ -8,14 +8,17 @@ promised.
 from __future__ import annotations
 
 import random
+import shutil
 import threading
 import time
 from pathlib import Path
 
 import pytest
+import structlog
 
 from edge.spool import Spool, SpoolLockedError
 from edge.spool.disk import Disk
+from tests.edge.spool_walk import offered
 from vantel.acks import Ack
 from vantel.envelope import MESSAGE_BYTES_MAX, EnvelopeError, open_message
 from vantel.identity import DeliveryClass, Epoch, PayloadKind
@@ -283,12 +286,38 @@ def test_files_of_another_van_or_a_newer_format_are_left_alone(run: Run) -> None
     run.append(P0, b"ours")
     run.spool.close()
     (run.root / "p0" / "notes.txt").write_text("left by a person")
-    other = Spool.open(run.root, "van-2", run.section)
+    with structlog.testing.capture_logs() as told:
+        other = Spool.open(run.root, "van-2", run.section)
     assert other.recovery.files_foreign == 2
+    assert [(line["files"], "van.id" in line["fix"]) for line in told] == [(2, True)]
     assert other.next_after(P0, -1) is None
     other.close()
     assert (run.root / "p0" / "notes.txt").exists()
     assert len(list((run.root / "p0").glob("*.seg"))) == 1
+    back = Spool.open(run.root, VAN, run.section)
+    assert back.next_after(P0, -1) is not None, "what was not sent under the old name still can be"
+    back.close()
+
+
+def test_a_folder_put_back_from_a_copy_reuses_no_number(tmp_path: Path) -> None:
+    """What was sent since the copy was made keeps its identity; what the copy holds comes again, as the same bytes."""
+    kept, copy = Run(Disk(), tmp_path / "spool"), tmp_path / "copy"
+    kept.start()
+    kept.append(P0, b"in the copy")
+    before = [message for _, message in offered(kept.spool)]
+    kept.spool.close()
+    shutil.copytree(kept.root, copy)
+    kept.start()
+    kept.append(P0, b"after the copy")
+    kept.spool.close()
+    shutil.rmtree(kept.root)
+    shutil.copytree(copy, kept.root)
+    kept.start()
+    assert [message for _, message in offered(kept.spool)] == before
+    _, lost, now = kept.epochs
+    assert now.counter == lost.counter, "the copy knows no better"
+    assert now != lost, "the random part tells them apart"
+    kept.spool.close()
 
 
 def test_inspection_agrees_with_the_agent_and_changes_nothing(run: Run) -> None:
