@@ -17,9 +17,11 @@ from collections.abc import Coroutine
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import cloud.kafka.clients
 import edge.spool.spool
+from vantel_rig.__main__ import app
 from vantel_rig.sim.command import as_json, parse_seeds, run_command
 from vantel_rig.sim.processes import ProcessLoop, bury
 from vantel_rig.sim.run import Plan, simulate
@@ -104,6 +106,22 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFi
     assert state.read_text().startswith(first)
     assert len(state.read_text().splitlines()) == 3
     assert json.loads(capsys.readouterr().out.rpartition("\n{")[2].join(("{", "")))["seeds"] == 3
+
+
+def test_a_large_world_gets_a_longer_period_unless_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan] = []
+    monkeypatch.setattr("vantel_rig.sim.command.run_command", lambda chosen, *_: plans.extend(chosen) or 0)
+    for words in ("", "--hours 24 --vans 500", "--hours 24 --vans 500 --period 60"):
+        done = CliRunner().invoke(app, ["sim", "--seed", "3", *words.split()])
+        assert done.exit_code == 0, done.output
+    assert [plan.period_s for plan in plans] == [8.0, 4320.0, 60.0]
+
+
+def test_a_run_says_how_far_it_is() -> None:
+    told: list[float] = []
+    simulate(Plan(1, hours=0.02), told.append)
+    assert told == sorted(told)
+    assert 0.9 < told[-1] <= 1.0
 
 
 def test_seeds_are_told_as_ranges() -> None:

@@ -197,8 +197,11 @@ def sim(
     hours: Annotated[float, typer.Option(min=0.01, max=1000.0, help="virtual hours under faults")] = 0.08,
     vans: Annotated[int, typer.Option(min=1, max=5000, help="vans in each world")] = 2,
     period: Annotated[
-        float, typer.Option(min=1.0, help="virtual seconds between two batches of a van")
-    ] = 8.0,
+        float | None,
+        typer.Option(
+            min=1.0, help="virtual seconds between two batches of a van [default: 8, longer in large worlds]"
+        ),
+    ] = None,
     state: Annotated[
         Path | None, typer.Option(help="keep results here (JSON lines) and go on from them")
     ] = None,

@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -65,14 +65,16 @@ def _done_before(state: Path | None, plans: Iterable[Plan]) -> dict[int, dict[st
     return {item["plan"]["seed"]: item for item in lines if wanted.get(item["plan"]["seed"]) == item["plan"]}
 
 
-def _run(plans: list[Plan], state: Path | None, stop_at_first: bool) -> Iterator[dict[str, Any]]:
-    """Outcomes of all plans; those of the state file first."""
+def _run(
+    plans: list[Plan], state: Path | None, stop_at_first: bool, tell: Callable[[float], None]
+) -> Iterator[dict[str, Any]]:
+    """Outcomes of all plans; those of the state file first. tell: hears how far the present one is, 0 to 1."""
     done = _done_before(state, plans)
     yield from done.values()
     for plan in plans:
         if plan.seed in done:
             continue
-        outcome = as_json(simulate(plan))
+        outcome = as_json(simulate(plan, tell))
         if state is not None:
             with state.open("a") as file:
                 file.write(json.dumps({**outcome, "trace": outcome["trace"][-TRACE_LINES_SHOWN:]}) + "\n")
@@ -102,10 +104,12 @@ def run_command(plans: list[Plan], state: Path | None, as_json_text: bool, keep_
     faults: Counter[str] = Counter()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("seeds", total=len(plans))
-        for outcome in _run(plans, state, not keep_going):
+        for outcome in _run(
+            plans, state, not keep_going, lambda share: progress.update(bar, completed=len(outcomes) + share)
+        ):
             outcomes.append(outcome)
             faults.update(outcome["counts"])
-            progress.advance(bar)
+            progress.update(bar, completed=len(outcomes))
             if outcome["violations"]:
                 show(console, outcome)
     broken = [item["plan"]["seed"] for item in outcomes if item["violations"]]

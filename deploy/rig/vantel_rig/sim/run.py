@@ -7,6 +7,7 @@ weather nothing more is produced; everything must drain within DRAIN_S_MAX and c
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -76,8 +77,8 @@ def _spool_of(rng: Random) -> dict[str, Any]:
 class Simulation:
     """All parts of one run."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, tell: Callable[[float], None] = lambda _: None) -> None:
+        self.plan, self._told = plan, tell
         self.world = World(plan.seed)
         self.time = VirtualTime(self.world)
         rng = self.world.stream("plan")
@@ -122,7 +123,7 @@ class Simulation:
             for van in self.vans:
                 world.at(0.2, van.start)
             world.at(2.0, self.weather.begin)
-            world.run(self.length_s)
+            world.run(self.length_s, self._tell)
             self.weather.clear()
             for van in self.vans:
                 van.producing = False
@@ -137,6 +138,11 @@ class Simulation:
         finally:
             self.cloud.end()
             bury()
+
+    def _tell(self) -> bool:
+        """How far it is; never a reason to stop."""
+        self._told(self.world.now_s / self.length_s)
+        return False
 
     def _drained(self) -> bool:
         """Nothing waits anywhere."""
@@ -158,11 +164,11 @@ class Simulation:
         )  # fmt: skip
 
 
-def simulate(plan: Plan) -> Outcome:
-    """One run."""
+def simulate(plan: Plan, tell: Callable[[float], None] = lambda _: None) -> Outcome:
+    """One run. tell: hears now and then which share of the virtual hours is over."""
     thresholds = gc.get_threshold()
     gc.set_threshold(GC_OBJECTS)  # the default looks for garbage all the time
     try:
-        return Simulation(plan).run()
+        return Simulation(plan, tell).run()
     finally:
         gc.set_threshold(*thresholds)
