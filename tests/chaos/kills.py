@@ -37,7 +37,7 @@ from .victims import SCRIPT, Hunter
 
 FAST = {"backoff_s_min": 0.2, "backoff_s_max": 1.0, "resend_after_s": 2.0, "stable_after_s": 1.0}
 WINDOWS = {"window_s": 1.0, "window_live_s": 1.0}
-ROUND_S_MAX = 900.0
+ROUND_S_MAX = 1500.0
 CALM_S_MAX = 300.0
 TELL_PERIOD_S = 30.0
 SESSION_TIMEOUT_S = 6.0
@@ -203,7 +203,7 @@ class Chaos:
 
         def healthy(name: str) -> bool:
             try:
-                cloud.wait_healthy(name, 20.0)
+                cloud.wait_healthy(name, 60.0)
             except (RuntimeError, TimeoutError):
                 return False
             return True

@@ -25,7 +25,7 @@ SCRIPT = Path(__file__).with_name("killpoints.py")
 RANDOM_SHARE, STARTING_SHARE = 0.15, 0.05
 """Shares of the lives without a point: killed at work, and killed before."""
 STARTING_S_MAX = 3.0
-POINT_S_MAX = 8.0
+POINT_S_MAX = 20.0
 """A point that the working program did not pass for so long is replaced by a kill right then."""
 
 
