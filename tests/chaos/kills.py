@@ -39,8 +39,14 @@ FAST = {"backoff_s_min": 0.2, "backoff_s_max": 1.0, "resend_after_s": 2.0, "stab
 WINDOWS = {"window_s": 1.0, "window_live_s": 1.0}
 ROUND_S_MAX = 1500.0
 CALM_S_MAX = 300.0
+TELL_PERIOD_S = 30.0
 SESSION_TIMEOUT_S = 6.0
 VICTIMS = ("agent", "bridge", "worker")
+
+
+def tell(text: str) -> None:
+    """Progress, for whoever waits."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 @dataclass
@@ -154,9 +160,16 @@ class Chaos:
             disturber.start()
         agents = [hunter for hunter in hunters if hunter.kind == "agent"]
         give_up_s = time.monotonic() + ROUND_S_MAX
+        tell_s = time.monotonic() + TELL_PERIOD_S
         while time.monotonic() < give_up_s and not all(h.ended_by_itself or h.failures for h in agents):
             if all(goal(name) for name in VICTIMS):
                 break
+            if time.monotonic() >= tell_s:
+                tell_s += TELL_PERIOD_S
+                kills = {
+                    name: done[name] + sum(h.kills for h in hunters if h.kind == name) for name in VICTIMS
+                }
+                tell(f"round {number + 1}: kills so far {kills}")
             time.sleep(0.2)
         over.set()
         for hunter in hunters:
@@ -181,18 +194,22 @@ class Chaos:
         def program(name: str, env: dict[str, str]) -> Process:
             return cloud.launch(name, (sys.executable, str(SCRIPT), "cloud"), env)
 
-        def ran(process: Process) -> bool:
-            return process.wait(2.0) is None
+        def ready(van: Van) -> bool:
+            try:
+                van.wait_ready()
+            except (RuntimeError, TimeoutError):
+                return False
+            return True
 
         def healthy(name: str) -> bool:
             try:
-                cloud.wait_healthy(name, 20.0)
+                cloud.wait_healthy(name, 60.0)
             except (RuntimeError, TimeoutError):
                 return False
             return True
 
         hunters = [
-            Hunter("agent", lambda env, van=van: agent(van, env), ran, base + place)  # type: ignore[misc]
+            Hunter("agent", lambda env, van=van: agent(van, env), lambda _, van=van: ready(van), base + place)  # type: ignore[misc]
             for place, van in enumerate(vans)
         ]
         for place, name in enumerate(("bridge", "worker")):
@@ -280,9 +297,6 @@ def main() -> int:
     state = State.load(args.state)
     goals = {"agent": args.agent, "bridge": args.bridge, "worker": args.worker}
     folder = args.folder or Path(tempfile.mkdtemp(prefix="vantel-kills-"))
-
-    def tell(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
 
     wrong: list[str] = []
     try:

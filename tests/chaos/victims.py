@@ -1,7 +1,8 @@
 """Goal: processes that are killed again and again, each time at another point, and counts of how they died.
 
-Method: a hunter owns one process. It starts it with a kill point drawn from its seed, or with none; a process that does
-not reach its point in time, or has none, is killed at a random instant. A hunt ends at its goal or when told to; then
+Method: a hunter owns one process. It starts it with a kill point drawn from its seed, or with none. The time for a
+point begins when the program works, however long its start took; one that is not reached by then, or none, is a kill at
+a random instant of its work. Some are killed on purpose before they work. A hunt ends at its goal or when told to; then
 the process runs on without a kill point.
 """
 
@@ -21,9 +22,11 @@ from vantel_rig.process import Process
 from .killpoints import PASSAGES_MAX, PASSAGES_MAX_OTHERS, POINTS, VARIABLE
 
 SCRIPT = Path(__file__).with_name("killpoints.py")
-RANDOM_SHARE = 0.15
-POINT_S_MAX = 8.0
-"""A point that was not passed so long after the start is replaced by a kill right then."""
+RANDOM_SHARE, STARTING_SHARE = 0.15, 0.05
+"""Shares of the lives without a point: killed at work, and killed before."""
+STARTING_S_MAX = 3.0
+POINT_S_MAX = 20.0
+"""A point that the working program did not pass for so long is replaced by a kill right then."""
 
 
 class Launch(Protocol):
@@ -34,7 +37,7 @@ class Launch(Protocol):
 
 @dataclass
 class Hunter:
-    """Kills one program. settle: waits until a started one works, so that kills do not only hit its start."""
+    """Kills one program. settle: waits until a started one works (True) or ended, so that kills hit its work."""
 
     kind: str
     launch: Launch
@@ -86,19 +89,16 @@ class Hunter:
 
     def _one_life(self) -> bool:
         """Start, wait for the kill; False when the program ended by itself, all done."""
-        point = self._draw()
+        cause, point = self._draw()
         self._process = process = self.launch({VARIABLE: point} if point else {})
-        if point:
-            returncode = process.wait(POINT_S_MAX + self._rng.uniform(0.0, 2.0))
-            cause = point.rpartition(":")[0]
-        else:
-            if self.settle(process):
-                process.wait(self._rng.uniform(0.0, self.alive_s_max))
-            returncode = process.returncode
-            cause = "random"
+        if cause == "starting":
+            process.wait(self._rng.uniform(0.0, STARTING_S_MAX))
+        elif self.settle(process):
+            process.wait(POINT_S_MAX if point else self._rng.uniform(0.0, self.alive_s_max))
+        returncode = process.returncode
         if returncode is None:
             process.kill()
-            self.deaths["random"] += 1
+            self.deaths["starting" if cause == "starting" else "random"] += 1
         elif returncode == -9:
             self.deaths[cause] += 1
         elif returncode == 0:
@@ -110,9 +110,12 @@ class Hunter:
         time.sleep(self._rng.uniform(0.0, 0.3))
         return True
 
-    def _draw(self) -> str:
-        if self._rng.random() < RANDOM_SHARE:
-            return ""
+    def _draw(self) -> tuple[str, str]:
+        """Name of the death, and its point with moment and passage; "" for a death without a point."""
+        share = self._rng.random()
+        if share < RANDOM_SHARE + STARTING_SHARE:
+            return ("random" if share < RANDOM_SHARE else "starting"), ""
         point = self._rng.choice(sorted(POINTS[self.kind]))
+        moment = self._rng.choice(("before", "after"))
         passage = self._rng.randint(1, PASSAGES_MAX.get(point, PASSAGES_MAX_OTHERS))
-        return f"{point}:{self._rng.choice(('before', 'after'))}:{passage}"
+        return f"{point}:{moment}", f"{point}:{moment}:{passage}"

@@ -16,7 +16,7 @@ from typing import Any
 import tomli_w
 
 from edge.spool import Spool, SpoolReport
-from edge.status.file import StatusError, read_status
+from edge.status.file import STATUS_FILE, StatusError, read_status
 from vantel_rig.process import Process
 
 STOP_S_MAX = 30.0
@@ -45,6 +45,7 @@ class Van:
             **sections,
         }
         self._process: Process | None = None
+        self._status_of_before = 0
 
     @property
     def config(self) -> Path:
@@ -63,6 +64,7 @@ class Van:
         (self.folder / "state").mkdir(parents=True, exist_ok=True)
         self.config.write_text(tomli_w.dumps(self._settings), encoding="utf-8")
         argv = [*program, "run", "--config", str(self.config)]
+        self._status_of_before = self._status_written()
         self._process = Process(f"van {self.id}", argv, env, self.log_path)
         self._process.start()
         return self
@@ -124,12 +126,23 @@ class Van:
         except StatusError:
             return {}
 
+    def _status_written(self) -> int:
+        """When the status file was written, ns of the disk's clock; 0 for none."""
+        try:
+            return (self.folder / "state" / STATUS_FILE).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    @property
+    def ready(self) -> bool:
+        """The agent has said something since its last start; what an earlier one left on the disk does not count."""
+        return self._status_written() not in (0, self._status_of_before)
+
     def wait_ready(self, timeout_s: float = 180.0) -> dict[str, Any]:
         """Wait for the first status of the running agent."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            status = self.status()
-            if status:
+            if self.ready and (status := self.status()):
                 return status
             if not self.alive:
                 raise RuntimeError(f"van {self.id} ended before it was ready; last words:\n{self.tail()}")
