@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge.model import TextTable
 from vantel.catalog import Catalog, SignalType
+from vantel.codec import Plan
 from vantel.columns import Column
 
 _BELOW_2_63 = float(np.nextafter(2.0**63, 0.0))
@@ -26,6 +27,12 @@ _WHOLE_RANGE = {
     SignalType.STRING: (0.0, _BELOW_2_63),
 }
 """Types that hold whole numbers only, and from where to where."""
+
+
+def plan_of(catalog: Catalog) -> Plan:
+    """What the codec may know of floats: scale and offset of the signals that a source has raw values of."""
+    pairs = {signal.id: (signal.scale, signal.offset) for signal in catalog.signals}
+    return Plan.of_scales({key: pair for key, pair in pairs.items() if pair != (1.0, 0.0) and pair[0] != 0.0})
 
 
 class Representable:

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from edge.batch_columns import plan_of
 from edge.batcher import Batcher, ClosedBatch
 from edge.campaign.run import CampaignRun, Ledger
 from edge.capture.body import BodyEncoder
@@ -53,6 +54,7 @@ class Pipeline:
         campaigns: Ledger | None = None,
     ) -> None:
         self._catalog = catalog
+        self._plan = plan_of(catalog)
         self._slots = {signal.id: slot for slot, signal in enumerate(catalog.signals)}
         self._resume_position = resume_position
         self._ordering = Ordering(len(catalog))
@@ -174,7 +176,7 @@ class Pipeline:
 
     def _encode(self, closed: ClosedBatch, columns: list[Column], shed: dict[str, int]) -> list[bytes]:
         samples = sum(len(column.t_ns) for column in columns)
-        encoded = codec.encode(columns)
+        encoded = codec.encode(columns, plan=self._plan)
         if len(encoded) > PAYLOAD_BYTES_MAX and samples > len(columns):
             halves = split_columns(columns)
             return self._encode(closed, halves[0], shed) + self._encode(closed, halves[1], {})

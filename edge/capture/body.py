@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.batch_columns import Representable, columns_of
+from edge.batch_columns import Representable, columns_of, plan_of
 from edge.capture.gather import Rows
 from edge.model import TextTable
 from vantel import codec
@@ -32,6 +32,6 @@ class BodyEncoder:
         located = any(column.signal_id in self.positions for column in columns)
         shed = {"unrepresentable": int((~fits).sum())} if not fits.all() else {}
         return Batch(
-            start_ns, end_ns, codec.encode(columns), len(quality), Fidelity.FULL,
+            start_ns, end_ns, codec.encode(columns, plan=plan_of(self.catalog)), len(quality), Fidelity.FULL,
             self.datum if located else CoordinateSystem.NONE, shed,
         )  # fmt: skip

@@ -23,7 +23,16 @@ from typing import Any
 import numpy as np
 from codec_message import bounded_ratios, message_bytes
 from codec_papers import alp_bits, chimp128_bits, gorilla_bits, words_of
-from codec_peers import Codec, blosc, pcodec, vantel, vantel_times, zstd, zstd_dictionary
+from codec_peers import (
+    Codec,
+    blosc,
+    pcodec,
+    vantel,
+    vantel_planned,
+    vantel_times,
+    zstd,
+    zstd_dictionary,
+)
 from codec_signals import Signal, load
 from numpy.typing import NDArray
 from rich.console import Console
@@ -79,7 +88,7 @@ def sizes_at(signals: Sequence[Signal], n: int, most: int) -> dict[str, dict[str
     rows = {}
     for signal in signals:
         batches = batches_of(signal.values, n, most)
-        row = {codec.name: bits_of(codec, batches) for codec in codecs}
+        row = {codec.name: bits_of(codec, batches) for codec in [codecs[0], vantel_planned(), *codecs[1:]]}
         if trained := dictionaries.get(signal.group):
             row[trained.name] = bits_of(trained, batches)
         if signal.values.dtype.kind == "f":
@@ -94,7 +103,7 @@ def sizes_at(signals: Sequence[Signal], n: int, most: int) -> dict[str, dict[str
 
 def speeds_at(signals: Sequence[Signal], n: int, most: int) -> dict[str, tuple[float, float]]:
     """Codec -> (us to encode a batch, us to decode it), medians; the codecs take turns."""
-    codecs = [pcodec(), vantel(), vantel(0)]
+    codecs = [pcodec(), vantel(), vantel_planned(), vantel(0)]
     taken: dict[str, list[tuple[float, float]]] = {codec.name: [] for codec in codecs}
     for repeat in range(REPEATS):
         # other data in each repeat, or the branch predictor learns the batches by heart

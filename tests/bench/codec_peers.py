@@ -16,7 +16,14 @@ import zstandard
 from numpy.typing import NDArray
 from pcodec import ChunkConfig, PagingSpec, wrapped
 
-from vantel.codec import decode_times, decode_values, encode_times, encode_values
+from vantel.codec import (
+    Plan,
+    decode_times,
+    decode_values,
+    encode_times,
+    encode_values,
+    encode_values_with_plan,
+)
 
 Values = NDArray[Any]
 
@@ -36,6 +43,18 @@ def vantel(level: int | None = None) -> Codec:
     options = {} if level is None else {"level": level}
     name = "vantel" if level is None else f"vantel level {level}"
     return Codec(name, lambda v: encode_values(v, **options), lambda data, _: decode_values(data))
+
+
+def vantel_planned() -> Codec:
+    """The same, each batch with the plan that the one before returned."""
+    plan = Plan()
+
+    def encode(values: Values) -> bytes:
+        nonlocal plan
+        data, plan = encode_values_with_plan(values, plan=plan)
+        return data
+
+    return Codec("vantel with plan", encode, lambda data, _: decode_values(data))
 
 
 def vantel_times() -> Codec:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vantel import codec
-from vantel.codec import arrays, encoding, stream
+from vantel.codec import arrays, encoding, kernels, stream
 from vantel.codec import format as fmt
 from vantel.codec import layout as at
 from vantel.codec.coder import DECISIONS_ROOM
@@ -42,7 +42,7 @@ class Guarded(encoding.Writer):
         self.room = len(self._out)
         self._out = np.concatenate([self._out, np.empty(GUARD, np.uint8)])
         self._out[:] = _FILL
-        arrays.begin_stream(self._state, self._out, self._models)
+        kernels.begin_stream(self._state, self._out, self._models)
 
     def finish(self) -> bytes:
         data = super().finish()
@@ -142,10 +142,11 @@ def array_bytes(values: NDArray[Any], level: int) -> int:
     room = fmt.BYTES_PER_VALUE_MAX * n + 256
     out = np.full(room + GUARD, _FILL, np.uint8)
     models = np.empty(at.MODELS + DECISIONS_ROOM, np.int32)
-    state, scratch = np.empty(3, np.int64), np.empty(6 * n + arrays.SCRATCH_EXTRA, np.int64)
+    state = np.zeros(5, np.int64)
+    scratch = np.empty(arrays.SCRATCH_ARRAYS * n + arrays.SCRATCH_EXTRA, np.int64)
     kind, width = stream.KIND_AND_WIDTH[values.dtype]
     words = stream.words_of(values)
-    arrays.encode_array(state, out, models, code, at.VALUES, kind, width, level, words, scratch)
+    kernels.encode_array(state, out, models, code, at.VALUES, kind, width, level, words, scratch)
     used = int(np.flatnonzero(out != _FILL)[-1]) + 1
     assert used <= room, f"{used} bytes written, there was room for {room}: {values.tolist()}"
     return used

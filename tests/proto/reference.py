@@ -10,26 +10,29 @@ from __future__ import annotations
 import struct
 from fractions import Fraction
 from math import comb
-from pathlib import Path
+
+from tests.proto.reference_coder import (
+    BASE,
+    COUNT,
+    EXPONENT,
+    FACTOR,
+    FLAGS,
+    GAP,
+    LEVELS,
+    MODE,
+    NARROW,
+    NEWER,
+    PLAIN,
+    PREDICTOR,
+    REGION_ROWS,
+    RUN,
+    START,
+    STEP,
+    Coder,
+)
 
 MASK64 = (1 << 64) - 1
 WIDTH_BITS = {0: 64, 1: 32, 2: 64, 3: 32, 4: 16, 5: 8, 6: 64, 7: 32, 8: 16, 9: 8}
-RATES = [int(65536 / (n + 1.5)) for n in range(128)]
-MODE, NARROW, EXPONENT, PREDICTOR = 0, 8, 12, 44
-START = PREDICTOR + 4 * 16
-FLAGS = START + 4 * 64
-PLAIN = FLAGS + 4
-BASE = FLAGS + 8
-STEP = BASE + 4 * 64
-FACTOR = STEP + 4 * 64
-GAP, COUNT, KIND, NEWER = FACTOR + 64, FACTOR + 128, FACTOR + 192, FACTOR + 208
-RUN, REGION_ROWS, LEVELS = 22, 23, 4 * 23
-_DOCUMENT = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
-START_ROWS = [
-    [int(share) for share in line.split()]
-    for line in _DOCUMENT.partition("```rows\n")[2].partition("```")[0].splitlines()
-]
-"""The rows of a region when a stream begins, as the document lists them."""
 VALUES, TIMES, ADJUST, BITS = range(4)
 
 PlainColumn = tuple[int, int, list[int], list[int] | list[bool] | list[str], list[int] | None]
@@ -44,97 +47,6 @@ def crc32c(data: bytes) -> int:
         for _ in range(8):
             crc = (crc >> 1) ^ (0x82F63B78 * (crc & 1))
     return crc ^ 0xFFFFFFFF
-
-
-class Coder:
-    """The range decoder with its models (docs/format.md, section 7.2)."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.begin()
-        self.code, self.range, self.place = 0, 1 << 48, 0
-        for _ in range(6):
-            self.read()
-
-    def begin(self) -> None:
-        """All models new."""
-        self.cells = {NEWER: (65536 - 24, 126)}
-        self.rows = [(list(row), 10) for _ in range(4) for row in START_ROWS] + [([0] * 16, 0)] * 17
-
-    def read(self) -> None:
-        byte = self.data[self.place] if self.place < len(self.data) else 0
-        self.place += 1
-        self.code = self.code << 8 | byte
-
-    def renew(self) -> None:
-        if self.range < 1 << 32:
-            self.read()
-            self.read()
-            self.range <<= 16
-
-    def length(self) -> int:
-        """Bytes of the stream, if it ends here."""
-        return self.place - 6 + (1 if self.range >= 1 << 42 else 2 if self.range >= 1 << 34 else 3)
-
-    def bit(self, cell: int) -> int:
-        p, seen = self.cells.get(cell, (32768, 0))
-        bound = (self.range >> 16) * p
-        bit = int(self.code >= bound)
-        if bit:
-            self.code -= bound
-            self.range -= bound
-            p += (24 - p) * RATES[seen] >> 16
-        else:
-            self.range = bound
-            p += (65512 - p) * RATES[seen] >> 16
-        self.cells[cell] = (p, min(seen + 1, 126))
-        self.renew()
-        return bit
-
-    def raw(self, width: int) -> int:
-        number = 0
-        while width:
-            step = min(width, 16)
-            width -= step
-            self.range >>= step
-            part = self.code // self.range
-            assert part < 1 << step
-            self.code -= part * self.range
-            number = number << step | part
-            self.renew()
-        return number
-
-    def symbol(self, row: int) -> int:
-        shares, seen = self.rows[row]
-        self.range >>= 15
-        share = min(self.code // self.range, 32767)
-        symbol = max(k for k in range(16) if shares[k] <= share)
-        upper = shares[symbol + 1] if symbol < 15 else 32768
-        self.code -= self.range * shares[symbol]
-        self.range *= upper - shares[symbol]
-        goals = [32768 - 4 * (16 - k) if k > symbol else 4 * k for k in range(16)]
-        moved = [
-            share + ((goal - share) * RATES[seen] >> 16) for share, goal in zip(shares, goals, strict=True)
-        ]
-        self.rows[row] = (moved, min(seen + 1, 126))
-        self.renew()
-        return symbol
-
-    def tree(self, cell: int, width: int) -> int:
-        node = 1
-        for _ in range(width):
-            node = 2 * node + self.bit(cell + node)
-        return node - (1 << width)
-
-    def number(self, cell: int) -> int:
-        length = self.tree(cell, 6)
-        if length == 63:
-            return self.raw(64)
-        return self.raw(length - 1) | 1 << (length - 1) if length else 0
-
-    def signed(self, cell: int) -> int:
-        folded = self.number(cell)
-        return folded >> 1 if folded % 2 == 0 else -(folded + 1 >> 1)
 
 
 def wrap(number: int) -> int:
@@ -170,13 +82,15 @@ def integers(coder: Coder, part: int, n: int) -> list[int]:
     predictor = coder.tree(PREDICTOR + 16 * part, 4) if n > 1 else 1
     if predictor in (6, 7):
         return levels(coder, part, n, predictor == 7)
-    assert predictor < 13
+    wide = predictor in (13, 14)
+    predictor -= 12 if wide else 0
     base = wrap(coder.signed(BASE + 64 * part))
+    drift = wrap(coder.signed(STEP + 64 * part)) if predictor == 15 else 0
     x = [] if predictor == 0 else [base]
     if len(x) == n:
         return x
     start = coder.tree(START + 64 * part, 6)
-    s = (3 << min(start, 48)) >> 2
+    s = (3 << min(start, 60 if wide else 48)) >> 2
     rest = 0
     while len(x) < n:
         if s == 0 and not rest:
@@ -185,10 +99,10 @@ def integers(coder: Coder, part: int, n: int) -> list[int]:
             r = 0
         else:
             r, escaped = residual(coder, part, s)
-            size = 16 * min(abs(r), 1 << 40)
-            s = size if escaped and predictor > 7 else s + (size - s >> 1)
+            size = 16 * min(abs(r), 1 << (58 if wide else 40))
+            s = size if escaped and 7 < predictor < 13 else s + (size - s >> 1)
         rest = max(rest - 1, 0)
-        x.append(wrap(r + predict(x, predictor, base)))
+        x.append(wrap(r + drift + predict(x, predictor % 14, base)))
     return x
 
 
@@ -290,33 +204,40 @@ def array(coder: Coder, part: int, kind: int, n: int, width: int = -64) -> list[
         coder.cells[PLAIN] = learned
         words = [coder.raw(abs(width)) for _ in range(n)]
         return [w - (w >> abs(width) - 1 << abs(width)) if width < 0 else w for w in words]
-    mode, short, read, multiplier, exponent, offset, negative = 0, 0, 0, 1, 0, 0, 0
+    mode, short, read, multiplier, exponent, offset, negative, corrected = 0, 0, 0, 1, 0, 0, 0, 0
+    step = start = 0.0
     special: list[tuple[int, int]] = []
     if kind != 2:
         short = coder.bit(NARROW + kind)
         read = coder.bit(NARROW + 2) if short and kind == 0 else 0
         mode = coder.tree(MODE, 3)
+        corrected = int(mode == 4)
         if mode == 5:
-            multiplier = wrap(coder.raw(64))
-            offset, negative = coder.bit(FLAGS + 2), coder.bit(FLAGS)
+            step, start = to_float(wrap(coder.raw(64))), 0.0
+            corrected, negative = coder.bit(FLAGS + 2), coder.bit(FLAGS)
         elif mode not in (0, 6):
             if mode == 3:
                 exponent = coder.signed(GAP)
             else:
                 exponent = coder.tree(EXPONENT, 5)
-                if mode != 1:
+                if mode == 7 and exponent == 31:
+                    step, start = to_float(wrap(coder.raw(64))), to_float(wrap(coder.raw(64)))
+                elif mode != 1:
                     multiplier, offset = coder.number(COUNT), coder.signed(GAP)
+                    step, start = multiplier / 10**exponent, offset / 10**exponent
+                if mode == 7:
+                    corrected = coder.bit(FLAGS + 2)
             negative = coder.bit(FLAGS)
             place = -1
             for _ in range(coder.number(COUNT) if coder.bit(FLAGS + 1) else 0):
                 place += coder.number(GAP) + 1
                 word = signed32(coder.raw(32)) if short or kind == 1 else wrap(coder.raw(64))
                 special.append((place, word))
-    factor, lattice = 1, 0
+    factor, lattice, pitch, origin = 1, 0, 0.0, 0
     if n > 1:
         lattice = coder.bit(FLAGS + 3)
         if lattice:
-            step, origin = to_float(wrap(coder.raw(64))), wrap(coder.signed(GAP))
+            pitch, origin = to_float(wrap(coder.raw(64))), wrap(coder.signed(GAP))
         else:
             factor = coder.number(FACTOR)
     if factor == 0:
@@ -324,13 +245,12 @@ def array(coder: Coder, part: int, kind: int, n: int, width: int = -64) -> list[
     else:
         rest = coder.number(COUNT) if factor != 1 else 0
         x = [wrap(v * factor + rest) for v in integers(coder, part, n)]
-    corrected = mode == 4 or (mode == 5 and offset)
     u = integers(coder, ADJUST, n) if lattice or corrected else [0] * n
     if mode == 6:
         bits = 23 if short else 52
         x = [wrap(v << bits | coder.raw(bits)) for v in x]
     if lattice:
-        x = [wrap(origin + d + round(Fraction(v * step))) for v, d in zip(x, u, strict=True)]
+        x = [wrap(origin + d + round(Fraction(v * pitch))) for v, d in zip(x, u, strict=True)]
     if kind == 2:
         return x
     words = []
@@ -342,7 +262,9 @@ def array(coder: Coder, part: int, kind: int, n: int, width: int = -64) -> list[
         if mode == 3:
             value = float(v) * 2.0**-exponent
         elif mode == 5:
-            value = float(v) * to_float(multiplier)
+            value = float(v) * step
+        elif mode == 7:
+            value = float(v) * step + start
         elif mode == 2 or (mode == 4 and multiplier):
             value = float(v) * (float(multiplier) / 10.0**exponent) + float(offset)
         else:

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from vantel.codec.bounded import within
 from vantel.codec.decoding import decode, decode_times, decode_values
-from vantel.codec.encoding import encode, encode_times, encode_values
+from vantel.codec.encoding import (
+    encode,
+    encode_times,
+    encode_values,
+    encode_values_with_plan,
+    encode_with_plan,
+)
 from vantel.codec.errors import (
     CodecError,
     CorruptError,
@@ -16,12 +22,14 @@ from vantel.codec.errors import (
     TruncatedError,
     UnsupportedError,
 )
+from vantel.codec.plan import Plan
 from vantel.codec.simplify import lines
 
 __all__ = [
     "CodecError",
     "CorruptError",
     "InvalidArgumentError",
+    "Plan",
     "TruncatedError",
     "UnsupportedError",
     "decode",
@@ -30,6 +38,8 @@ __all__ = [
     "encode",
     "encode_times",
     "encode_values",
+    "encode_values_with_plan",
+    "encode_with_plan",
     "lines",
     "within",
 ]

@@ -1,28 +1,19 @@
-"""One array to bits and back: the kernels that Python calls (docs/format.md, section 7.5).
+"""One array to bits and back, in the form that costs least (docs/format.md, section 7.5).
 
-Bit patterns int64[n] <-> the range coder, whose state waits in an array between calls. Scratch is owned by the caller.
+Bit patterns int64[n] <-> the range coder. Scratch is owned by the caller; kernels.py has what Python calls.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 
 from vantel.codec import layout as at
 from vantel.codec.choosing import last_cost, lg
 from vantel.codec.coder import (
-    COUNT_MAX,
-    INLINED,
     INNER,
     MERGED,
-    NEW_CELL,
-    OPTIONS,
-    P_MAX,
-    TOP,
-    WINDOW_BYTES,
     bits_of,
-    byte_at,
-    finish,
     float_of,
     fold,
     get,
@@ -36,7 +27,6 @@ from vantel.codec.coder import (
     put_number,
     put_raw,
     put_tree,
-    settle,
     unfold,
 )  # fmt: skip
 from vantel.codec.floats import (
@@ -52,21 +42,15 @@ from vantel.codec.floats import (
     put_mode,
     to_whole,
     to_words,
-    wide_word,
 )
 from vantel.codec.integers import POWERS, ROUND, WHOLE_MAX, gcd_of, printed
 from vantel.codec.lattice import binary_step, on_lattice
 from vantel.codec.residuals import get_integers, put_integers
-from vantel.codec.symbols import begin_rows, rows_of
+from vantel.codec.words import wide_word
 
-_I = types.int64
-_WORDS = types.Array(types.int64, 1, "C")
-_MODELS = types.Array(types.int32, 1, "C")
-_BYTES = types.Array(types.uint8, 1, "C")
-WITHIN, NO_TYPE = -2, -1
-"""In place of the type of an array that is a stream alone: it is one of many; it has none."""
-SCRATCH_EXTRA = 1024 + 256 + 256 + at.PARAMETERS
-"""Hash table, levels, pair counts and parameters behind six arrays of the caller's length."""
+SCRATCH_ARRAYS = 10
+SCRATCH_EXTRA = 1024 + 256 + 256 + 2 * at.PARAMETERS
+"""Hash table, levels, pair counts and parameters behind ten arrays of the caller's length."""
 
 
 @njit(**INNER)
@@ -97,7 +81,7 @@ def lattice_step(x, n, y, u, d, power):
 
 
 @njit(**MERGED)
-def best_form(kind, level, words, x, y, u, v, special, params, search):
+def best_form(kind, level, words, x, y, u, v, special, params, search, plan, other):
     """Whole numbers x of words int64[n]: the mode, narrow, the greatest common divisor of their distances, the step of a lattice or 0.0.
 
     On a lattice y are the numbers and u the corrections; in mode PARTED special has the words whose signs and exponents x are.
@@ -109,15 +93,16 @@ def best_form(kind, level, words, x, y, u, v, special, params, search):
         for i in range(n):
             x[i] = words[i]
     else:
-        mode, narrow = to_whole(kind, words, n, x, y, u, v, special, params, search[3])
+        mode, narrow = to_whole(kind, words, n, x, y, u, v, special, params, search[3], plan, other)
     if n == 1:
         return mode, narrow, np.int64(1), 0.0
     g = gcd_of(x, n)
     step = 0.0
-    if g == 1 and level > 0 and n >= 32 and mode != at.CORRECTED and mode != at.STEPPED:
+    stepped = mode == at.STEPPED or mode == at.AFFINE
+    if g == 1 and level > 0 and n >= 32 and mode != at.CORRECTED and not stepped:
         power = POWERS[params[at.P_POWER]] if mode == at.DECIMAL else 1.0
         step = lattice_step(x, n, y, u, v, power)
-    if kind == WHOLE or g != 1 or step > 0.0 or mode == at.STEPPED or (kind == FLOAT32 and not narrow):
+    if kind == WHOLE or g != 1 or step > 0.0 or stepped or (kind == FLOAT32 and not narrow):
         return mode, narrow, g, step
     places = mode != at.WORDS and mode != at.DYADIC
     if places and params[at.P_POWER] <= PLAIN_EXPONENT_MAX:
@@ -148,10 +133,13 @@ def put_array(to, count, part, kind, level, words, scratch):
     u = scratch[2 * n : 3 * n]
     special = scratch[3 * n : 4 * n]
     v = scratch[5 * n : 6 * n].view(np.float64)
-    rest = scratch[6 * n :]
+    other = scratch[6 * n : 10 * n + at.PARAMETERS]
+    rest = scratch[10 * n + at.PARAMETERS :]
     search = (rest[:1024], rest[1024:1280], rest[1280:1536], scratch[4 * n : 5 * n])
     params = rest[1536:]
-    mode, narrow, g, step = best_form(kind, level, words, x, y, u, v, special, params, search)
+    mode, narrow, g, step = best_form(
+        kind, level, words, x, y, u, v, special, params, search, to[0][3:], other
+    )
     if kind != WHOLE:
         count = put(decisions, count, at.NARROW + kind, narrow)
         if narrow and kind == FLOAT64:
@@ -197,14 +185,14 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
     keys = scratch[2 * n : 2 * n + 256]
     special = scratch[2 * n + 256 :]
     mode = np.int64(at.WORDS)
-    narrow = read = multiplier = exponent = offset = count = negative = np.int64(0)
+    narrow = read = multiplier = exponent = offset = corrected = count = negative = np.int64(0)
     ok = True
     if kind != WHOLE:
         narrow, code, rng, pos = get(code, rng, pos, data, models, at.NARROW + kind)
         if narrow and kind == FLOAT64:
             read, code, rng, pos = get(code, rng, pos, data, models, at.NARROW + 2)
         mode, code, rng, pos = get_tree(code, rng, pos, data, models, at.MODE, 3)
-        ok, multiplier, exponent, offset, negative, count, code, rng, pos = get_mode(
+        ok, multiplier, exponent, offset, corrected, negative, count, code, rng, pos = get_mode(
             code, rng, pos, data, models, mode, narrow or kind == FLOAT32, n, special
         )
     g = np.int64(1)
@@ -227,7 +215,6 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
         if g != 1:
             for i in range(n):
                 x[i] = x[i] * g + rem
-    corrected = mode == at.CORRECTED or (mode == at.STEPPED and offset != 0)
     if ok and (lattice or corrected):
         ok, code, rng, pos = get_integers(code, rng, pos, data, models, at.ADJUST, u, n, keys)
     if not ok:
@@ -249,135 +236,3 @@ def get_array(code, rng, pos, data, models, part, kind, words, scratch):
         for i in range(n):
             words[i] = bits_of(printed(float_of(words[i])))
     return True, code, rng, pos
-
-
-@njit(**INNER)
-def begin_models(models):
-    """All models as they are when a stream begins."""
-    for cell in range(at.CELLS):
-        models[cell] = NEW_CELL
-    models[at.NEWER] = P_MAX << 8 | COUNT_MAX
-    begin_rows(rows_of(models))
-
-
-@njit(**INLINED)
-def parts_of(state, out, models):
-    """What coding works on, see settle."""
-    return state, out, models[: at.MODELS], models[at.MODELS :]
-
-
-@njit(**INNER)
-def begin_alone(to, code, n):
-    """Begin a stream of one array: its type unless code is NO_TYPE, its length."""
-    state, _out, models, decisions = to
-    state[0], state[1], state[2] = 0, TOP, 0
-    begin_models(models)
-    count = put(decisions, 0, at.NEWER, 0)
-    if code != NO_TYPE:
-        count = put_tree(decisions, count, at.KIND, code, 4)
-    settle(to, put_number(decisions, count, at.COUNT, n))
-
-
-@njit(_I(_WORDS, _BYTES, _MODELS, _I, _I, _I, _I, _I, _WORDS, _WORDS), **OPTIONS)
-def encode_array(state, out, models, code, part, kind, width, level, words, scratch):
-    """Code words int64[n], n >= 1, in region part; state int64[3]: low, range, place. Returns the place.
-
-    code: WITHIN a stream of many, or a stream of its own, n >= 0: its type unless NO_TYPE, its length, its words, its end.
-    kind: FLOAT64 and FLOAT32 patterns (float32 sign extended), or WHOLE numbers. width: bits of a word as its type has
-    them, negative for signed integers; where the models do not get below that, the words stand as they are. models
-    int32[MODELS + DECISIONS_ROOM], scratch int64[>= 6 n + SCRATCH_EXTRA]; out has room for
-    format.BYTES_PER_VALUE_MAX a word.
-    """
-    to = parts_of(state, out, models)
-    models, decisions = to[2], to[3]
-    n = words.shape[0]
-    if code != WITHIN:
-        begin_alone(to, code, n)
-        if n == 0:
-            return finish(state, out)
-    plain_cell = models[at.PLAIN]
-    low, rng, pos = state[0], state[1], state[2]
-    settled = pos - 1
-    while settled >= 0 and out[settled] == 255:
-        settled -= 1
-    settled_byte = out[settled] if settled >= 0 else np.uint8(0)
-    count = put(decisions, 0, at.PLAIN, 0)
-    settle(to, put_array(to, count, part, kind, level, words, scratch))
-    if state[2] - pos > (n * abs(width)) // 8 + 1:
-        # back to where the array began; a carry may have run through the bytes before it
-        begin_models(models)
-        models[at.PLAIN] = plain_cell
-        if settled >= 0:
-            out[settled] = settled_byte
-        for i in range(settled + 1, pos):
-            out[i] = 255
-        state[0], state[1], state[2] = low, rng, pos
-        count = put(decisions, 0, at.PLAIN, 1)
-        settle(to, put_low_bits(to, count, words, n, abs(width)))
-    return state[2] if code == WITHIN else finish(state, out)
-
-
-@njit(_I(_WORDS, _BYTES, _MODELS), **OPTIONS)
-def begin_stream(state, out, models):
-    """Say that the stream has this format. Returns 0."""
-    begin_models(models)
-    to = parts_of(state, out, models)
-    return settle(to, put(to[3], 0, at.NEWER, 0))
-
-
-@njit(_I(_WORDS, _BYTES, _MODELS, _I), **OPTIONS)
-def encode_count(state, out, models, number):
-    """Code a count or a length. Returns 0."""
-    to = parts_of(state, out, models)
-    return settle(to, put_number(to[3], 0, at.COUNT, number))
-
-
-@njit(_I(_WORDS, _BYTES), **OPTIONS)
-def finish_stream(state, out):
-    """Write the last bytes; returns the length of the stream."""
-    return finish(state, out)
-
-
-@njit(_I(_WORDS, _BYTES, _MODELS, _I), **OPTIONS)
-def open_stream(state, data, models, typed):
-    """Begin to read into state int64[5]: code, range, place; then the first numbers: type, -1 if not typed, and count.
-
-    models int32[MODELS]. Returns 1, or 0 where the stream says that it has a newer format.
-    """
-    begin_models(models)
-    code = np.int64(0)
-    for pos in range(WINDOW_BYTES):
-        code = (code << 8) | byte_at(data, pos)
-    newer, code, rng, pos = get(code, np.int64(TOP), np.int64(WINDOW_BYTES), data, models, at.NEWER)
-    state[3] = -1
-    if typed:
-        state[3], code, rng, pos = get_tree(code, rng, pos, data, models, at.KIND, 4)
-    state[4], code, rng, pos = get_number(code, rng, pos, data, models, at.COUNT)
-    state[0], state[1], state[2] = code, rng, pos
-    return 1 - newer
-
-
-@njit(_I(_WORDS, _BYTES, _MODELS), **OPTIONS)
-def decode_count(state, data, models):
-    """Inverse of encode_count."""
-    number, state[0], state[1], state[2] = get_number(state[0], state[1], state[2], data, models, at.COUNT)
-    return number
-
-
-@njit(_I(_WORDS, _BYTES, _MODELS, _I, _I, _I, _WORDS, _WORDS), **OPTIONS)
-def decode_array(state, data, models, part, kind, width, words, scratch):
-    """Fill words int64[n], n >= 1; scratch int64[>= 2 n + 256 + 2 (n // 8 + 2)]. Returns 1, or 0 where the bits contradict the format."""
-    n = words.shape[0]
-    plain, code, rng, pos = get(state[0], state[1], state[2], data, models, at.PLAIN)
-    if plain:
-        plain_cell = models[at.PLAIN]
-        begin_models(models)
-        models[at.PLAIN] = plain_cell
-        unused = 64 - abs(width)
-        for i in range(n):
-            word, code, rng, pos = get_raw(code, rng, pos, data, abs(width))
-            words[i] = (word << unused) >> unused if width < 0 else word
-        state[0], state[1], state[2] = code, rng, pos
-        return 1
-    ok, state[0], state[1], state[2] = get_array(code, rng, pos, data, models, part, kind, words, scratch)
-    return 1 if ok else 0

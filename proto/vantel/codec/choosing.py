@@ -14,6 +14,10 @@ from vantel.codec.coder import INLINED, INNER, bit_length, bits_of, fold
 
 SPANS, SPAN = 4, 32
 """Predictors are compared on so many samples of so many numbers."""
+FEW = 4
+"""Of more levels, the models of all pairs learn too slowly for batches of some dozen."""
+LONG = 512
+"""Of fewer numbers, all are looked at as fast as samples."""
 QUIET = 14
 """An estimate of so many 1/8 bits a value is that of a signal which hardly moves: no table of levels will beat it."""
 
@@ -113,6 +117,40 @@ def distinct(x, first, n, limit, search):
 
 
 @njit(**INNER)
+def too_many(x, first, n, cost, search):
+    """Whether levels of numbers (of differences if first is 1) cannot be cheaper than cost, by the entropy of the samples.
+
+    The entropy of few is less than that of all, so it rarely says so of what is. Nothing is said where pairs may matter.
+    """
+    if n < LONG:
+        return False
+    table, keys, counts, _places = search
+    table[:256] = 0
+    count = 0
+    seen = 0
+    for k in range(SPANS):
+        begin, end = span_of(k, n)
+        seen += end - begin
+        for i in range(begin, end):
+            number = x[i] - x[i - 1] if first else x[i]
+            slot = ((number * -7046029254386353131) >> 50) & 255
+            while table[slot] and keys[table[slot] - 1] != number:
+                slot = (slot + 1) & 255
+            if not table[slot]:
+                keys[count] = number
+                counts[count] = 0
+                count += 1
+                table[slot] = count
+            counts[table[slot] - 1] += 1
+    if count <= 2 * at.LEVELS_PAIRED_MAX:
+        return False
+    entropy = seen * lg(seen)
+    for k in range(count):
+        entropy -= counts[k] * lg(counts[k])
+    return entropy * n // seen + 16 * count >= cost
+
+
+@njit(**INNER)
 def sort_levels(first, n, count, search):
     """Sort the keys that distinct found, as Shell did (NumPy's sort takes a second to compile), and let places follow them."""
     table, keys, order, places = search
@@ -160,7 +198,8 @@ def level_cost(first, n, count, cost_max, search):
                 used += 1
                 cost -= pairs[row * count + k] * (lg(pairs[row * count + k]) + 4)
         if total:
-            cost += total * (lg(total) + 4) + 10 * used
+            # what a row costs until it knows its followers
+            cost += total * (lg(total) + 4) + max(10 * used, 2 * lg(count) if paired else 0)
     if cost >= cost_max:
         return max(cost, cost_max)
     sort_levels(first, n, count, search)
@@ -173,8 +212,8 @@ def level_cost(first, n, count, cost_max, search):
 @njit(**INNER)
 def choose(x, n, level, search):
     """Cheapest predictor of x[:n] and, for levels, how many: sorted in the keys of search, with their places; its estimate in 1/8 bits. n >= 1."""
-    c1 = c2 = c3 = c4 = c5 = c0 = np.int64(0)
-    base = mean_of(x, n)
+    c1 = c2 = c3 = c4 = c5 = c6 = c0 = np.int64(0)
+    base, drift = mean_of(x, n), drift_of(x, n)
     if n < 8:
         for i in range(n):
             c0 += lg(x[i] - base)
@@ -191,6 +230,7 @@ def choose(x, n, level, search):
             c2 += lg(x0 - 2 * x1 + x2)
             c3 += lg(x0 - x1 - ((x1 - x2) >> 1))
             c4 += lg(x0 - x1 - ((x2 - x1) >> 1))
+            c6 += lg(x0 - x1 - drift)
             c5 += lg(x0 - x1 - ((x2 - x1 + x[i - 3] - x1 + x[i - 4] - x1) >> 2))
     best, cost = at.MEAN, c0
     if c1 <= cost:
@@ -203,32 +243,50 @@ def choose(x, n, level, search):
         best, cost = at.MEAN_2, c4
     if c5 < cost:
         best, cost = at.MEAN_4, c5
+    if c6 + (bit_length(fold(drift)) + 6) * 8 * seen // n + 2 * seen < cost:
+        best, cost = at.DRIFT, c6
     if best == at.LINEAR:
         order, cost = smoothest(x, n, search[3])
         best = at.HIGHER + order if order > 2 else best
     cost = cost * n // seen + 15 * n  # class, sign and what adaptation loses: about 1.9 bits a value
     if level == 0 or cost < QUIET * n:
         return best, 0, cost
+    return with_levels(x, n, best, cost, search)
+
+
+@njit(**INNER)
+def with_levels(x, n, best, cost, search):
+    """The predictor best of this cost, or levels if they cost less: as choose."""
     levels = 0
     limit = min(at.LEVELS_MAX, n // 3)
     values, steps = np.int64(0), np.int64(1)
-    count = distinct(x, values, n, limit, search)
+    count = np.int64(0)
+    if not too_many(x, values, n, cost, search):
+        count = distinct(x, values, n, limit, search)
     if 0 < count <= limit:
         other = level_cost(values, n, count, cost, search)
         if other < cost:
             best, cost, levels = at.LEVEL, other, count
-    if 0 < count <= at.LEVELS_PAIRED_MAX:  # pairs of values tell as much as differences
+    if 0 < count <= FEW:  # pairs of values tell as much as differences
         return best, levels, cost
-    count = distinct(x, steps, n, limit, search)
+    count = np.int64(0)
+    if not too_many(x, steps, n, cost, search):
+        count = distinct(x, steps, n, limit, search)
     if 0 < count <= limit:
         other = level_cost(steps, n, count, cost, search) + 8 * bit_length(fold(x[0])) + 56
         if other < cost:
             best, cost, levels = at.LEVEL_STEP, other, count
     if best == at.LEVEL:
-        # the differences took its place
+        # the look at the differences took its place
         distinct(x, values, n, limit, search)
         sort_levels(values, n, levels, search)
     return best, levels, cost
+
+
+@njit(**INNER)
+def drift_of(x, n):
+    """The mean difference; any number does for the format."""
+    return (x[n - 1] - x[0]) // (n - 1) if n > 1 else np.int64(0)
 
 
 @njit(**INNER)

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from vantel.codec import floats
 from vantel.codec import format as fmt
 from vantel.codec import layout as at
-from vantel.codec.arrays import NO_TYPE
 from vantel.codec.bounded import within
 from vantel.codec.errors import InvalidArgumentError
-from vantel.codec.stream import KIND_AND_WIDTH, Writer, one_array, words_of
+from vantel.codec.kernels import NO_TYPE
+from vantel.codec.plan import NOTHING_KNOWN, Plan
+from vantel.codec.stream import KIND_AND_WIDTH, Line, Writer, one_array, words_of
 from vantel.columns import Column
 
 LEVEL_MAX = 1
@@ -27,13 +28,30 @@ _HEADER_NUMBERS = 8
 
 
 def encode(
-    columns: Sequence[Column], *, level: int = LEVEL_MAX, error_max: Mapping[int, float] | None = None
+    columns: Sequence[Column],
+    *,
+    level: int = LEVEL_MAX,
+    error_max: Mapping[int, float] | None = None,
+    plan: Plan = NOTHING_KNOWN,
 ) -> bytes:
     """Coded columns, in the order given. level: 0 is faster, 1 smaller; both are decoded alike.
 
-    error_max: by signal id, in its unit, how far a float may come back from what it was.
+    error_max: by signal id, in its unit, how far a float may come back from what it was. plan: what the catalog or the
+    call before knows of the floats; it shortens the search and is not needed to decode.
     """
+    return encode_with_plan(columns, level=level, error_max=error_max, plan=plan)[0]
+
+
+def encode_with_plan(
+    columns: Sequence[Column],
+    *,
+    level: int = LEVEL_MAX,
+    error_max: Mapping[int, float] | None = None,
+    plan: Plan = NOTHING_KNOWN,
+) -> tuple[bytes, Plan]:
+    """As encode, and the plan for the next call: this one, with what was found for these columns."""
     _check_level(level)
+    _check_plan(plan)
     if error_max:
         columns = [_bounded(column, error_max.get(column.signal_id, 0.0), level) for column in columns]
     if len(columns) > fmt.COLUMNS_MAX:
@@ -75,17 +93,26 @@ def encode(
     writer.integers(at.BITS, np.array(places, np.int64))
     writer.integers(at.BITS, np.array([part.code for part in parts], np.int64))
     writer.integers(at.BITS, np.array([part.quality is not None for part in parts], np.int64))
-    for part in parts:
-        part.write(writer)
-    return writer.finish()
+    lines = {part.signal_id: part.write(writer, plan.line(part.signal_id)) for part in parts}
+    return writer.finish(), plan.with_lines(lines)
 
 
-def encode_values(values: NDArray[Any], *, level: int = LEVEL_MAX, error_max: float = 0.0) -> bytes:
+def encode_values(
+    values: NDArray[Any], *, level: int = LEVEL_MAX, error_max: float = 0.0, plan: Plan = NOTHING_KNOWN
+) -> bytes:
     """One array float64[n], float32[n], bool[n] or of any integer width, alone. InvalidArgumentError for other types.
 
     With error_max, in the unit of the values, floats may come back off by as much, where that makes them smaller.
     """
+    return encode_values_with_plan(values, level=level, error_max=error_max, plan=plan)[0]
+
+
+def encode_values_with_plan(
+    values: NDArray[Any], *, level: int = LEVEL_MAX, error_max: float = 0.0, plan: Plan = NOTHING_KNOWN
+) -> tuple[bytes, Plan]:
+    """As encode_values, and the plan for the next call. In a plan for values alone the id of the signal is 0."""
     _check_level(level)
+    _check_plan(plan)
     _check_bound(error_max)
     values = np.asarray(values)
     code = fmt.TYPE_BOOL if values.dtype.kind == "b" else fmt.NUMBER_CODES.get(values.dtype)
@@ -94,12 +121,13 @@ def encode_values(values: NDArray[Any], *, level: int = LEVEL_MAX, error_max: fl
             f"encode: {values.dtype}{list(values.shape)} is not one array of at most {fmt.SAMPLES_MAX} numbers"
         )
     if code == fmt.TYPE_BOOL:
-        return one_array(values.astype(np.int64), code, at.BITS, floats.WHOLE, -64, level)
+        return one_array(values.astype(np.int64), code, at.BITS, floats.WHOLE, -64, level)[0], plan
     numbers = np.ascontiguousarray(values, fmt.NUMBER_TYPES[code])
-    data = one_array(words_of(numbers), code, at.VALUES, *KIND_AND_WIDTH[numbers.dtype], level)
+    known = plan.line(0)
+    data, line = one_array(words_of(numbers), code, at.VALUES, *KIND_AND_WIDTH[numbers.dtype], level, known)
     if error_max and numbers.dtype.kind == "f":
-        return min(data, encode_values(within(numbers, error_max), level=level), key=len)
-    return data
+        data = min(data, encode_values(within(numbers, error_max), level=level), key=len)
+    return data, plan if line == known else plan.with_lines({0: line})
 
 
 def encode_times(t_ns: NDArray[np.int64], *, level: int = LEVEL_MAX) -> bytes:
@@ -108,7 +136,7 @@ def encode_times(t_ns: NDArray[np.int64], *, level: int = LEVEL_MAX) -> bytes:
     stamps = np.ascontiguousarray(t_ns, np.int64)
     if stamps.ndim != 1 or len(stamps) > fmt.SAMPLES_MAX or np.asarray(t_ns).dtype.kind != "i":
         raise InvalidArgumentError(f"encode: {np.asarray(t_ns).dtype}{list(np.shape(t_ns))} is not int64[n]")
-    return one_array(stamps, NO_TYPE, at.TIMES, floats.WHOLE, -64, level)
+    return one_array(stamps, NO_TYPE, at.TIMES, floats.WHOLE, -64, level)[0]
 
 
 class _Part:
@@ -116,6 +144,7 @@ class _Part:
 
     def __init__(self, column: Column, n: int) -> None:
         values = np.asarray(column.values)
+        self.signal_id = column.signal_id
         self.quality = _quality(column, n)
         self.table: list[bytes] = []
         if values.dtype.kind in "OU":
@@ -129,8 +158,8 @@ class _Part:
             self.code, self._values = code, values
         self.room = 2 * n + len(self.table) + sum(map(len, self.table)) + 2
 
-    def write(self, writer: Writer) -> None:
-        """Quality, then table, then values."""
+    def write(self, writer: Writer, line: Line) -> Line:
+        """Quality, then table, then values. line: what is known of them; what is known next time."""
         if self.quality is not None:
             writer.integers(at.BITS, self.quality.astype(np.int64))
         if self.code == fmt.TYPE_STRING:
@@ -138,8 +167,11 @@ class _Part:
             writer.integers(at.BITS, np.array([len(text) for text in self.table], np.int64))
             writer.integers(at.BITS, np.frombuffer(b"".join(self.table), np.uint8).astype(np.int64))
             writer.integers(at.BITS, self._values)
+        elif self.code == fmt.TYPE_BOOL:
+            writer.integers(at.BITS, self._values.astype(np.int64))
         else:
-            _write_numbers(writer, self.code, self._values)
+            return writer.values(np.ascontiguousarray(self._values, fmt.NUMBER_TYPES[self.code]), line)
+        return line
 
     def _texts(self, column: Column, values: NDArray[Any]) -> NDArray[np.int64]:
         """Codes of the texts; fills the table in the order of first use."""
@@ -162,14 +194,6 @@ class _Part:
         return codes
 
 
-def _write_numbers(writer: Writer, code: int, values: NDArray[Any]) -> None:
-    """Values of a numeric type or truth values."""
-    if code == fmt.TYPE_BOOL:
-        writer.integers(at.BITS, values.astype(np.int64))
-        return
-    writer.values(np.ascontiguousarray(values, fmt.NUMBER_TYPES[code]))
-
-
 def _bounded(column: Column, error_max: float, level: int) -> Column:
     """The column with values within the bound, where that is smaller."""
     _check_bound(error_max)
@@ -185,6 +209,13 @@ def _bounded(column: Column, error_max: float, level: int) -> Column:
 def _check_bound(error_max: float) -> None:
     if not 0.0 <= error_max < float("inf"):
         raise InvalidArgumentError(f"encode: error_max {error_max} is not 0 or a positive number")
+
+
+def _check_plan(plan: Plan) -> None:
+    if not isinstance(plan, Plan):
+        raise InvalidArgumentError(
+            f"encode: a plan of type {type(plan).__name__}; Plan comes from the last call"
+        )
 
 
 def _check_level(level: int) -> None:

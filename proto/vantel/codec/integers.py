@@ -31,21 +31,7 @@ OFFSETS = np.array(
     [-40, -50, -100, -250, -500, -1000, -273, 40, -6000, -180, -90, -5000, -128, -20, -10, -30]
 )
 """Offsets that makers of buses like, tried when none is given."""
-LOW_31 = 0x7FFFFFFF
-LOW_63 = 0x7FFFFFFFFFFFFFFF
 NO_MODE = -1
-
-
-@njit(**INNER)
-def ordered(words):
-    """Bit pattern of a float64 to a number in the order of the floats; its own inverse."""
-    return words ^ ((words >> 63) & LOW_63)
-
-
-@njit(**INNER)
-def ordered_narrow(words):
-    """The same for float32 patterns in int64 (sign extended)."""
-    return words ^ ((words >> 31) & LOW_31)
 
 
 @njit(**INNER)
@@ -94,14 +80,14 @@ def is_special(v, word, zeros_negative):
 
 
 @njit(**INNER)
-def decimal_exponent(v, words, n, step, narrow, zeros_negative):
+def decimal_exponent(v, n, step, narrow):
     """Of every step-th value: smallest e so that all but n / 8 values are within a few last places of a whole number / 10**e; NO_MODE if none."""
     e = 0
     misses = 0
     tolerance = TOLERANCE_NARROW if narrow else TOLERANCE
     loose = LOOSE_MAX_NARROW if narrow else LOOSE_MAX
     for i in range(0, n, step):
-        if is_special(v[i], words[i], zeros_negative):
+        if v[i] - v[i] != 0.0:
             misses += 1
             if misses > n // 8 + 1:
                 return NO_MODE
@@ -129,32 +115,31 @@ def decimal_exponent(v, words, n, step, narrow, zeros_negative):
 
 
 @njit(**INNER)
-def all_decimal(v, words, n, power, zeros_negative, x):
+def all_decimal(v, n, power, x):
     """x = v * power, rounded; whether every v comes back from it. No branch in the loop: most signals pass, and fast."""
     off = np.int64(0)
     for i in range(n):
         y = v[i] * power
         whole = (y + ROUND) - ROUND
         x[i] = np.int64(whole)
-        zero_off = v[i] == 0.0 and (words[i] < 0) != zeros_negative
-        off += (whole / power != v[i]) or not abs(y) < WHOLE_MAX or zero_off
+        off += (whole / power != v[i]) or not abs(y) < WHOLE_MAX
     return off == 0
 
 
 @njit(**INNER)
-def try_decimal(v, words, n, narrow, zeros_negative, x, special, params):
-    """x and params (P_ in layout.py) of DECIMAL, SCALED or CORRECTED; the mode or NO_MODE.
+def try_decimal(v, n, narrow, x, special, params):
+    """x and params (P_ in layout.py) of DECIMAL, SCALED or CORRECTED; the mode or NO_MODE. The sign of a zero is not looked at.
 
     special int64[n] gets the places of values that stand by themselves; x repeats the number before there.
     """
     params[at.P_MULTIPLIER] = 1
     params[at.P_OFFSET] = 0
     params[at.P_SPECIALS] = 0
-    e = decimal_exponent(v, words, n, n // PROBES + 1, narrow, zeros_negative)
-    if e >= 0 and not narrow and all_decimal(v, words, n, POWERS[e], zeros_negative, x):
+    e = decimal_exponent(v, n, n // PROBES + 1, narrow)
+    if e >= 0 and not narrow and all_decimal(v, n, POWERS[e], x):
         params[at.P_POWER] = e
         return at.DECIMAL
-    e = decimal_exponent(v, words, n, np.int64(1), narrow, zeros_negative)
+    e = decimal_exponent(v, n, np.int64(1), narrow)
     if e < 0:
         return NO_MODE
     power = POWERS[e]
@@ -165,7 +150,7 @@ def try_decimal(v, words, n, narrow, zeros_negative, x, special, params):
     off_divided = 0
     off_multiplied = 0
     for i in range(n):
-        if not is_special(v[i], words[i], zeros_negative):
+        if v[i] - v[i] == 0.0:
             y = v[i] * power
             if abs(y) < WHOLE_MAX:
                 whole = (y + ROUND) - ROUND

@@ -10,14 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from vantel.codec import layout as at
-from vantel.codec.coder import INNER, bits_of, float_of
-from vantel.codec.integers import ROUND, WHOLE_MAX, is_special, ordered
+from vantel.codec.coder import INNER
+from vantel.codec.integers import ROUND
 
 PROBES_MAX = 48
 MULTIPLE_MAX = 2.0**24
-NEIGHBOURS = 3
-CORRECTION_MAX = 16
+CHANCE_MAX = 2.0**-20
 BINARY_PLACES_MAX = 24
 PRINTED = 2.0**-24
 """Half of the last of eight digits, relative to the number, at most."""
@@ -27,93 +25,55 @@ DISTANCE_MAX = 2**50
 
 @njit(**INNER)
 def real_gcd(d, n, tolerance):
-    """Largest step that the first distances d float64[n] are multiples of, within tolerance; 0.0 if it would be too small."""
-    largest = 0.0
-    for i in range(n):
-        largest = max(largest, abs(d[i]))
-    smallest = max(largest / MULTIPLE_MAX, 6.0 * tolerance)
-    g = 0.0
-    used = 0
-    widest = 0.0
+    """Largest step that distances d float64[n], each within tolerance, are multiples of; 0.0 if there is none that they tell.
+
+    Begins with the least distance, whose multiple is small, and carries along how far each remainder may be off: so it
+    is known how likely distances that are no multiples would look as if they were.
+    """
+    largest = g = 0.0
     for i in range(n):
         b = abs(d[i])
-        if b <= tolerance:
-            continue
-        a = g
-        widest = max(widest, b)
-        if a == 0.0:
+        largest = max(largest, b)
+        if b > tolerance and (g == 0.0 or b < g):
             g = b
+    smallest = largest / MULTIPLE_MAX
+    widest = g
+    chance = 1.0
+    used = 0
+    for i in range(n):
+        if not abs(d[i]) > tolerance:
             continue
-        while b > tolerance:
-            whole = (a / b + ROUND) - ROUND if a / b < WHOLE_MAX else 0.0
+        # a divisor and a remainder, and how far each may be off
+        a, a_off = abs(d[i]), tolerance
+        b, b_off = g, tolerance * g / widest
+        while True:
+            whole = (a / b + ROUND) - ROUND
             a, b = b, abs(a - b * whole)
-        if a < smallest:
-            return 0.0
-        # Euclid's remainders add up errors; the widest distance, a whole multiple, sets the step straight again
+            a_off, b_off = b_off, a_off + b_off * whole
+            if b <= b_off:
+                break
+            if b < smallest:
+                return 0.0
+        if a < 0.75 * g:
+            chance = 1.0
+        chance *= min(2.0 * b_off / a, 1.0)
+        widest = max(widest, abs(d[i]))
         g = widest / ((widest / a + ROUND) - ROUND)
         used += 1
         if used == PROBES_MAX:
             break
-    return g if used > 2 else 0.0
+    return g if used > 2 and chance < CHANCE_MAX else 0.0
 
 
 @njit(**INNER)
 def sharpened(d, n, g):
-    """The step again from the largest distance, whose multiple the rough step still tells."""
-    best = 0.0
+    """The step again from ever larger distances, whose multiples the step so far still tells."""
+    best = g
     for i in range(n):
-        best = max(best, abs(d[i]))
-    whole = (best / g + ROUND) - ROUND
-    return best / whole if whole >= 1.0 else g
-
-
-@njit(**INNER)
-def misses(v, words, n, negative, step, u):
-    """How many of v are not the rounded multiple of step; u gets the difference in last places. n + 1 if some is far off."""
-    count = 0
-    for i in range(n):
-        y = v[i] / step
-        if is_special(v[i], words[i], negative) or not abs(y) < WHOLE_MAX:
-            return n + 1
-        whole = (y + ROUND) - ROUND
-        u[i] = ordered(words[i]) - ordered(bits_of(whole * step)) if v[i] != 0.0 else 0
-        if u[i] != 0:
-            count += 1
-            if abs(u[i]) > CORRECTION_MAX:
-                return n + 1
-    return count
-
-
-@njit(**INNER)
-def try_step(v, words, n, negative, x, u, params):
-    """x so that v = x * step, rounded, plus u last places; P_STEP of params gets the step's pattern, P_CORRECTED whether u matters."""
-    largest = 0.0
-    for i in range(n):
-        if not abs(v[i]) < 1e300:
-            return False
-        largest = max(largest, abs(v[i]))
-    g = real_gcd(v, n, largest * 2.0**-44)
-    if g == 0.0:
-        return False
-    g = sharpened(v, n, g)
-    best = n + 1
-    place = np.int64(0)
-    for k in range(-NEIGHBOURS, NEIGHBOURS + 1):
-        count = misses(v, words, n, negative, float_of(bits_of(g) + k), u)
-        if count < best:
-            best, place = count, k
-            if count == 0:
-                break
-    if best > n:
-        return False
-    step = float_of(bits_of(g) + place)
-    misses(v, words, n, negative, step, u)
-    for i in range(n):
-        x[i] = np.int64((v[i] / step + ROUND) - ROUND)
-    params[at.P_SPECIALS] = 0
-    params[at.P_STEP] = bits_of(step)
-    params[at.P_CORRECTED] = best > 0
-    return True
+        if abs(d[i]) > best:
+            best = abs(d[i])
+            g = best / ((best / g + ROUND) - ROUND)
+    return g
 
 
 @njit(**INNER)

@@ -37,17 +37,21 @@ SEEN = 16 * ROWS
 MODELS = CELLS + (SEEN + ROWS + 1) // 2
 """int32 of all models; the rows are int16."""
 
-WORDS, DECIMAL, SCALED, DYADIC, CORRECTED, STEPPED, PARTED = range(7)
+WORDS, DECIMAL, SCALED, DYADIC, CORRECTED, STEPPED, PARTED, AFFINE = range(8)
 """How floats become integers."""
 
 MEAN, LAST, LINEAR, HALF_LINEAR, MEAN_2, MEAN_4, LEVEL, LEVEL_STEP = range(8)
 """Predictors; LEVEL and LEVEL_STEP code an index into the distinct values or differences."""
 HIGHER, ORDER_MAX = 5, 7
 """Predictor HIGHER + k leaves differences of order k, 3 to ORDER_MAX."""
+LAST_WIDE, LINEAR_WIDE = 13, 14
+"""LAST and LINEAR with energies of numbers of up to 58 bits, not 40."""
+DRIFT = 15
+"""LAST, and the mean difference on top: what only rises then leaves residuals of both signs."""
 LEVELS_MAX = 256
 LEVELS_PAIRED_MAX = 16
 """Up to so many levels the one before chooses the models."""
 
-P_MULTIPLIER, P_POWER, P_OFFSET, P_SPECIALS, P_ZEROS_NEGATIVE, P_STEP, P_CORRECTED, P_PRINTED = range(8)
+P_MULTIPLIER, P_POWER, P_OFFSET, P_SPECIALS, P_ZEROS_NEGATIVE, P_CORRECTED, P_PRINTED = range(7)
 """Places in the array of parameters that the search for a mode fills: which number stands where."""
 PARAMETERS = 8

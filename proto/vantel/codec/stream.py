@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vantel.codec import arrays, floats
+from vantel.codec import arrays, floats, kernels
 from vantel.codec import format as fmt
 from vantel.codec import layout as at
 from vantel.codec.coder import DECISIONS_ROOM, TOP, WINDOW_BYTES, end_bytes
 from vantel.codec.errors import CodecError, CorruptError, TruncatedError, UnsupportedError
 
+Line = tuple[int, int]
+"""Bit patterns of a step and an offset: floats may be whole numbers times the one plus the other."""
+NO_LINE: Line = (0, 0)
 WORKSPACE_VALUES_MAX = 16_384
-"""Longer arrays bring their own memory, so that a thread keeps at most 1.3 MB."""
+"""Longer arrays bring their own memory, so that a thread keeps at most 2 MB."""
 
 
 def _kind_and_width(dtype: np.dtype[Any]) -> tuple[int, int]:
@@ -40,17 +43,22 @@ class Writer:
         """values: how many numbers will be coded at most, all arrays together."""
         self._models = np.empty(at.MODELS + DECISIONS_ROOM, np.int32)
         self._out = np.empty(fmt.BYTES_PER_VALUE_MAX * values + 256, np.uint8)
-        self._state = np.array((0, TOP, 0), np.int64)
+        self._state = np.array((0, TOP, 0, 0, 0), np.int64)
         self._level = level
-        arrays.begin_stream(self._state, self._out, self._models)
+        kernels.begin_stream(self._state, self._out, self._models)
 
     def number(self, number: int) -> None:
         """A count or a length, 0 to 2**63 - 1."""
-        arrays.encode_count(self._state, self._out, self._models, number)
+        kernels.encode_count(self._state, self._out, self._models, number)
 
-    def values(self, values: NDArray[Any]) -> None:
-        """Numbers of a type of format.NUMBER_TYPES, in native order and one piece."""
+    def values(self, values: NDArray[Any], line: Line = NO_LINE) -> Line:
+        """Numbers of a type of format.NUMBER_TYPES, in native order and one piece. line is tried first; the one for next time."""
+        if values.dtype.kind != "f":
+            self._array(at.VALUES, *KIND_AND_WIDTH[values.dtype], words_of(values))
+            return line
+        self._state[3], self._state[4] = line
         self._array(at.VALUES, *KIND_AND_WIDTH[values.dtype], words_of(values))
+        return int(self._state[3]), int(self._state[4])
 
     def integers(self, part: int, numbers: NDArray[np.int64]) -> None:
         """Whole numbers, with the models of a region of layout.py."""
@@ -59,12 +67,12 @@ class Writer:
     def _array(self, part: int, kind: int, width: int, words: NDArray[np.int64]) -> None:
         n = len(words)
         if n:
-            scratch = np.empty(6 * n + arrays.SCRATCH_EXTRA, np.int64)
-            arrays.encode_array(
+            scratch = np.empty(arrays.SCRATCH_ARRAYS * n + arrays.SCRATCH_EXTRA, np.int64)
+            kernels.encode_array(
                 self._state,
                 self._out,
                 self._models,
-                arrays.WITHIN,
+                kernels.WITHIN,
                 part,
                 kind,
                 width,
@@ -75,38 +83,42 @@ class Writer:
 
     def finish(self) -> bytes:
         """The stream."""
-        return self._out[: arrays.finish_stream(self._state, self._out)].tobytes()
+        return self._out[: kernels.finish_stream(self._state, self._out)].tobytes()
 
 
 class _Workspace(threading.local):
     """Arrays for one array alone, kept between calls: to make them anew would cost as much as a short array."""
 
     def __init__(self) -> None:
-        self.state = np.empty(3, np.int64)
+        self.state = np.empty(5, np.int64)
         self.models = np.empty(at.MODELS + DECISIONS_ROOM, np.int32)
         self.grow(1024)
 
     def grow(self, n: int) -> None:
         """Room for n values."""
         self.out = np.empty(fmt.BYTES_PER_VALUE_MAX * n + 256, np.uint8)
-        self.scratch = np.empty(6 * n + arrays.SCRATCH_EXTRA, np.int64)
+        self.scratch = np.empty(arrays.SCRATCH_ARRAYS * n + arrays.SCRATCH_EXTRA, np.int64)
         self.room = n
 
 
 _workspace = _Workspace()
 
 
-def one_array(words: NDArray[np.int64], code: int, part: int, kind: int, width: int, level: int) -> bytes:
-    """A whole stream of one array: its type unless code is arrays.NO_TYPE, its length, its words."""
+def one_array(
+    words: NDArray[np.int64], code: int, part: int, kind: int, width: int, level: int, line: Line = NO_LINE
+) -> tuple[bytes, Line]:
+    """A whole stream of one array: its type unless code is kernels.NO_TYPE, its length, its words. And the line for next time."""
     work = _workspace
     if len(words) > work.room:
         if len(words) > WORKSPACE_VALUES_MAX:
             work = _Workspace()
         work.grow(len(words))
-    length = arrays.encode_array(
-        work.state, work.out, work.models, code, part, kind, width, level, _plain(words), work.scratch
+    state = work.state
+    state[3], state[4] = line
+    length = kernels.encode_array(
+        state, work.out, work.models, code, part, kind, width, level, _plain(words), work.scratch
     )
-    return work.out[:length].tobytes()
+    return work.out[:length].tobytes(), (int(state[3]), int(state[4]))
 
 
 class Reader:
@@ -120,7 +132,7 @@ class Reader:
         self._state = np.empty(5, np.int64)
         if not data:
             raise TruncatedError("decode: there are no bytes")
-        if not arrays.open_stream(self._state, self._data, self._models, typed):
+        if not kernels.open_stream(self._state, self._data, self._models, typed):
             raise UnsupportedError(
                 "decode: the data says that it has a newer format than 1; update the decoder"
             )
@@ -139,7 +151,7 @@ class Reader:
 
     def number(self, what: str, number_max: int) -> int:
         """A count that must not be above number_max; checked before anybody takes memory for it."""
-        number = int(arrays.decode_count(self._state, self._data, self._models))
+        number = int(kernels.decode_count(self._state, self._data, self._models))
         return self._checked(number, what, number_max)
 
     def _checked(self, number: int, what: str, number_max: int) -> int:
@@ -166,7 +178,7 @@ class Reader:
         words = np.empty(n, np.int64)
         if n:
             scratch = np.empty(2 * n + 256 + 2 * (n // 8 + 2), np.int64)
-            if not arrays.decode_array(
+            if not kernels.decode_array(
                 self._state, self._data, self._models, part, kind, width, words, scratch
             ):
                 raise self.refuse("an array contradicts the format")

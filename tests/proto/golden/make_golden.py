@@ -1,7 +1,8 @@
 """Writes the golden files of a format version once: bytes as today's code makes them, and JSON of what they mean.
 
-Run by hand from any folder when a format or payload gets a new feature: it adds files that are missing and never
-touches one that exists. Golden bytes must decode for ever; see tests/proto/test_golden.py.
+Run by hand from any folder when a format or payload gets a new feature, or the encoder chooses otherwise: it adds files that
+are missing, as NAME.2, NAME.3 ... where there are older bytes of the same meaning, and never touches one that exists. Golden
+bytes must decode for ever; see tests/proto/test_golden.py.
 
     python tests/proto/golden/make_golden.py
 """
@@ -52,6 +53,18 @@ def columns() -> dict[str, list[Column]]:
         Column(65_536, long_times, rng.integers(-300, 300, 600).astype(np.int16)),
         Column(65_537, long_times[::10], np.cumsum(rng.normal(size=60)).astype(np.float32)),
     ]
+    own = np.random.default_rng(7)
+    raw = np.rint(2000 + np.cumsum(own.normal(size=200)) * 8)
+    times = [
+        Column(1, ends, np.zeros(5)),
+        Column(2, T[:1], np.zeros(1)),
+        Column(3, T[:0], np.zeros(0)),
+        Column(4, ends, np.ones(5)),
+    ]
+    zeros = [
+        Column(1, T, np.array([1.5, 1.5, -0.0, 0.0, 1.5])),
+        Column(2, T, np.array([2.25, 2.25, 2.25, 0.1, 0.1], np.float32), np.array([0, 0, 0, 1, 1], np.uint8)),
+    ]
     return {
         "empty": [],
         "floats": [Column(1, T, floats.view(np.float64)), Column(2, T, narrow.view(np.float32))],
@@ -70,20 +83,19 @@ def columns() -> dict[str, list[Column]]:
             Column(1, T, np.arange(5.0), np.array([0, 0, 1, 2, 2], np.uint8)),
             Column(2, T, np.arange(5.0), np.array([1, 1, 1, 1, 1], np.uint8)),
         ],
-        "times": [
-            Column(1, ends, np.zeros(5)),
-            Column(2, T[:1], np.zeros(1)),
-            Column(3, T[:0], np.zeros(0)),
-            Column(4, ends, np.ones(5)),
-        ],
-        "zeros_and_repeats": [
-            Column(1, T, np.array([1.5, 1.5, -0.0, 0.0, 1.5])),
+        "times": times,
+        "zeros_and_repeats": zeros,
+        "steps": [
+            Column(1, long_times[:200], raw * 0.005 - 163.84),
+            Column(2, long_times[:200], (raw.astype(np.float32) / np.float32(131)) - np.float32(15.25)),
+            Column(3, long_times[:200], np.where(raw % 40 == 0, np.nan, raw / 131 - 15.3371)),
+            Column(4, long_times[:200], np.cumsum(own.normal(size=200) * 2.0**52).astype(np.int64)),
             Column(
-                2, T, np.array([2.25, 2.25, 2.25, 0.1, 0.1], np.float32), np.array([0, 0, 0, 1, 1], np.uint8)
+                5, long_times[:200], np.cumsum(np.cumsum(own.normal(size=200) * 2.0**48)).astype(np.int64)
             ),
+            Column(6, long_times[:200], np.cumsum(own.integers(0, 1500, 200)).astype(np.uint32)),
         ],
         "drive": drive,
-        "drive_in_words": drive,
         "mantissas": [
             Column(1, long_times[:200], 3.7 * np.sin(np.arange(200) * 0.01)),
             Column(2, long_times[:200], np.rint(1e6 * np.sin(np.arange(200) * 0.01)).astype(np.int32)),
@@ -166,10 +178,14 @@ def shown(value: object) -> object:
 
 
 def write(name: str, data: bytes, meaning: object) -> None:
-    """Write a pair of files unless the bytes are there already."""
+    """Write a pair of files unless the newest of this name has these bytes."""
     path = FOLDER / f"{name}.bin"
-    if path.exists():
-        return
+    generation = 1
+    while path.exists():
+        if path.read_bytes() == data:
+            return
+        generation += 1
+        path = FOLDER / f"{name}.{generation}.bin"
     path.write_bytes(data)
     path.with_suffix(".json").write_text(json.dumps(meaning, ensure_ascii=False) + "\n", encoding="utf-8")
 
