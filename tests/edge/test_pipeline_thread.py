@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +54,7 @@ def running(
     finally:
         stop.set()
         thread.join(WAIT_S)
-        assert not thread.is_alive()
+    assert not thread.is_alive()
     batches += [item for item in outgoing.get_waiting(0.0) if isinstance(item, ClosedBatch)]
 
 
@@ -113,4 +114,4 @@ def test_a_pipeline_that_is_held_up_holds_up_no_source_and_what_is_shed_is_count
             time.sleep(0.01)
         judging.put(block(0, 100, 10))
     assert values_of(batches, 0) == [*range(30), *range(100, 110)]
-    assert batches[0].shed == {} or batches[0].shed == {"queue_full": 20}
+    assert sum((Counter(batch.shed) for batch in batches), Counter()) <= Counter(queue_full=20)
