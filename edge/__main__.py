@@ -60,7 +60,9 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
         signal.signal(number, lambda *_: stop.set())
     from edge.agent import Agent
     from edge.spool import SpoolLockedError
+    from edge.warm import forget_compiling, warm_kernels
 
+    list(warm_kernels())
     try:
         agent = Agent(settings)
     except SpoolLockedError as cause:
@@ -69,6 +71,7 @@ def run(config: Config = DEFAULT_CONFIG) -> None:
     except (SettingsError, ValueError, OSError) as cause:
         print(f"vantel-edge: {cause}", file=sys.stderr)
         raise typer.Exit(EXIT_SETTINGS) from None
+    forget_compiling()
     code = agent.run(stop, drain)
     if agent.starts_anew and not code and not stop.is_set():
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same process, as it was started

@@ -9,9 +9,8 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-import numpy as np
 import structlog
 
 from edge import sources
@@ -19,25 +18,24 @@ from edge.batcher import ClosedBatch
 from edge.births import Births, Declaring, catalog_of
 from edge.campaign.onboard import Onboard
 from edge.clock import TimeSources, VanClock
-from edge.clock.choice import STEP_NS
 from edge.clock.watch import ClockWatch, MachineTime
 from edge.commands import Commands
 from edge.detector_state import DetectorStore
 from edge.fault_file import FaultFile
-from edge.faults import FaultError
 from edge.gauges import gauges_of
-from edge.model import SampleBlock, Source, TextTable
+from edge.model import Emit, SampleBlock, Source, TextTable
 from edge.notify import Notifier
 from edge.pipeline import Pipeline
-from edge.queues import BoundedQueue, Outgoing, block_bytes
+from edge.pipeline_thread import PipelineThread, Surroundings
+from edge.queues import BoundedQueue, Outgoing
 from edge.settings import EdgeSettings, ReplaySource
+from edge.sources.can_reading import Turning, read_buses, sharing
 from edge.spool import Spool
 from edge.spool.thread import SpoolThread, log_spool
 from edge.status.file import write_status
 from edge.tail.service import Tail
 from edge.uplink.meter import Meter
 from edge.uplink.thread import Uplink
-from edge.waiting import Waiting
 from vantel.identity import DeliveryClass, PayloadKind
 from vantel.payloads import Health
 
@@ -63,7 +61,8 @@ class Agent:
         self._spool = Spool.open(settings.van.state_dir / "spool", settings.van.id, settings.spool)
         self._resume = self._spool.position()
         self._sources = [sources.build(s, self._clock, self._texts, self._resume) for s in settings.sources]
-        live = not any(source.replayed or source.simulated for source in self._sources)
+        replayed = any(source.replayed for source in self._sources)
+        live = not replayed and not any(source.simulated for source in self._sources)
         self._watch = ClockWatch(self._clock, self._spool, settings.clock, live, self._original)
         self._catalog, self._rows = catalog_of(self._sources)
         self._births = Births(
@@ -79,10 +78,8 @@ class Agent:
             self._catalog, settings, self._texts, offset_ns, self._resume, self._onboard.ledger
         )
         self._learned = DetectorStore(settings.van, self._clock.boot_id, kept=not self._replay)
-        self._fault_file = FaultFile(settings.faults_file) if settings.faults_file else None
         now_ns = None if self._original else self._clock.mono_ns
         self._tail = Tail(settings.van.state_dir, self._catalog, self._texts, now_ns)
-        self._blocks: BoundedQueue[SampleBlock] = BoundedQueue(settings.queue.source_bytes_max)
         self._outgoing: BoundedQueue[Outgoing | ClosedBatch] = BoundedQueue(settings.queue.spool_bytes_max)
         self._commands = Commands(watchable=not self._original)
         self._uplink = Uplink(
@@ -91,23 +88,24 @@ class Agent:
             on_command=self._commands.put, on_campaign=self._onboard.put,
             meter=Meter(settings.uplink, settings.van.state_dir),
         )  # fmt: skip
-        self._shed: dict[str, int] = {}
-        self._shed_total: dict[str, int] = {}
-        self._shed_lock = threading.Lock()
         self._sealing = SpoolThread(
             self._spool, self._outgoing, self._watch, self._births, self._now_ns, self._uplink.wake, self._pipeline.encode,
             stays=self._onboard.stays, kept=self._onboard.kept, upkeep=self._onboard.upkeep,
-            replayed=any(source.replayed for source in self._sources),
-            simulated=all(source.simulated for source in self._sources),
+            replayed=replayed, simulated=all(source.simulated for source in self._sources),
         )  # fmt: skip
-        self._waiting = Waiting()
-        self._pipeline_beats = 0
         self._stop_sources = threading.Event()
         self._stop_pipeline = threading.Event()
         self._stop_spool = threading.Event()
         self._stop_uplink = threading.Event()
+        around = Surroundings(
+            self._clock, self._tail, self._learned,
+            FaultFile(settings.faults_file) if settings.faults_file else None,
+            original=self._original, replayed=replayed, obey=self._obey, finished=self._sources_finished,
+        )  # fmt: skip
+        self._judging = PipelineThread(
+            self._pipeline, self._outgoing, around, settings.queue.source_bytes_max, self._stop_spool
+        )
         self._source_threads: list[threading.Thread] = []
-        self._pipeline_done = threading.Event()
         self._failure = ""
         self.starts_anew = False
         """Left because other processes declared signals that the catalog in use does not have."""
@@ -125,19 +123,19 @@ class Agent:
         self._births.remember()
         self._outgoing.put(self._births.current(self._now_ns()), 0, self._stop_pipeline)
         self._onboard.status, self._onboard.unmetered = self.status, lambda: self._uplink.unmetered
-        self._forward(self._onboard.attach(self._pipeline, self._now_ns()))
+        self._judging.forward(self._onboard.attach(self._pipeline, self._now_ns()))
         self._learned.resume(self._pipeline.detector)
         threads = [
             self._start("uplink", lambda: self._uplink.run(self._stop_uplink)),
             self._start("spool", lambda: self._sealing.run(self._stop_spool)),
-            self._start("pipeline", self._run_pipeline),
+            self._start("pipeline", lambda: self._judging.run(self._stop_pipeline)),
         ]
         self._start("clock", lambda: self._watch.run(self._stop_uplink))
         learned = self._start("detector-state", lambda: self._learned.run(self._stop_spool))
         tail = self._start("tail", lambda: self._tail.run(self._stop_pipeline))
         self._source_threads = [
-            self._start(f"source-{source.name}", lambda s=source, r=rows: self._run_source(s, r))  # type: ignore[misc]
-            for source, rows in zip(self._sources, self._rows, strict=True)
+            self._start(f"source-{'+'.join(s.name for s in group)}", lambda g=group: self._run_sources(g))  # type: ignore[misc]
+            for group in sharing(self._sources)
         ]
         notifier.ready(f"{len(self._catalog)} signals, epoch {self._spool.epoch.text}")
         _log.info("running", van=settings.van.id, epoch=self._spool.epoch.text, signals=len(self._catalog),
@@ -154,8 +152,6 @@ class Agent:
     def status(self) -> dict[str, object]:
         """What `vantel-edge status` shows: plain JSON values, units in the names."""
         backlog = self._spool.backlog()
-        with self._shed_lock:
-            shed = dict(self._shed_total)
         return {
             "van": self._settings.van.id,
             "epoch": self._spool.epoch.text,
@@ -168,10 +164,10 @@ class Agent:
             "samples_produced": self._pipeline.samples_produced,
             "samples_thinned": self._pipeline.samples_thinned,
             "events_produced": self._pipeline.events_produced,
-            "samples_shed": shed,
+            "samples_shed": self._judging.shed_total,
             "sources_finished": self._sources_finished(),
             "sources": {source.name: getattr(source, "counters", {}) for source in self._sources},
-            "queue_blocks": len(self._blocks),
+            "queue_blocks": len(self._judging),
             "queue_outgoing": len(self._outgoing),
             "spool": {c.label: {"envelopes": n, "bytes": size} for c, (n, size) in backlog.items()},
             "spool_degraded": self._spool.degraded,
@@ -215,7 +211,7 @@ class Agent:
 
     def _beats(self) -> tuple[int, int]:
         """Signs of life of pipeline and spool."""
-        return self._pipeline_beats, self._sealing.beats
+        return self._judging.beats, self._sealing.beats
 
     def _leave(self, threads: Sequence[threading.Thread]) -> None:
         """Stop in order: sources, pipeline (seals the partial window), spool, uplink."""
@@ -246,15 +242,34 @@ class Agent:
         thread.start()
         return thread
 
-    def _run_source(self, source: Source, rows: np.ndarray) -> None:
-        """Run a source, again after an exception; a source that keeps failing is given up, the others go on."""
-        wait_for_room = self._stop_sources if source.replayed else None
+    def _run_sources(self, group: Sequence[Source]) -> None:
+        """Run sources that share a thread; one that fails goes on in a thread of its own, with its restarts counted."""
+        if len(group) == 1:
+            self._run_source(group[0])
+            return
+
+        def failed(bus: Turning, cause: Exception) -> None:
+            source = next(s for s in group if s.name == bus.name)
+            _log.error("source failed", source=source.name, cause=str(cause), exc_info=cause)
+            self._source_threads.append(
+                self._start(f"source-{source.name}", lambda: self._run_source(source))
+            )
+
+        read_buses([(bus, self._emit_of(bus)) for bus in group], self._stop_sources, failed)  # type: ignore[misc]
+
+    def _emit_of(self, source: Source) -> Emit:
+        rows = self._rows[self._sources.index(source)]
+        wait_until = self._stop_sources if source.replayed else None
 
         def emit(block: SampleBlock) -> None:
             block = SampleBlock(rows[block.slot], block.t_mono_ns, block.value, block.quality, block.position)
-            if not self._blocks.put(block, block_bytes(block), wait_for_room):
-                self._count_shed("queue_full", len(block))
+            self._judging.put(block, wait_until)
 
+        return emit
+
+    def _run_source(self, source: Source) -> None:
+        """Run a source, again after an exception; a source that keeps failing is given up, the others go on."""
+        emit = self._emit_of(source)
         for attempt in range(SOURCE_RESTARTS_MAX):
             try:
                 source.run(emit, self._stop_sources)
@@ -269,74 +284,6 @@ class Agent:
                     return
         _log.error("source given up", source=source.name, fix="repair it and restart the agent")
 
-    def _run_pipeline(self) -> None:
-        """Blocks to payloads; closes the last window when the sources have ended or the agent leaves."""
-        closed = False
-        while True:
-            self._pipeline_beats += 1
-            blocks = self._blocks.get_waiting(self._waiting.wait_s(time.monotonic()))
-            if not self._waiting:  # between two rounds: nothing is taken that is not judged
-                if self._fault_file is not None:
-                    self._add_faults(self._fault_file)
-                self._obey()
-                self._follow_clock()
-            for block in self._due(blocks):
-                closed = False
-                self._judge(block)
-            if blocks:
-                continue
-            if self._stop_pipeline.is_set() and not len(self._blocks):
-                self._forward([] if closed else self._pipeline.close())
-                self._learned.offer(self._pipeline.detector, last=True)
-                self._pipeline_done.set()
-                return
-            if self._sources_finished():
-                if not closed:
-                    self._forward(self._pipeline.close())
-                    closed = True
-                self._pipeline_done.set()
-            elif not self._original:
-                self._forward(self._pipeline.idle(self._clock.mono_ns()))
-
-    def _due(self, blocks: Sequence[SampleBlock]) -> Iterator[SampleBlock]:
-        """Take blocks one by one; what is to be judged before the next is taken, or as no block came."""
-        now_s = time.monotonic()
-        for block in blocks:
-            yield from self._waiting.put(self._pipeline.take(block), now_s)
-            self._tail.offer(self._pipeline.rings)
-        if not blocks:
-            yield from self._waiting.rest()
-
-    def _judge(self, block: SampleBlock) -> None:
-        with self._shed_lock:
-            shed, self._shed = self._shed, {}
-        self._forward(self._pipeline.judge(block, shed))
-        self._learned.offer(self._pipeline.detector)
-        for reason, samples in shed.items():
-            self._carry_shed(reason, samples)
-
-    def _add_faults(self, file: FaultFile) -> None:
-        """Faults that the rig added since the last look; one that cannot be injected is told and left out."""
-        for fault in file.new():
-            try:
-                self._pipeline.faults.add(fault)
-            except FaultError as cause:
-                _log.error("fault not injected", cause=str(cause))
-
-    def _follow_clock(self) -> None:
-        """A jump of the clock cuts the batch; samples keep their monotonic time."""
-        moved_ns = self._clock.mapping.offset_ns - self._pipeline.offset_ns
-        if not self._original and abs(moved_ns) > STEP_NS:
-            _log.warning("clock jumped", moved_s=moved_ns / 1e9, effect="the open batch is cut")
-            self._forward(self._pipeline.rebase(self._clock.mapping.offset_ns))
-
-    def _forward(self, items: Sequence[Outgoing | ClosedBatch]) -> None:
-        for item in items:
-            while not self._outgoing.put(item, item.bytes_held, self._stop_spool):
-                if self._stop_spool.is_set():
-                    _log.error("payload not spooled before the stop", kind=type(item).__name__)
-                    return
-
     def _now_ns(self) -> int:
         return time.time_ns() if self._original else self._clock.mono_ns()
 
@@ -349,9 +296,13 @@ class Agent:
             self._settings.van.state_dir,
             self._settings.mqtt.certificate_file,
         )
-        with self._shed_lock:
-            shed = dict(self._shed_total)
-        health = Health(self._now_ns(), self._spool.accounts(), self._pipeline.samples_produced, shed, gauges)
+        health = Health(
+            self._now_ns(),
+            self._spool.accounts(),
+            self._pipeline.samples_produced,
+            self._judging.shed_total,
+            gauges,
+        )
         return Outgoing(DeliveryClass.P1, PayloadKind.HEALTH, health.encode(), 0)
 
     def _obey(self) -> None:
@@ -367,27 +318,18 @@ class Agent:
             elif order.onboard is not None:
                 self._onboard.ask(order.onboard)
             elif order.fetch is not None:
-                self._forward(self._onboard.fetched(order.fetch))
+                self._judging.forward(self._onboard.fetched(order.fetch))
             else:
                 self._onboard.heard(order)
-                self._forward([order.outgoing])
-        self._forward(self._onboard.obey())
-
-    def _count_shed(self, reason: str, samples: int) -> None:
-        with self._shed_lock:
-            self._shed_total[reason] = self._shed_total.get(reason, 0) + samples
-        self._carry_shed(reason, samples)
-
-    def _carry_shed(self, reason: str, samples: int) -> None:
-        with self._shed_lock:
-            self._shed[reason] = self._shed.get(reason, 0) + samples
+                self._judging.forward([order.outgoing])
+        self._judging.forward(self._onboard.obey())
 
     def _sources_finished(self) -> bool:
         return bool(self._source_threads) and not any(thread.is_alive() for thread in self._source_threads)
 
     def _drained(self) -> bool:
         return (
-            self._pipeline_done.is_set()
+            self._judging.done.is_set()
             and self._outgoing.idle
             and not any(envelopes for envelopes, _ in self._spool.backlog().values())
         )

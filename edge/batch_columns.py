@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from edge.model import TextTable
@@ -35,6 +37,28 @@ def plan_of(catalog: Catalog) -> Plan:
     return Plan.of_scales({key: pair for key, pair in pairs.items() if pair != (1.0, 0.0) and pair[0] != 0.0})
 
 
+@numba.njit(
+    numba.void(
+        types.Array(types.int32, 1, "C", readonly=True),
+        types.Array(types.float64, 1, "C", readonly=True),
+        numba.boolean[::1],
+        numba.float64[::1],
+        numba.float64[::1],
+        numba.boolean[::1],
+    ),
+    nogil=True,
+    cache=True,
+)
+def _fits(slot, value, whole, low, high, out):  # type: ignore[no-untyped-def]
+    """slot int32[n], value float64[n] -> out bool[n], see Representable.mask.
+
+    By signal: whole (whole numbers from low to high only).
+    """
+    for i in range(slot.shape[0]):
+        s, v = slot[i], value[i]
+        out[i] = s >= 0 and (not whole[s] or (v == np.floor(v) and low[s] <= v <= high[s]))
+
+
 class Representable:
     """Which values the types of a catalog can hold."""
 
@@ -46,10 +70,11 @@ class Representable:
 
     def mask(self, slot: NDArray[np.int32], value: NDArray[np.float64]) -> NDArray[np.bool_]:
         """True where value fits the type of its signal; False for a negative slot, which is no sample any more."""
-        fits = ~self._whole[slot]
-        if not fits.all():
-            fits |= (value == np.floor(value)) & (value >= self._low[slot]) & (value <= self._high[slot])
-        fits &= slot >= 0
+        fits = np.empty(len(slot), np.bool_)
+        _fits(
+            np.ascontiguousarray(slot, np.int32), np.ascontiguousarray(value, np.float64), self._whole, self._low,
+            self._high, fits,
+        )  # fmt: skip
         return fits
 
 

@@ -22,7 +22,7 @@ _NEVER = np.iinfo(np.int64).min
 
 
 @numba.njit(
-    numba.void(
+    numba.int64(
         types.Array(types.int32, 1, "C", readonly=True),
         types.Array(types.int64, 1, "C", readonly=True),
         numba.int64[::1],
@@ -34,10 +34,11 @@ _NEVER = np.iinfo(np.int64).min
     cache=True,
 )
 def _order(slot, t, last_in, last_out, out, counts):  # type: ignore[no-untyped-def]
-    """slot int32[n], t int64[n] ns -> out int64[n] ns. last_in, last_out int64[signals]: carried from block to block.
+    """slot int32[n], t int64[n] ns -> out int64[n] ns; returns how many stamps it moved. last_in, last_out int64[signals]: carried from block to block.
 
     counts int64[2], added to: stamps moved, clock jumps. A slot outside of the signals passes through untouched.
     """
+    before = counts[0]
     for i in range(slot.shape[0]):
         s = slot[i]
         stamp = t[i]
@@ -51,6 +52,7 @@ def _order(slot, t, last_in, last_out, out, counts):  # type: ignore[no-untyped-
             out[i] = last_out[s] + 1
             counts[0] += 1
         last_out[s] = out[i]
+    return counts[0] - before
 
 
 class Ordering:
@@ -76,6 +78,5 @@ class Ordering:
         slot = np.ascontiguousarray(block.slot, np.int32)
         stamps = np.ascontiguousarray(block.t_mono_ns, np.int64)
         out = np.empty(len(block), np.int64)
-        moved = self.stamps_moved
-        _order(slot, stamps, self._last_in, self._last_out, out, self._counts)
-        return block if self.stamps_moved == moved else replace(block, t_mono_ns=out)
+        moved = _order(slot, stamps, self._last_in, self._last_out, out, self._counts)
+        return replace(block, t_mono_ns=out) if moved else block

@@ -2,12 +2,17 @@
 
 SampleBlocks in, windows (t int64 monotonic ns, value float64) of one signal out. One ring for each class of rate: a
 fast signal cannot push the past of a slow one out. A sample goes into the ring of the rate its signal has at that time;
-a window is gathered from all rings. Bounded in seconds of stream time (what is older is not given) and in bytes: all
-memory is taken at construction, and a full ring loses its oldest samples, counted in overwritten_early when they were
-younger than the bound. Never fails on data.
+a window is gathered from all rings. Bounded in seconds of stream time (what is older is not given) and in bytes: address
+space is reserved at construction, a ring grows into its part only while its oldest sample is younger than the bound in
+seconds (the slow one always: captures ask it for the state before them), and a full one loses its oldest samples, counted
+in overwritten_early when they were younger. Never fails on data.
 """
 
 from __future__ import annotations
+
+import contextlib
+import mmap
+from typing import Any
 
 import numba
 import numpy as np
@@ -24,9 +29,28 @@ MEDIUM_INTERVAL_NS = 40_000_000
 FAST, MEDIUM, SLOW = range(3)
 SHARES = (0.625, 0.25, 0.125)
 """Shares of the memory, by class."""
-ROW_BYTES = 20
+ROW_BYTES = 18
 _ROWS_MIN = 16
+_ROWS_FIRST = 4096
+"""A ring begins with so many, and doubles."""
 _NEVER = np.iinfo(np.int64).min
+
+
+@numba.njit(inline="always")
+def _reverse(rows, first, end):  # type: ignore[no-untyped-def]
+    """Rows [first, end) of an array the other way round."""
+    while first < end - 1:
+        end -= 1
+        rows[first], rows[end] = rows[end], rows[first]
+        first += 1
+
+
+@numba.njit(inline="always")
+def _unroll(rows, first, row, end):  # type: ignore[no-untyped-def]
+    """Turn [first, end) so that row comes first: three reversals, for there is no memory to spare."""
+    _reverse(rows, first, row)
+    _reverse(rows, row, end)
+    _reverse(rows, first, end)
 
 
 @numba.njit(
@@ -34,31 +58,35 @@ _NEVER = np.iinfo(np.int64).min
         types.Array(types.int32, 1, "C", readonly=True),
         types.Array(types.int64, 1, "C", readonly=True),
         types.Array(types.float64, 1, "C", readonly=True),
-        numba.int32[::1],
+        numba.uint16[::1],
         numba.int64[::1],
         numba.float64[::1],
         numba.int64[::1],
         numba.int64[::1],
         numba.int64[::1],
+        numba.int64[::1],
         numba.float64[::1],
         numba.float64[::1],
+        numba.int64[::1],
         numba.int64,
     ),
     nogil=True,
     cache=True,
 )
 def _push(  # type: ignore[no-untyped-def]
-    slot, t, value, ring_slot, ring_t, ring_value, first, written, last_t, last_value, interval, keep_ns
-):
+    slot, t, value, ring_slot, ring_t, ring_value, first, size, written, last_t, last_value, interval, edges, keep_ns
+):  # fmt: skip
     """Append samples slot int32[n], t int64[n] ns, value float64[n] to the rings of their rate; returns how many
     samples younger than keep_ns were overwritten.
 
-    ring_*: the memory of all rings, one after the other; ring c is rows first[c] to first[c + 1], written[c] counts the
-    rows ever written to it. last_t, last_value, interval (mean, ns): by signal. Negative slots are skipped.
+    ring_*: the memory of all rings, one after the other; ring c has rows first[c] to first[c + 1] and goes round in the
+    first size[c] of them, written[c] counts the rows written since it grew to this size, and those it had then. last_t, last_value, interval (mean, ns): by signal. edges int64[2]: least and highest t of
+    all samples so far. Negative slots are skipped.
     """
     early = 0
     for i in range(slot.shape[0]):
         s = slot[i]
+        edges[0], edges[1] = min(edges[0], t[i]), max(edges[1], t[i])
         if s < 0 or s >= last_t.shape[0]:
             continue
         if last_t[s] != _NEVER:
@@ -71,10 +99,18 @@ def _push(  # type: ignore[no-untyped-def]
             ring = SLOW
         elif interval[s] > MEDIUM_INTERVAL_NS:
             ring = MEDIUM
-        size = first[ring + 1] - first[ring]
-        row = first[ring] + written[ring] % size
-        if written[ring] >= size and t[i] - ring_t[row] < keep_ns:
-            early += 1
+        row = first[ring] + written[ring] % size[ring]
+        if written[ring] >= size[ring]:
+            is_young = t[i] - ring_t[row] < keep_ns
+            end = first[ring] + size[ring]
+            if (is_young or ring == SLOW) and end < first[ring + 1]:
+                _unroll(ring_slot, first[ring], row, end)
+                _unroll(ring_t, first[ring], row, end)
+                _unroll(ring_value, first[ring], row, end)
+                row, written[ring] = end, size[ring]
+                size[ring] = min(2 * size[ring], first[ring + 1] - first[ring])
+            elif is_young:
+                early += 1
         ring_slot[row] = s
         ring_t[row] = t[i]
         ring_value[row] = value[i]
@@ -91,50 +127,51 @@ class Rings:
         rows = [max(_ROWS_MIN, int(settings.bytes_max * share) // ROW_BYTES) for share in SHARES]
         self._first = np.array([0, *np.cumsum(rows)], np.int64)
         total = int(self._first[-1])
-        self._slot = np.empty(total, np.int32)
-        self._t = np.empty(total, np.int64)
-        self._value = np.empty(total, np.float64)
+        self._size = np.minimum(rows, _ROWS_FIRST).astype(np.int64)
+        self._slot: NDArray[np.uint16] = _reserved(
+            total, np.uint16
+        )  # a catalog of 256 KiB has some 3,000 signals
+        self._t: NDArray[np.int64] = _reserved(total, np.int64)
+        self._value: NDArray[np.float64] = _reserved(total, np.float64)
         self._written = np.zeros(len(rows), np.int64)
         self._last_t = np.full(n_signals, _NEVER, np.int64)
         self._last_value = np.zeros(n_signals, np.float64)
         self._interval = np.zeros(n_signals, np.float64)
         self._keep_ns = round(settings.seconds * 1e9)
-        self._newest_ns = int(_NEVER)
-        self._begun_ns = int(np.iinfo(np.int64).max)
+        self._edges = np.array([np.iinfo(np.int64).max, _NEVER], np.int64)
         self.overwritten_early = 0
 
     @property
     def bytes_held(self) -> int:
-        """Memory of the rings, fixed."""
+        """Address space of the rings, fixed; memory is what was written of it."""
         return self._slot.nbytes + self._t.nbytes + self._value.nbytes
 
     def push(self, block: SampleBlock) -> None:
         """Append a block."""
         if not len(block):
             return
-        stamps = np.ascontiguousarray(block.t_mono_ns, np.int64)
         self.overwritten_early += _push(
-            np.ascontiguousarray(block.slot, np.int32), stamps, np.ascontiguousarray(block.value, np.float64),
-            self._slot, self._t, self._value, self._first, self._written, self._last_t, self._last_value,
-            self._interval, self._keep_ns,
+            np.ascontiguousarray(block.slot, np.int32), np.ascontiguousarray(block.t_mono_ns, np.int64),
+            np.ascontiguousarray(block.value, np.float64),
+            self._slot, self._t, self._value, self._first, self._size, self._written, self._last_t,
+            self._last_value, self._interval, self._edges, self._keep_ns,
         )  # fmt: skip
-        self._newest_ns = max(self._newest_ns, int(stamps.max()))
-        self._begun_ns = min(self._begun_ns, int(stamps.min()))
 
     def whole_since(self) -> int:
         """Time of the stream from which on every sample is still held; int64's largest before the first sample."""
-        since = max(self._begun_ns, self._newest_ns - self._keep_ns)
-        for first, last, written in zip(self._first[:-1], self._first[1:], self._written, strict=True):
-            if written >= last - first:
-                since = max(since, int(self._t[first + written % (last - first)]))
+        begun_ns, newest_ns = self._edges.tolist()
+        since = int(max(begun_ns, newest_ns - self._keep_ns))
+        for first, size, written in zip(self._first[:-1], self._size, self._written, strict=True):
+            if written >= size:
+                since = max(since, int(self._t[first + written % size]))
         return since
 
     def window(self, slot: int, t0_ns: int, t1_ns: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Samples of a signal with t0_ns <= t < t1_ns that are still held, by time."""
-        t0_ns = max(t0_ns, self._newest_ns - self._keep_ns)
+        t0_ns = max(t0_ns, int(self._edges[1]) - self._keep_ns)
         stamps, values = [], []
-        for first, last, written in zip(self._first[:-1], self._first[1:], self._written, strict=True):
-            rows = slice(int(first), int(first + min(written, last - first)))
+        for first, size, written in zip(self._first[:-1], self._size, self._written, strict=True):
+            rows = slice(int(first), int(first + min(written, size)))
             t = self._t[rows]
             found = np.flatnonzero((self._slot[rows] == slot) & (t >= t0_ns) & (t < t1_ns))
             stamps.append(t[found])
@@ -146,10 +183,16 @@ class Rings:
     def rows(
         self,
     ) -> tuple[
-        NDArray[np.int32], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]
+        NDArray[np.uint16],
+        NDArray[np.int64],
+        NDArray[np.float64],
+        NDArray[np.int64],
+        NDArray[np.int64],
+        NDArray[np.int64],
     ]:
-        """The memory itself, to read only: slot, t, value, first row of each ring (one more than rings), rows written."""
-        return self._slot, self._t, self._value, self._first, self._written
+        """The memory itself, to read only: slot, t, value, first row of each ring (one more than rings), rows in which it
+        goes round, rows written."""
+        return self._slot, self._t, self._value, self._first, self._size, self._written
 
     def newest(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Copies of time and value of every signal's newest sample; NEVER is the time before the first."""
@@ -160,3 +203,12 @@ class Rings:
         if self._last_t[slot] == _NEVER:
             return None
         return int(self._last_t[slot]), float(self._last_value[slot])
+
+
+def _reserved(rows: int, dtype: type[np.generic]) -> NDArray[Any]:
+    """Zeros that are no memory before they are written, page by page: NumPy would ask for huge pages of 2 MiB."""
+    size = rows * np.dtype(dtype).itemsize
+    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(AttributeError, OSError):  # a kernel without them
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, dtype)

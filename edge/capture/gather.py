@@ -17,18 +17,18 @@ Rows = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]
 
 @numba.njit(
     numba.int64(
-        numba.int32[::1], numba.int64[::1], numba.float64[::1], numba.int64[::1], numba.int64[::1],
-        types.Array(types.int64, 1, "C", readonly=True), numba.int64, numba.int64,
+        numba.uint16[::1], numba.int64[::1], numba.float64[::1], numba.int64[::1], numba.int64[::1],
+        numba.int64[::1], types.Array(types.int64, 1, "C", readonly=True), numba.int64, numba.int64,
         numba.int32[::1], numba.int64[::1], numba.float64[::1],
     ),
     nogil=True,
     cache=True,
 )  # fmt: skip
-def _gather(slot, t, value, first, written, since, oldest, until, out_slot, out_t, out_value):  # type: ignore[no-untyped-def]
+def _gather(slot, t, value, first, sizes, written, since, oldest, until, out_slot, out_t, out_value):  # type: ignore[no-untyped-def]
     """Rows with since[slot] <= t < until into out_*, newest first; how many there are, also when out_* is too small."""
     found = 0
     for ring in range(written.shape[0]):
-        size = first[ring + 1] - first[ring]
+        size = sizes[ring]
         for back in range(min(size, written[ring])):
             row = first[ring] + (written[ring] - 1 - back) % size
             if t[row] < oldest - LATE_NS:
@@ -41,16 +41,16 @@ def _gather(slot, t, value, first, written, since, oldest, until, out_slot, out_
 
 
 @numba.njit(
-    numba.void(numba.int32[::1], numba.int64[::1], numba.float64[::1], numba.int64[::1], numba.int64[::1],
-               numba.int64, numba.int64[::1], numba.float64[::1], numba.int64[::1]),
+    numba.void(numba.uint16[::1], numba.int64[::1], numba.float64[::1], numba.int64[::1], numba.int64[::1],
+               numba.int64[::1], numba.int64, numba.int64[::1], numba.float64[::1], numba.int64[::1]),
     nogil=True,
     cache=True,
 )  # fmt: skip
-def _last_before(slot, t, value, first, written, before, last_t, last_value, earlier_t):  # type: ignore[no-untyped-def]
+def _last_before(slot, t, value, first, sizes, written, before, last_t, last_value, earlier_t):  # type: ignore[no-untyped-def]
     """The newest row of every signal before a time into last_t and last_value, where it is newer than what they hold;
     the time of the row before that into earlier_t."""
     for ring in range(written.shape[0]):
-        for row in range(first[ring], first[ring] + min(written[ring], first[ring + 1] - first[ring])):
+        for row in range(first[ring], first[ring] + min(written[ring], sizes[ring])):
             s = slot[row]
             if t[row] >= before:
                 continue
@@ -63,14 +63,14 @@ def _last_before(slot, t, value, first, written, before, last_t, last_value, ear
 
 def gather(rings: Rings, since_ns: NDArray[np.int64], until_ns: int) -> Rows:
     """(slot, t, value) of rows with since_ns[slot] <= t < until_ns, by time. NOT_WANTED leaves a signal out."""
-    slot, t, value, first, written = rings.rows()
+    slot, t, value, first, sizes, written = rings.rows()
     oldest = int(since_ns.min(initial=NOT_WANTED))
     if oldest >= until_ns:
         return np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0)
     room = 4096
     while True:
         out = np.empty(room, np.int32), np.empty(room, np.int64), np.empty(room)
-        found = _gather(slot, t, value, first, written, since_ns, oldest, until_ns, *out)
+        found = _gather(slot, t, value, first, sizes, written, since_ns, oldest, until_ns, *out)
         if found <= room:
             break
         room = found

@@ -110,7 +110,7 @@ class RingSection(Section):
     """The past that a trigger may look back on."""
 
     seconds: Positive = 60.0
-    bytes_max: Count = 32 * 1024 * 1024
+    bytes_max: Count = 24 * 1024 * 1024
 
 
 class SamplerRule(Section):

@@ -26,16 +26,18 @@ from edge.sources.answer_file import load_answers
 from edge.sources.answers import Answers
 from edge.sources.can_bus_state import BusState
 from edge.sources.can_channel import CanChannel, unused, wanted_by
-from edge.sources.can_interface import FrameReader, open_reader
+from edge.sources.can_interface import FrameReader, SocketReader, open_reader
+from edge.sources.can_reading import POLL_S, read_buses
 from edge.sources.can_socket import ERROR_FRAME, FRAMES_MAX, REMOTE_FRAME, Received
 from edge.sources.chunks import SlotTable, legal_name
-from edge.sources.dbc_file import doubts, load_database
+from edge.sources.dbc_file import load_with_doubts
 from edge.sources.polling import Frame, Poller, unread
 from edge.sources.receive_stamps import ReceiveStamps
 from vantel.catalog import Signal
 
 REOPEN_S = 1.0
-POLL_S = 0.1
+READS_MAX = 4
+"""Of FRAMES_MAX frames, in one turn: a bus that floods lets the others have theirs."""
 POLL_STEP_S = 0.002
 INTERFACES = Path("/sys/class/net")
 _log = structlog.get_logger("can")
@@ -59,8 +61,9 @@ class CanBus:
         self._clock = clock
         self._open_reader = open_reader
         paths = [section.dbc] if isinstance(section.dbc, Path) else section.dbc
-        databases = [(path, load_database(path)) for path in paths]
-        self.notes = [note for path, database in databases for note in doubts(path, database)]
+        loaded = [(path, *load_with_doubts(path)) for path in paths]
+        databases = [(path, database) for path, database, _ in loaded]
+        self.notes = [note for *_, notes in loaded for note in notes]
         if section.interface == "socketcan" and not (INTERFACES / section.channel).exists():
             self.notes.append(
                 f"source {section.name}: there is no interface {section.channel} now; it is waited for "
@@ -88,6 +91,10 @@ class CanBus:
         self._stamps = ReceiveStamps()
         self._frames = self._malformed = self._dropped = self._errors = self._remote = 0
         self._samples = self._lost = 0
+        self.gather_s = section.gather_s
+        self._reader: FrameReader | None = None
+        self._reopen_at_s = 0.0
+        self._told = ""
 
     @property
     def counters(self) -> dict[str, int]:
@@ -110,54 +117,90 @@ class CanBus:
         """Signals of the DBC files, then those of the bus itself."""
         return [*self._slots.signals, *self._state.signals()]
 
+    @property
+    def shared_by(self) -> float | None:
+        """Buses with the same value can be read by one thread (edge.sources.can_reading); None: this one wants its own."""
+        of_kernel = self._section.interface in ("socketcan", "udp")
+        return self.gather_s if of_kernel and self.gather_s and self._poller is None else None
+
     def run(self, emit: Emit, stop: threading.Event) -> None:
         """Read until stop; an interface that is lost, or not there yet, is looked for again and again."""
-        told = ""
-        while not stop.is_set():
-            reader = None
-            try:
-                reader = self._open_reader(self._section)
-                self._state.up(True)
-                if told:
-                    _log.info("CAN interface found again", source=self.name, channel=self._section.channel)
-                told = ""
-                self._pump(reader, emit, stop)
-            except OSError as cause:
-                if str(cause) != told:
-                    told = str(cause)
-                    _log.error("CAN interface lost", source=self.name, channel=self._section.channel, cause=told,
-                               fix=f"ip link set {self._section.channel} up; it is looked for every {REOPEN_S:g} s")  # fmt: skip
-                self._lost += reader is not None
-            finally:
-                if reader is not None:
-                    reader.close()
-            if not stop.is_set():
-                self._state.up(False)
-                self._tell_state(emit)
-                stop.wait(REOPEN_S)
+        read_buses([(self, emit)], stop)
 
-    def _pump(self, reader: FrameReader, emit: Emit, stop: threading.Event) -> None:
-        """Blocks until stop; OSError when the interface goes."""
-        gather_s = self._section.gather_s
-        dense = False
-        while not stop.is_set():
-            wait_s = POLL_S
-            if self._poller is not None:
-                self._ask(reader, self._poller.tick(time.monotonic()))
-                wait_s = min(POLL_S, self._poller.wait_s(time.monotonic()) + POLL_STEP_S)
-            if not dense and not reader.wait(wait_s):
-                self._tell_state(emit)
-                continue
-            # All buses read at the same ticks, so that what they read goes through the pipeline in one step. While every
-            # tick finds frames there is nothing to wait for.
-            if gather_s:
-                time.sleep(gather_s - time.monotonic() % gather_s)
+    def fileno(self) -> int | None:
+        """Descriptor of the interface, for buses that share a thread; None while there is none."""
+        return self._reader.fileno() if isinstance(self._reader, SocketReader) else None
+
+    def wait(self, timeout_s: float) -> None:
+        """Until frames have arrived, timeout_s at most."""
+        if self._reader is None:
+            time.sleep(timeout_s)
+            return
+        try:
+            self._reader.wait(timeout_s)
+        except OSError as cause:
+            self._lose(cause)
+
+    def wait_s(self) -> float:
+        """How long to wait for frames at most: the state of the bus is told in time, and requests are sent."""
+        if self._poller is None or self._reader is None:
+            return POLL_S
+        return min(POLL_S, self._poller.wait_s(time.monotonic()) + POLL_STEP_S)
+
+    def turn(self, emit: Emit) -> bool:
+        """Read what has arrived and emit it, with the state of the bus when it is due; whether frames had arrived."""
+        found = False
+        try:
+            if self._reader is not None or self._open():
+                found = self._read(self._reader, emit)  # type: ignore[arg-type]
+        except OSError as cause:
+            self._lose(cause)
+        self._tell_state(emit)
+        return found
+
+    def close(self) -> None:
+        """Give the interface back."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    def _open(self) -> bool:
+        """Look for the interface when it is time to. OSError when it is not there."""
+        now_s = time.monotonic()
+        if now_s < self._reopen_at_s:
+            return False
+        self._reopen_at_s = now_s + REOPEN_S
+        self._reader = self._open_reader(self._section)
+        self._state.up(True)
+        if self._told:
+            _log.info("CAN interface found again", source=self.name, channel=self._section.channel)
+        self._told = ""
+        return True
+
+    def _lose(self, cause: OSError) -> None:
+        """The interface has gone, or is not there."""
+        if str(cause) != self._told:
+            self._told = str(cause)
+            _log.error("CAN interface lost", source=self.name, channel=self._section.channel, cause=self._told,
+                       fix=f"ip link set {self._section.channel} up; it is looked for every {REOPEN_S:g} s")  # fmt: skip
+        self._lost += self._reader is not None
+        self.close()
+        self._reopen_at_s = time.monotonic() + REOPEN_S
+        self._state.up(False)
+
+    def _read(self, reader: FrameReader, emit: Emit) -> bool:
+        if self._poller is not None:
+            self._ask(reader, self._poller.tick(time.monotonic()))
+        found = False
+        for _ in range(READS_MAX):
             received = reader.read()
-            dense = received is not None and gather_s > 0
-            while received is not None:
-                self._take(reader, received, emit)
-                received = reader.read() if len(received.ids) == FRAMES_MAX else None
-            self._tell_state(emit)
+            if received is None:
+                break
+            found = True
+            self._take(reader, received, emit)
+            if len(received.ids) < FRAMES_MAX:
+                break
+        return found
 
     def _ask(self, reader: FrameReader, frames: Sequence[Frame]) -> None:
         """Send what the settings ask for; a frame that the controller does not take is counted, and asked for again."""
@@ -203,10 +246,11 @@ class CanBus:
         return ids[data], received.lengths[data], payload[data], stamps[data]
 
     def _tell_state(self, emit: Emit) -> None:
-        now_ns = max(self._clock.mono_ns(), self._stamps.last_ns)
-        self._state.frames(self._frames, self._dropped)
+        now_ns = self._clock.mono_ns()
         if not self._state.due(now_ns):
             return
+        now_ns = max(now_ns, self._stamps.last_ns)
+        self._state.frames(self._frames, self._dropped)
         slot, value = self._state.samples(now_ns)
         self._samples += len(slot)
         emit(SampleBlock(slot, np.full(len(slot), now_ns, np.int64), value))

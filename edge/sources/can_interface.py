@@ -61,6 +61,7 @@ class SocketReader:
         self._poll = select.poll()
         self._poll.register(opened.fileno(), select.POLLIN)
         self.read = opened.read
+        self.fileno = opened.fileno
         self.close = opened.close
 
     def wait(self, timeout_s: float) -> bool:

@@ -22,7 +22,7 @@ from edge.sources.answers import Answers
 from edge.sources.can_channel import CanChannel, wanted_by
 from edge.sources.can_log import FrameChunk, read_frames
 from edge.sources.chunks import Chunk, SlotTable, legal_name
-from edge.sources.dbc_file import doubts, load_database
+from edge.sources.dbc_file import load_with_doubts
 from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.errors import RecordingError
 
@@ -41,8 +41,9 @@ class CanRecording:
         self.slots = SlotTable(section.path, section.map, section.overlay)
         self._texts = texts
         self._section = section
-        self._databases = {path: load_database(path) for path in _paths(section)}
-        self.notes = [note for path, database in self._databases.items() for note in doubts(path, database)]
+        loaded = {path: load_with_doubts(path) for path in _paths(section)}
+        self._databases = {path: database for path, (database, _) in loaded.items()}
+        self.notes = [note for _, notes in loaded.values() for note in notes]
         self._answers = None if section.answers is None else load_answers(section.answers)
         if not self._databases and self._answers is None:
             raise RecordingError(section.path, "a CAN log needs a DBC to be decoded", DBC_FIX, key="dbc")

@@ -59,19 +59,20 @@ class Received(NamedTuple):
 
 
 @numba.njit(
-    "UniTuple(int64, 3)(uint64[:, ::1], int64[:, ::1], uint64[:, ::1], int64, int64, uint32[::1], int64[::1],"
-    "uint64[:, ::1], int64[:, ::1])",
+    "Tuple((uint32[::1], int64[::1], uint64[:, ::1], int64[::1], int64[::1], int64, int64, int64))("
+    "uint64[:, ::1], int64[:, ::1], uint64[:, ::1], int64, int64)",
     nogil=True,
     cache=True,
 )
-def _frames(data, control, heads, count, dropped, ids, lengths, payload, stamps):  # type: ignore[no-untyped-def]
-    """Take count datagrams apart; returns how many were frames, how many of these remote or error frames, and the
-    kernel's count of drops.
+def _frames(data, control, heads, count, dropped):  # type: ignore[no-untyped-def]
+    """Take count datagrams apart: ids, lengths, payload as uint64[.., 8], software and hardware stamps of those that are
+    frames, then how many are not, the kernel's count of drops, and how many are remote or error frames: as Received.
 
-    data: uint64[.., 10], control: int64[.., 16], heads: uint64[.., 8] as recvmmsg left them. ids: uint32[count].
-    lengths: int64[count]. payload: uint64[count, 8]. stamps: int64[2, count], ns. Control messages and sizes are made
-    ready for the next call.
+    data: uint64[.., 10], control: int64[.., 16], heads: uint64[.., 8] as recvmmsg left them. Control messages and sizes
+    are made ready for the next call.
     """
+    ids, lengths = np.empty(count, np.uint32), np.empty(count, np.int64)
+    payload, stamps = np.empty((count, 8), np.uint64), np.empty((2, count), np.int64)
     kept = special = 0
     for i in range(count):
         size = heads[i, _HEAD_BYTES] & np.uint64(0xFFFFFFFF)
@@ -97,7 +98,8 @@ def _frames(data, control, heads, count, dropped, ids, lengths, payload, stamps)
             payload[kept, word] = data[i, 1 + word]
         stamps[0, kept], stamps[1, kept] = software, hardware
         kept += 1
-    return kept, special, dropped
+    return (ids[:kept], lengths[:kept], payload[:kept], stamps[0, :kept], stamps[1, :kept],
+            count - kept, dropped, special)  # fmt: skip
 
 
 class FrameSocket:
@@ -141,16 +143,12 @@ class FrameSocket:
             if code in (errno.EAGAIN, errno.EINTR):
                 return None
             raise OSError(code, os.strerror(code))
-        ids, lengths = np.empty(count, np.uint32), np.empty(count, np.int64)
-        payload, stamps = np.empty((count, 64), np.uint8), np.empty((2, count), np.int64)
         before = self._dropped
-        kept, special, self._dropped = _frames(
-            self._words, self._control_words, self._head_words, count, before, ids, lengths,
-            payload.view(np.uint64), stamps,
-        )  # fmt: skip
+        ids, lengths, payload, software, hardware, malformed, self._dropped, special = _frames(
+            self._words, self._control_words, self._head_words, count, before
+        )
         dropped = (self._dropped - before) & 0xFFFF_FFFF
-        return Received(ids[:kept], lengths[:kept], payload[:kept], stamps[0, :kept], stamps[1, :kept],
-                        count - kept, dropped, special)  # fmt: skip
+        return Received(ids, lengths, payload.view(np.uint8), software, hardware, malformed, dropped, special)
 
 
 def open_socketcan(interface: str, receive_bytes_max: int) -> FrameSocket:

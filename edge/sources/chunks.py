@@ -90,7 +90,9 @@ class SlotTable:
         self._mapped_from: dict[str, str] = {}
         self._scale: list[float] = []
         self._offset: list[float] = []
-        self._linear: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]] | None = None
+        self._linear: (
+            tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]] | tuple[()] | None
+        ) = None
         self.signals: list[Signal] = []
 
     def add(self, name: str, keys: tuple[str, ...], *, unit: str = "", group: str = "",
@@ -128,10 +130,11 @@ class SlotTable:
         """value * scale + offset for the mapped signals; the others keep every bit."""
         if self._linear is None:
             scale, offset = np.array(self._scale), np.array(self._offset)
-            self._linear = scale, offset, (scale != 1.0) | (offset != 0.0)
-        scale, offset, mapped = self._linear
-        if not mapped.any():
+            mapped = (scale != 1.0) | (offset != 0.0)
+            self._linear = (scale, offset, mapped) if mapped.any() else ()
+        if not self._linear:
             return value
+        scale, offset, mapped = self._linear
         moved = mapped[slot]
         return np.where(moved, value * scale[slot] + offset[slot], value)
 

@@ -138,19 +138,12 @@ class BusDecoder:
         tables = self._tables
         if label is None:
             label = np.arange(len(ids), dtype=np.int64)
-        message = np.empty(len(ids), np.int32)
-        most = kernel.locate(
-            ids, tables.keys, tables.values, tables.groups, tables.group_values, tables.messages, message,
-            self._frames,
+        message, *samples = kernel.decode(
+            ids, lengths, payload.view(np.uint64), label, tables.keys, tables.values, tables.groups,
+            tables.group_values, tables.messages, tables.nodes, tables.fields, tables.linear, tables.whole, tables.muxes,
+            tables.branches, tables.stack, self._frames, self._left_out,
         )  # fmt: skip
-        slot, frame = np.empty(most, np.int32), np.empty(most, np.int64)
-        raw, value = np.empty(most, np.uint64), np.empty(most, np.float64)
-        done = kernel.decode(
-            payload.view(np.uint64), lengths, message, label, tables.messages, tables.nodes, tables.fields,
-            tables.linear, tables.whole, tables.muxes, tables.branches, tables.stack, slot, frame, raw, value,
-            self._left_out,
-        )  # fmt: skip
-        decoded = Decoded(slot[:done], frame[:done], raw[:done], value[:done])
+        decoded = Decoded(*samples)
         if self._rare and len(rows := np.flatnonzero(self._is_rare[message])):
             decoded = _merged(decoded, self._decode_by_cantools(rows, message, lengths, payload, label))
         return decoded

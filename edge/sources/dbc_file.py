@@ -1,21 +1,21 @@
 """DBC files (also KCD, SYM, ARXML) read by cantools, with every mistake told by file, line and fix.
 
 Path -> Database. Raises RecordingError. What cantools accepts but decodes by halves (two definitions of one id or
-name, signals that overlap or do not fit) is listed by doubts(), with the line where it stands.
+name, signals that overlap or do not fit) is told as doubts, with the line where it stands.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cantools
 from cantools.database.can import Database, Message
 from cantools.database.errors import Error as CantoolsError
 
-from edge.sources.dbc_repair import repaired
+from edge.sources.dbc_repair import Repair, repaired
 from edge.sources.errors import RecordingError
 
 DBC_BYTES_MAX = 12 * 1024 * 1024
@@ -36,11 +36,24 @@ _AT_LINE = re.compile(r"at line (\d+)", re.IGNORECASE)
 
 def load_database(path: Path) -> Database:
     """Read a file; UTF-8, else the code page of Windows, in which DBC files are written."""
+    return _read(path)[0]
+
+
+def load_with_doubts(path: Path) -> tuple[Database, list[str]]:
+    """Read a file; with what a reader of it should know, one sentence each with its line, nothing for a clean file."""
+    database, text, repairs = _read(path)
+    told = [f"{path}, line {repair.line}: {repair.sentence}" for repair in repairs]
+    return database, [*told, *_doubts(path, text, database)]
+
+
+def _read(path: Path) -> tuple[Database, str, Sequence[Repair]]:
+    """With the text as cantools took it."""
     text = read_text(path)
     suffix = path.suffix.lower().removeprefix(".")
     kind = suffix if suffix in ("dbc", "kcd", "sym", "arxml") else None
+    repairs: Sequence[Repair] = ()
     if kind == "dbc":
-        text, _ = repaired(text)
+        text, repairs = repaired(text)
     try:
         database = cantools.database.load_string(text, kind, strict=False)
     except (CantoolsError, ValueError, KeyError, IndexError, TypeError, RecursionError) as cause:
@@ -55,7 +68,7 @@ def load_database(path: Path) -> Database:
         raise RecordingError(path, "the DBC defines no CAN message", "name another by {key}", key="dbc")
     if kind == "dbc":
         _refuse_skipped_lines(path, text, database)
-    return database
+    return database, text, repairs
 
 
 def _line_of(text: str, cause: str) -> int | None:
@@ -109,12 +122,9 @@ def read_text(path: Path) -> str:
         return data.decode("cp1252", errors="replace")
 
 
-def doubts(path: Path, database: Database) -> Iterator[str]:
-    """What a reader of this file should know, one sentence each with its line; nothing for a clean file."""
+def _doubts(path: Path, text: str, database: Database) -> Iterator[str]:
+    """What cantools decodes by halves, and signals that never change."""
     lines: dict[int, list[int]] = {}
-    text, repairs = repaired(read_text(path))
-    for repair in repairs:
-        yield f"{path}, line {repair.line}: {repair.sentence}"
     for number, line in enumerate(text.splitlines(), start=1):
         if found := _MESSAGE.match(line):
             lines.setdefault(int(found[1]), []).append(number)

@@ -1,7 +1,7 @@
-"""Frames to samples: the two hot loops of DBC decoding.
+"""Frames to samples: the two hot loops of DBC decoding, in one call.
 
-locate() finds the message of every frame, decode() writes all samples in one pass over the frames, in their order. The
-tables are those of edge.sources.dbc_tables; their columns are named here. A payload is read as 64-bit words, so that a
+_locate() finds the message of every frame, _write() writes all samples in one pass over the frames, in their order; decode()
+is both, and takes the memory: a small block of a live bus costs little more than its calls. The tables are those of edge.sources.dbc_tables; their columns are named here. A payload is read as 64-bit words, so that a
 signal of a classic CAN frame is one shift left and one shift right, whatever its byte order. Source: the sawtooth
 numbering of DBC start bits; scaling as cantools does it, value = raw * scale + offset, never fused.
 """
@@ -39,7 +39,7 @@ MUX_FIELD, MUX_LEAST, BRANCH_FIRST, BRANCH_END = range(4)
     FLOAT32_LINEAR,
     FLOAT64_LINEAR,
 ) = range(9)
-# what decode counts
+# what is counted
 REFUSED, TRUNCATED, NOT_AVAILABLE, ERRORS = range(4)
 COUNTS = 4
 
@@ -79,7 +79,7 @@ def _group_key(key):  # type: ignore[no-untyped-def]
     cache=True,
     error_model="numpy",
 )
-def locate(  # type: ignore[no-untyped-def]
+def _locate(  # type: ignore[no-untyped-def]
     ids, keys, values, groups, group_values, messages, message, frames
 ):
     """Message of each frame, -1 for none, into message int32[n]; returns the most samples that the frames can give.
@@ -202,7 +202,7 @@ def _enter(words, row, bits, short, nodes, node, fields, linear, whole, muxes, b
     cache=True,
     error_model="numpy",
 )  # fmt: skip
-def decode(  # type: ignore[no-untyped-def]
+def _write(  # type: ignore[no-untyped-def]
     words, lengths, message, label,
     messages, nodes, fields, linear, whole, muxes, branches, stack,
     slot, label_out, raw_out, value, counts,
@@ -210,10 +210,10 @@ def decode(  # type: ignore[no-untyped-def]
     """Write all samples, frame by frame; returns how many.
 
     words: uint64[n, w], payloads of 8 * w bytes, undefined after the length. lengths: int64[n] bytes.
-    message: of locate. label: int64[n], a number of each frame that its samples get.
+    message: of _locate. label: int64[n], a number of each frame that its samples get.
     linear: float64[fields, 2], scale and offset. whole: int64[fields, 4], the same as integers, then the raw values
     from which J1939 means error and not available. stack: int32[multiplexers of a message + 1], scratch.
-    slot, label_out, raw_out, value: as large as locate said; raw_out is sign-extended, or the bits of a float.
+    slot, label_out, raw_out, value: as large as _locate said; raw_out is sign-extended, or the bits of a float.
     counts: int64[COUNTS], added to. A frame with a multiplexer value that no branch has, a field without slot: no sample.
     """
     cell = np.empty(1, np.uint64)
@@ -253,3 +253,30 @@ def decode(  # type: ignore[no-untyped-def]
             counts[REFUSED] += 1
             done = first
     return done
+
+
+@numba.njit(
+    types.Tuple((_i32_1d, _i32_1d, numba.int64[::1], numba.uint64[::1], numba.float64[::1]))(
+        _read_u32, _read_i64, _read_u64_2d, _read_i64,
+        numba.uint32[::1], _i32_1d, numba.uint32[::1], _i32_1d,
+        _i32_2d, _i32_2d, _i32_2d, numba.float64[:, ::1], numba.int64[:, ::1], _i32_2d, _i32_1d, _i32_1d,
+        numba.int64[::1], numba.int64[::1],
+    ),
+    nogil=True,
+    cache=True,
+    error_model="numpy",
+)  # fmt: skip
+def decode(  # type: ignore[no-untyped-def]
+    ids, lengths, words, label, keys, values, groups, group_values,
+    messages, nodes, fields, linear, whole, muxes, branches, stack, frames, counts,
+):  # fmt: skip
+    """(message int32[n] of each frame, then slot, label, raw and value of the samples); arguments as of _locate and _write."""
+    message = np.empty(ids.shape[0], np.int32)
+    most = _locate(ids, keys, values, groups, group_values, messages, message, frames)
+    slot, label_out = np.empty(most, np.int32), np.empty(most, np.int64)
+    raw, value = np.empty(most, np.uint64), np.empty(most, np.float64)
+    done = _write(
+        words, lengths, message, label, messages, nodes, fields, linear, whole, muxes, branches, stack,
+        slot, label_out, raw, value, counts,
+    )  # fmt: skip
+    return message, slot[:done], label_out[:done], raw[:done], value[:done]

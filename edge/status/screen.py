@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from rich import filesize
 from rich.table import Table
 
 TOLD_ABOVE = frozenset({"van", "t_unix_s", "connected", "failure", "spool_degraded"})
@@ -59,14 +60,5 @@ def text_of(name: str, value: Any) -> str:
     if name.endswith("unix_ns"):
         return datetime.fromtimestamp(value / 1e9, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
     if "bytes" in words:
-        return bytes_text(value)
+        return filesize.decimal(int(value))
     return f"{int(value):,}" if float(value).is_integer() else f"{value:,.6g}"
-
-
-def bytes_text(count: float) -> str:
-    """Bytes with three digits or so."""
-    for unit in ("B", "kB", "MB"):
-        if abs(count) < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or abs(count) >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:,.1f} GB"

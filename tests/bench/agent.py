@@ -6,8 +6,8 @@ The agent is a process of its own: CAN frames through the real source path (data
 UDP stand in for SocketCAN where the kernel has none; the reading code is the same), 6 IMU axes at 200 Hz and GNSS at
 10 Hz on a second bus, the board once a second; rings, detector, batcher, codec, spool, uplink to a real Mosquitto, and
 a bridge that opens and acks every envelope. Frames are those of recorded drives, sent on a fixed schedule. Beside it an
-agent that only imports. Stages are processor time: of threads by the kernel's account, within the pipeline thread by
-a clock around ring and detector, within the spool thread around the codec. The delay is from the kernel's receive stamp to the end of the ring's push.
+agent that only imports. Stages are processor time: of threads by the kernel's account, within the source threads by a clock
+around the ring, within the pipeline thread around the detector, within the spool thread around the codec. Wake-ups are voluntary switches. The delay is from the kernel's receive stamp to the end of the ring's push.
 --realtime runs agent and sender under SCHED_FIFO (needs root), so that no other work of the machine can keep it from a core:
 what is left of the delay is the agent's own, the wait for the tick, the queue, the GIL and the steps themselves.
 """
@@ -162,16 +162,17 @@ def agent_process(config: Path, report: Path) -> None:
     from edge import log
     from edge.agent import Agent
     from edge.settings import load
-    from edge.warm import warm_kernels
+    from edge.warm import forget_compiling, warm_kernels
     from vantel import codec
 
     list(warm_kernels())
     settings = load(config)
     log.configure(settings.log)
     agent = Agent(settings)
+    forget_compiling()
     spent: Counter[str] = Counter()
     delays = np.zeros(DELAY_PLACES, np.int64)  # a histogram: what is measured must not grow
-    marks: list[tuple[float, dict[str, float], Counter[str], float, float]] = []
+    marks: list[tuple[float, dict[str, float], Counter[str], float, float, int]] = []
     pipeline = agent._pipeline
     pipeline._detector.step = clocked(spent, "detector", pipeline._detector.step, SAMPLED)
     codec.encode = clocked(spent, "codec", codec.encode)
@@ -191,12 +192,15 @@ def agent_process(config: Path, report: Path) -> None:
     def mark() -> None:
         names = {thread.native_id: thread.name for thread in threading.enumerate()}
         threads: Counter[str] = Counter()
+        switches = 0
         for task in Path("/proc/self/task").iterdir():
             fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
             threads[names.get(int(task.name), "other")] += (int(fields[11]) + int(fields[12])) / os.sysconf(
                 "SC_CLK_TCK"
             )
-        marks.append((time.monotonic(), threads, Counter(spent), time.process_time(), anonymous_mb("self")))
+            switches += int((task / "status").read_text().split("voluntary_ctxt_switches:")[1].split()[0])
+        held = anonymous_mb("self")
+        marks.append((time.monotonic(), threads, Counter(spent), time.process_time(), held, switches))
 
     stop, drain = threading.Event(), threading.Event()
     signal.signal(signal.SIGUSR2, lambda *_: begin())
@@ -217,10 +221,12 @@ def agent_process(config: Path, report: Path) -> None:
     reached = np.cumsum(delays) / max(1, delays.sum())
     by_thread = {n: (s - began[1].get(n, 0.0)) / seconds for n, s in ended[1].items()}
     inner = {stage: (ns - began[2][stage]) / 1e9 / seconds for stage, ns in ended[2].items()}
-    codec_s = inner.pop("codec", 0.0)
+    codec_s, ring_s = inner.pop("codec", 0.0), inner.pop("ring", 0.0)
+    sources_s = sum(share for name, share in by_thread.items() if name.startswith("source-"))
     pipeline_s = by_thread.pop("pipeline", 0.0)
     stages = {
-        **{name: share for name, share in sorted(by_thread.items()) if name.startswith("source-")},
+        "sources": sources_s - ring_s,
+        "ring": ring_s,
         **inner,
         "pipeline, rest": pipeline_s - sum(inner.values()),
         "codec": codec_s,
@@ -231,6 +237,7 @@ def agent_process(config: Path, report: Path) -> None:
     report.write_text(json.dumps({
         "cpu": (ended[3] - began[3]) / seconds,
         "stages": stages,
+        "wake_ups_hz": (ended[5] - began[5]) / seconds,
         "anonymous_mb_begin": began[4],
         "anonymous_mb_end": ended[4],
         "delay_ms_p50": float(np.searchsorted(reached, 0.50) + 1) * DELAY_PLACE_NS / 1e6,
@@ -320,8 +327,9 @@ def one_rate(
 def only_imports() -> dict[str, float]:
     """An agent that has imported everything, and does nothing."""
     code = (
-        "from edge.agent import Agent\nfrom edge.warm import warm_kernels\nlist(warm_kernels())\n"
-        "import edge.sources.can_bus, edge.sources.system, time, sys\nprint('ready', flush=True)\ntime.sleep(60)\n"
+        "from edge.agent import Agent\nfrom edge.warm import forget_compiling, warm_kernels\nlist(warm_kernels())\n"
+        "import edge.sources.can_bus, edge.sources.system, time, sys\nforget_compiling()\n"
+        "print('ready', flush=True)\ntime.sleep(60)\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -377,7 +385,7 @@ def show(row: dict[str, Any]) -> None:
     stages = ", ".join(f"{stage} {share:.1%}" for stage, share in row["stages"].items())
     lost = row["samples_emitted"] - row["samples_acked"]
     sys.stdout.write(
-        f"{row['rate_hz']:8,.0f} frames/s: {row['cpu']:.1%} of a core ({stages})\n"
+        f"{row['rate_hz']:8,.0f} frames/s: {row['cpu']:.1%} of a core ({stages}), {row['wake_ups_hz']:,.0f} wake-ups/s\n"
         f"         anonymous {row['anonymous_mb_begin']:.0f} -> {row['anonymous_mb_end']:.0f} MB, sample to ring p50 "
         f"{row['delay_ms_p50']:.1f} ms, p99 {row['delay_ms_p99']:.1f} ms\n"
         f"         anonymous each {MEMORY_S:g} s: {', '.join(map(str, row['anonymous_mb_series']))} MB\n"

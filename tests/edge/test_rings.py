@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.model import SampleBlock
-from edge.rings import Rings
+from edge.rings import ROW_BYTES, Rings
 from edge.settings import RingSection
 
 S = 1_000_000_000
@@ -53,7 +53,7 @@ def test_windows_equal_a_plain_list(steps: list[Row], edge: int, t0_ns: int, t1_
 
 
 def test_a_fast_signal_does_not_push_out_the_past_of_slow_ones() -> None:
-    rings = Rings(3, RingSection(seconds=60.0, bytes_max=20 * 8 * 1000))
+    rings = Rings(3, RingSection(seconds=60.0, bytes_max=ROW_BYTES * 8 * 1000))
     for second in range(60):
         fast = [(0, second * S + k * MS, float(k)) for k in range(1000)]
         medium = [(1, second * S + k * 100 * MS, float(k)) for k in range(10)]
@@ -82,6 +82,20 @@ def test_memory_is_fixed_and_within_the_bound() -> None:
     held = rings.bytes_held
     rings.push(block_of([(0, k * MS, 0.0) for k in range(100_000)]))
     assert rings.bytes_held == held <= 1_000_000
+
+
+def test_a_ring_grows_while_its_oldest_sample_is_young_and_no_further() -> None:
+    """Rates that rise in the middle of a round, so that the oldest row stands anywhere when the ring grows."""
+    rings = Rings(1, RingSection(seconds=5.0, bytes_max=4_000_000))
+    stamps = np.cumsum(np.repeat([2 * MS, MS // 10, MS], [9000, 20_000, 30_000]))
+    for at in range(0, len(stamps), 77):
+        part = stamps[at : at + 77]
+        rings.push(SampleBlock(np.zeros(len(part), np.int32), part, part.astype(np.float64)))
+        t, _ = rings.window(0, 0, int(part[-1]) + 1)
+        first = np.searchsorted(stamps, max(part[-1] - 5 * S, 2 * MS + 1))
+        assert np.array_equal(t[t > 2 * MS], stamps[first : at + len(part)])
+    assert rings.overwritten_early == 0
+    assert rings.rows()[4][0] == 32_768  # 5 s of the fastest second, doubled from 4096
 
 
 def test_a_window_is_a_copy() -> None:

@@ -79,7 +79,7 @@ def test_people_read_units_and_what_is_wrong_first() -> None:
     assert is_fresh(status, 1.0, 105.9)
     assert not is_fresh(status, 1.0, 106.1)
     for name, value, text in (
-        ("uplink.bytes_sent", 3_632_880.0, "3.6 MB"), ("spool.p1.bytes", 999, "999 B"), ("a.bytes_max", 2e11, "200.0 GB"),
+        ("uplink.bytes_sent", 3_632_880.0, "3.6 MB"), ("spool.p1.bytes", 999, "999 bytes"), ("a.bytes_max", 2e11, "200.0 GB"),
         ("samples_produced", 3_644_445, "3,644,445"), ("x.seconds", 0.125, "0.125"), ("sources_finished", True, "yes"),
         ("clock_anchor_unix_ns", 1_800_000_000_000_000_000, "2027-01-15 08:00:00 UTC"), ("w", ["a", "b"], "a, b"),
     ):  # fmt: skip

@@ -1,6 +1,6 @@
 """Blocks that wait together.
 
-Goal: every sample comes out once, in order of time, with its quality, after a round at most; a replay is left alone.
+Goal: every sample comes out once, in order of time, with its quality; a replay is left alone.
 Method: random blocks against a plain sort.
 """
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.model import SampleBlock
-from edge.waiting import BLOCKS_MAX, IDLE_S, JUDGE_S, Waiting, merged
+from edge.waiting import merged
 
 Rows = list[list[tuple[int, int, float]]]
 
@@ -57,25 +57,3 @@ def test_a_replay_and_a_single_block_stay_as_they_are() -> None:
     assert list(merged([live, replayed])) == [live, replayed]
     assert merged([live, live])[0].quality is None
     assert not merged([])
-
-
-def test_blocks_wait_for_a_round_and_no_longer() -> None:
-    waiting = Waiting()
-    assert waiting.wait_s(5.0) == IDLE_S
-    assert not waiting.put(block([(1, 5, 1.0)]), 5.0)
-    assert 0.0 < waiting.wait_s(5.001) < JUDGE_S
-    assert not waiting.put(block([(2, 3, 2.0)]), 5.001)
-    (one,) = waiting.put(block([(3, 4, 3.0)]), 5.0 + JUDGE_S)
-    assert one.slot.tolist() == [2, 3, 1]
-    assert not waiting
-    assert not waiting.put(block([(1, 6, 1.0)]), 9.0)
-    (one,) = waiting.rest()
-    assert one.slot.tolist() == [1]
-    assert not waiting.rest()
-
-
-def test_a_replay_does_not_wait_and_the_number_of_blocks_is_bounded() -> None:
-    waiting = Waiting()
-    assert len(waiting.put(block([(1, 4, 1.0)], position=7), 0.0)) == 1
-    given = [waiting.put(block([(1, at, 1.0)]), 0.0) for at in range(BLOCKS_MAX)]
-    assert [len(one) for one in given] == [0] * (BLOCKS_MAX - 1) + [1]

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.sources.dbc import BusDecoder
-from edge.sources.dbc_file import doubts, load_database
+from edge.sources.dbc_file import load_database, load_with_doubts
 from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.dbc_tables import is_plain
 from edge.sources.errors import RecordingError
@@ -294,12 +294,12 @@ def test_doubtful_definitions_are_told_with_their_line(tmp_path: Path) -> None:
         'BO_ 5 Two: 1 A\n SG_ X : 0|8@1+ (1,0) [0|0] "" A\n'
         'BO_ 6 One: 1 A\n SG_ X : 4|8@1+ (1,0) [0|0] "" A\n'
     )
-    told = list(doubts(path, load_database(path)))
+    told = load_with_doubts(path)[1]
     assert [line.split(": ")[0] for line in told] == [f"{path}, line 5", f"{path}, line 7", f"{path}, line 7"]
     assert "id 0x5 is defined again (first in line 3)" in told[0]
     assert "name of id 0x5" in told[1]
     assert "does not fit" in told[2]
-    assert not list(doubts(DATA / "can/rav4_2016/toyota_adas.dbc", DATABASES["toyota_adas.dbc"]))
+    assert not load_with_doubts(DATA / "can/rav4_2016/toyota_adas.dbc")[1]
 
 
 def test_mistakes_of_the_field_are_put_right_and_told_with_their_line(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_mistakes_of_the_field_are_put_right_and_told_with_their_line(tmp_path: 
         'VAL_ 316494247 X 0 "off; not on" 1 "on" ;\nVAL_ 5 Gone 0 "a"\n 1 "b" ;\nVAL_ 6 X 0 "c";\nSIG_VALTYPE_ 5 Gone : 1;\nSIG_VALTYPE_ 5 Z : 1;\n'
     )
     database = load_database(path)
-    told = [note.removeprefix(f"{path}, ") for note in doubts(path, database)]
+    told = [note.removeprefix(f"{path}, ") for note in load_with_doubts(path)[1]]
     assert [note.split(":")[0] for note in told] == ["line 3", "line 10", "line 12", "line 13"]
     assert "0x12DD51A7 of Seat" in told[0] and told[0].endswith("write BO_ 2463977895")
     assert told[1].split(": ")[1].startswith("VAL_ names signal Gone, which message 5 does not have")
