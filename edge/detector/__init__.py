@@ -1,4 +1,4 @@
-"""The detector: guards, ten statistical channels a signal, peers; causal, calibrated, without training.
+"""The detector: guards, nine statistical channels a signal, peers; causal, calibrated, without training.
 
 For the agent: SampleBlocks of one stream -> vantel.payloads.Event; times in monotonic ns, values in the unit of the
 signal. As a library: make_stream() for one series, make_group() for many. Channels and what they cannot see:

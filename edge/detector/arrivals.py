@@ -15,6 +15,7 @@ import math
 
 import numba
 
+from edge.detector import motion
 from edge.detector.guards import (
     ACTIVE,
     ARRIVALS,
@@ -34,6 +35,7 @@ from edge.detector.guards import (
     GAP_RECENT,
     GAP_SPREAD,
     LATE,
+    LATE_RUN,
     NAN_EXTRA,
     NAN_SHARE,
     NAN_SUM,
@@ -50,6 +52,7 @@ from edge.detector.guards import (
     SAMPLES,
     SLOTS,
     T_ARRIVAL,
+    T_PREVIOUS,
     TABLE_F,
     TABLE_I,
     TICK,
@@ -59,8 +62,10 @@ from edge.detector.guards import (
     transition,
 )  # fmt: skip
 
-SPENT, STILL, S_ONSET, ONSET_SPAN, LEAPER, LEAP, S_LEAP, S_TOLD, T_DROPOUT, S_SLOWER, CLOCKS = range(4, 15)
-"""Entries of the stream clock beyond those of the guards and the mode: time spent (ns), 1 while the van stands; time spent at
+SPENT, S_ONSET, ONSET_SPAN, LEAPER, LEAP, S_LEAP, S_TOLD, T_DROPOUT, S_SLOWER, CLOCKS = range(
+    motion.CLOCKS, motion.CLOCKS + 10
+)
+"""Entries of the stream clock beyond those of the guards and the motion: time spent (ns); time spent at
 the last arrival of the signal last told silent, and the longest gap of that one; the signal whose stamp leapt ahead last, by
 how much and when; when a clock was told last; the stamp at which a dropout was told last; time spent when a period was told last."""
 
@@ -86,7 +91,10 @@ _COUNTED = 64
 _COUNTED_MAX = 65_536
 _WRAPS = 3
 _RECENT = 0xFFFF
-_LATE_MIN_NS = 250_000_000.0
+_LATE_MIN_NS = 80_000_000.0
+_LATE_SAMPLES = (
+    8  # all of them late: what comes in parts is late by the length of a part, but its last sample is not
+)
 _LATE_SHARE = 0.02  # lateness is learned slowly: stamps that fall behind more and more are no habit
 _PERSIST_NS = 1_000_000_000  # a thread that was held up catches up sooner
 _EXCUSED_NS = 1e11  # after a jump was told the lateness of that signal is unknown; fades like all of it
@@ -125,7 +133,7 @@ def pass_time(t, clock, silent, policy, levels, stamps, params, out_f, out_i, co
     count = advance(t, clock, silent, policy, levels, stamps, params, out_f, out_i, count)
     if before != NEVER and t > before:
         clock[SPENT] += min(max(t - before, 0), CREDIT_NS)  # 0 where int64 wraps
-    if clock[TICK] == tick or clock[STILL] == 1:
+    if clock[TICK] == tick or motion.motion(t, clock) == motion.STANDING:
         return count
     spent = clock[SPENT]
     for s in range(stamps.shape[0]):
@@ -220,6 +228,12 @@ def _dropout(x, t, clock, levels, stamps, params, out_f, out_i, count, s):  # ty
     return count
 
 
+@numba.njit(numba.boolean(TABLE_I, _I), nogil=True, cache=True)
+def is_counter(stamps, s):  # type: ignore[no-untyped-def]
+    """True while signal s goes on by one step and wraps, and has for long enough not to do so by chance."""
+    return stamps[s, COUNT_WRAPS] >= _WRAPS and stamps[s, COUNT_RUN] >= max(_COUNTED, stamps[s, COUNT_NEED])
+
+
 @numba.njit(_I(_F, _I, _I, TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I), nogil=True, cache=True)
 def _count_on(x, t, clock, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
     """A signal that goes on by one step and wraps is a counter: two errors within sixteen samples are told.
@@ -235,13 +249,12 @@ def _count_on(x, t, clock, levels, stamps, params, out_f, out_i, count, s):  # t
     if not good and stamps[s, COUNT_WRAPS] == 0 and run > 0 and d * step < 0.0:
         levels[s, COUNT_LOW], levels[s, COUNT_HIGH] = x, previous
         wrapped = good = True
-    counts = run >= max(_COUNTED, stamps[s, COUNT_NEED]) and stamps[s, COUNT_WRAPS] >= _WRAPS
     if good:
         stamps[s, COUNT_RUN] = run + 1
         stamps[s, COUNT_WRAPS] += 1 if wrapped else 0
         stamps[s, COUNT_BITS] = (stamps[s, COUNT_BITS] << 1) & _RECENT
         return count
-    if counts:
+    if is_counter(stamps, s):
         bits = ((stamps[s, COUNT_BITS] << 1) | 1) & _RECENT
         stamps[s, COUNT_BITS] = bits
         if bits & (bits - 1) == 0:
@@ -253,6 +266,20 @@ def _count_on(x, t, clock, levels, stamps, params, out_f, out_i, count, s):  # t
     stamps[s, COUNT_RUN] = stamps[s, COUNT_WRAPS] = stamps[s, COUNT_BITS] = 0
     levels[s, COUNT_STEP] = d
     return count
+
+
+@numba.njit(_I(_I, _I, TABLE_F, TABLE_I, _I), nogil=True, cache=True)
+def _leap(t, before, levels, stamps, s):  # type: ignore[no-untyped-def]
+    """How far (ns) stamp t of signal s is ahead of the stream, or, where its gaps are even, of its own period; 0 where it
+    is not. before is the clock as it was."""
+    if before == NEVER or t <= before:
+        return 0
+    if t - before > CREDIT_NS:
+        return t - before
+    if stamps[s, SAMPLES] < _SETTLED or levels[s, GAP_SPREAD] > _EVEN * levels[s, GAP]:
+        return 0
+    leap = t - stamps[s, T_PREVIOUS] - _I(levels[s, GAP])
+    return leap if leap > _LATE_MIN_NS else 0
 
 
 @numba.njit(_I(_I, _I[::1], TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I), nogil=True, cache=True)
@@ -268,7 +295,7 @@ def _lateness(t, clock, levels, stamps, params, out_f, out_i, count, s):  # type
         return count
     limit = max(_LATE_MIN_NS, _GAPS * usual)
     if late <= limit:
-        stamps[s, S_LATE] = 0
+        stamps[s, S_LATE] = stamps[s, LATE_RUN] = 0
         levels[s, LATE] = usual + _LATE_SHARE * (late - usual) if late > usual else usual * _FADE
         if levels[s, LATE] < 1.0:
             levels[s, LATE] = 0.0
@@ -276,10 +303,11 @@ def _lateness(t, clock, levels, stamps, params, out_f, out_i, count, s):  # type
     if stamps[s, S_LATE] == 0:
         stamps[s, S_LATE] = spent + 1
     began = stamps[s, S_LATE]
-    if spent - began < _PERSIST_NS:
+    stamps[s, LATE_RUN] += 1
+    if spent - began < _PERSIST_NS or stamps[s, LATE_RUN] < _LATE_SAMPLES:
         return count
     levels[s, LATE] = _EXCUSED_NS
-    stamps[s, S_LATE] = 0
+    stamps[s, S_LATE] = stamps[s, LATE_RUN] = 0
     if clock[S_TOLD] >= began:
         return count  # of the same source, or behind the same leap
     clock[S_TOLD] = spent
@@ -299,14 +327,16 @@ def _lateness(t, clock, levels, stamps, params, out_f, out_i, count, s):  # type
 def arrive(x, t, before, clock, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
     """Judge how sample x (any value) of signal s has come, after pass_time(t); before is the clock as it was until then.
     Returns the new count; at most four events."""
-    if before != NEVER and t - before > CREDIT_NS:
+    leap = _leap(t, before, levels, stamps, s)
+    if leap > 0:
         clock[LEAPER] = s
-        clock[LEAP] = t - before
+        clock[LEAP] = leap
         clock[S_LEAP] = clock[SPENT]
     if stamps[s, ARRIVALS] == 0:
         stamps[s, S_FIRST] = clock[SPENT]
     else:
-        slower = _learn_gap(_F(clock[SPENT] - stamps[s, S_LAST]), levels, stamps, s) and clock[STILL] == 0
+        slower = _learn_gap(_F(clock[SPENT] - stamps[s, S_LAST]), levels, stamps, s)
+        slower = slower and motion.motion(t, clock) != motion.STANDING
         if slower or stamps[s, ACTIVE] & (_I(1) << PERIOD):
             count = _slower(slower, t, clock, levels, stamps, params, out_f, out_i, count, s)
     stamps[s, S_LAST] = clock[SPENT]

@@ -23,32 +23,30 @@ from edge.detector.layout import (
     INTERVAL,
     JUMP,
     LEVEL,
+    LOUDEST,
     LOWEST,
     MAY_REST,
     MEAN_8,
-    MEAN_32,
     MEAN_64,
-    MEAN_512,
     MEMORY,
     NOISE_DOWN,
     NOISE_UP,
     ODDNESS,
     OFF,
+    OUTS,
     PREV,
     PREV2,
     ROUGH,
     RUN,
     SEEN,
     SHAPE,
-    SHIFT_LONG,
-    SHIFT_SHORT,
+    SHIFT,
     SLOW,
     SLOW_COLUMNS,
     SPREAD,
     STRIDE,
     STUCK,
     T_PREV,
-    TAIL_CHANNELS,
     TAIL_COLUMNS,
     TAILS,
     TOKEN_N,
@@ -74,7 +72,11 @@ _CUSUM_MAX = 1e4
 _AGREEMENT = 0.25  # of the evidence of further channels, for they are not independent
 _AGREEMENT_BAR = 2.0
 _TRUST = 10.0
+_HELD = 0.75  # of a run that is left after a change: values that are held for many samples each add up
+_ALONE = 0.7  # log10 of 5: level, noise, runs, drift and shape differ, what is within each goes together
 _NEW = 256.0  # samples after which half of the evidence counts: a new stream shows much for the first time
+
+_RANDOM = 0.3  # of the range: a third is the mean distance of two uniform values, noise has a fifth at most
 
 _I, _F = numba.int64, numba.float64
 
@@ -149,11 +151,9 @@ def _cusum(levels, s, residual, spread):  # type: ignore[no-untyped-def]
 
 @numba.njit(numba.void(TABLE, _I, _F, _F), nogil=True, cache=True)
 def _fast_means(levels, s, x, share_min):  # type: ignore[no-untyped-def]
-    """Means over about 8, 32, 64 and 512 samples; share_min is 1/n while fewer are known."""
+    """Means over about 8 and 64 samples; share_min is 1/n while fewer are known."""
     levels[s, MEAN_8] += max(share_min, 1.0 / 8.0) * (x - levels[s, MEAN_8])
-    levels[s, MEAN_32] += max(share_min, 1.0 / 32.0) * (x - levels[s, MEAN_32])
     levels[s, MEAN_64] += max(share_min, 1.0 / 64.0) * (x - levels[s, MEAN_64])
-    levels[s, MEAN_512] += max(share_min, 1.0 / 512.0) * (x - levels[s, MEAN_512])
 
 
 @numba.njit(_F(TABLE, _I, _I, _F, _F), nogil=True, cache=True)
@@ -212,27 +212,40 @@ def _together(out, s, levels, tails, n):  # type: ignore[no-untyped-def]
         if c != fast and out[s, c] > _AGREEMENT_BAR:
             total += _AGREEMENT * (out[s, c] - _AGREEMENT_BAR)
     x = rarity(levels, s, tails + FUSED, total, n, 1.0, _TRUST)
-    out[s, FUSED] = x * n / (n + _NEW)
+    known = n / (n + _NEW)
+    out[s, FUSED] = x * known
+    out[s, LOUDEST] = max(x, out[s, fast] - _ALONE) * known
     return SHAPE if out[s, SHAPE] > out[s, fast] else fast
 
 
 @numba.njit(numba.void(TABLE, _I, _I, _F, _F, _F, TABLE), nogil=True, cache=True)
 def _of_the_moment(levels, s, slow, x, n, width, out):  # type: ignore[no-untyped-def]
-    """Statistics of shifts, noise up and down, stuck. width is that of the range seen before."""
-    level, usual = levels[s, slow + LEVEL], levels[s, slow + ERROR_LAST]
+    """Statistics of shifts, noise up and down, stuck; the innovation in out[s, JUMP] becomes one in units of the noise of
+    now and always. width is that of the range seen before."""
+    level = levels[s, slow + LEVEL]
+    usual = min(levels[s, slow + ERROR_LAST], levels[s, slow + ERROR_LINE], levels[s, slow + ERROR_MEAN])
     seen = levels[s, SEEN]
     held = level + _cut(x - level, 2.0 * width) if n >= _YOUNG and width > 0.0 else x
     _fast_means(levels, s, held, 1.0 / seen)
-    change = abs(x - levels[s, PREV])
-    size = min(change, 2.0 * _CLIP * usual)
-    levels[s, ROUGH] += max(1.0 / seen, 1.0 / 16.0) * (size - levels[s, ROUGH])
-    levels[s, RUN] = levels[s, RUN] + 1.0 if change == 0.0 else 0.0
     tiny = 1e-3 * usual + 1e-9 * abs(x) + 1e-300
-    out[s, SHIFT_SHORT] = abs(levels[s, MEAN_8] - levels[s, MEAN_64])
-    out[s, SHIFT_LONG] = abs(levels[s, MEAN_32] - levels[s, MEAN_512])
+    innovation = out[s, JUMP]
+    out[s, JUMP] = innovation / (usual + levels[s, ROUGH] + tiny)
+    size = min(innovation, 2.0 * _CLIP * usual)
+    levels[s, ROUGH] += max(1.0 / seen, 1.0 / 16.0) * (size - levels[s, ROUGH])
+    levels[s, RUN] = levels[s, RUN] + 1.0 if x == levels[s, PREV] else _HELD * levels[s, RUN]
+    out[s, SHIFT] = abs(levels[s, MEAN_8] - levels[s, MEAN_64])
     out[s, NOISE_UP] = levels[s, ROUGH] / (usual + tiny)
     out[s, NOISE_DOWN] = usual / (levels[s, ROUGH] + tiny)
     out[s, STUCK] = levels[s, RUN]
+
+
+@numba.njit(numba.boolean(TABLE, _I, _I), nogil=True, cache=True)
+def is_random(levels, s, mode):  # type: ignore[no-untyped-def]
+    """True for a signal whose samples are as far apart as uniform random ones, a third of its range: a checksum, a signature.
+    What it shows says nothing."""
+    slow = SLOW + mode * SLOW_COLUMNS
+    width = levels[s, slow + HIGHEST] - levels[s, slow + LOWEST]
+    return levels[s, slow + N] > _NEW and levels[s, slow + ERROR_LAST] > _RANDOM * width
 
 
 @numba.njit(_I(TABLE, _I, _I, numba.boolean, _F, _F, TABLE, TABLE), nogil=True, cache=True)
@@ -240,10 +253,10 @@ def judge(levels, s, mode, moving, t_s, value, scale, out):  # type: ignore[no-u
     """Judge one sample of signal s in a mode; returns the channel that speaks loudest.
 
     levels float64[signals, LEVELS], moving: the vehicle is known to move, t_s seconds, value finite or not. scale
-    float64[signals, SCALES] as edge.detector.layout has it. out float64[signals, TAIL_CHANNELS] gets -log10 p of every channel,
-    in column FUSED of all together. A NaN is no sample: all 0. Infinities count as VALUE_MAX.
+    float64[signals, SCALES] as edge.detector.layout has it. out float64[signals, OUTS] gets -log10 p of every channel,
+    in FUSED and LOUDEST of all together. A NaN is no sample: all 0. Infinities count as VALUE_MAX.
     """
-    for c in range(TAIL_CHANNELS):
+    for c in range(OUTS):
         out[s, c] = 0.0
     if math.isnan(value):
         return 0

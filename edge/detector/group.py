@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.detector.channels import VALUE_MAX, judge
 from edge.detector.errors import DetectorStateError
-from edge.detector.layout import FUSED, LEVELS, MEMORY, SCALES, TAIL_CHANNELS
+from edge.detector.layout import FUSED, LEVELS, MEMORY, OUTS, SCALES
 from edge.detector.sets import BLAMED, MEMBERS_MAX, SET_COLUMNS, SET_TABLE, evaluate, take
 from edge.detector.stream import scales
 from edge.detector.tail import TABLE
 
-_MAGIC = b"VDG3"
+_MAGIC = b"VDG4"
 _HEAD = struct.Struct("<4sII")
 _I, _F = numba.int64, numba.float64
 _READ_1 = types.Array(types.float64, 1, "C", readonly=True)
@@ -96,7 +96,7 @@ class Group:
         self._scale = np.zeros((rows, SCALES))
         self._scale[:, MEMORY : MEMORY + 2] = scales(rate_hz)
         self._levels = np.zeros((rows, LEVELS))
-        self._out = np.zeros((rows, TAIL_CHANNELS))
+        self._out = np.zeros((rows, OUTS))
 
     def update(self, t_s: float, values: ArrayLike) -> NDArray[np.float64]:
         """Scores float64[n] of one tick, 0 <= score < 1; NaN where a signal has no sample scores 0."""

@@ -10,20 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 (
-    JUMP, VALUE, SHIFT_SHORT, SHIFT_LONG, NOISE_UP, NOISE_DOWN, STUCK, BEYOND, DRIFT, SHAPE, FUSED,
-) = range(11)  # fmt: skip
+    JUMP, VALUE, SHIFT, NOISE_UP, NOISE_DOWN, STUCK, BEYOND, DRIFT, SHAPE, FUSED, LOUDEST, OUTS,
+) = range(12)  # fmt: skip
 CHANNELS = (
-    "jump", "value", "shift_short", "shift_long", "noise_up", "noise_down", "stuck", "beyond", "drift", "shape",
+    "jump", "value", "shift", "noise_up", "noise_down", "stuck", "beyond", "drift", "shape",
 )  # fmt: skip
-"""Names of the channels of one signal, in the order of their numbers; FUSED is all of them together."""
+"""Names of the channels of one signal, in the order of their numbers. FUSED is all of them together, set against the signal's own
+past: a rank of every sample. LOUDEST is what the loudest alone is worth, or FUSED if that is more: what a budget is held
+against. OUTS columns has what judge() gives."""
 
 MODES = 3
 """Operating modes with a baseline of their own: 0 driving (and every stream without modes), 1 parked, 2 charging."""
 
 (
-    PREV, PREV2, T_PREV, INTERVAL, MEAN_8, MEAN_32, MEAN_64, MEAN_512, ROUGH, RUN, CUSUM_UP, CUSUM_DOWN,
+    PREV, PREV2, T_PREV, INTERVAL, MEAN_8, MEAN_64, ROUGH, RUN, CUSUM_UP, CUSUM_DOWN,
     TOKEN_SUM, TOKEN_N, TOKENS, ODDNESS, RECORD, SEEN, SLOW,
-) = range(19)  # fmt: skip
+) = range(17)  # fmt: skip
 """Columns of the moment. T_PREV and INTERVAL in seconds; SEEN counts finite samples, TOKENS complete tokens;
 ODDNESS is -log10 p of the shape as of the last token."""
 
@@ -31,7 +33,7 @@ N, LEVEL, SPREAD, ERROR_LAST, ERROR_LINE, ERROR_MEAN, LOWEST, HIGHEST = range(8)
 """Columns of the slow baseline of a mode, from SLOW + mode * SLOW_COLUMNS."""
 SLOW_COLUMNS = 8
 
-TAIL_CHANNELS = 11
+TAIL_CHANNELS = 10
 BAR, RATE, PEAK, CLUSTERS, EXCESS, EXCESS_2, AGE = range(0, 7 * TAIL_CHANNELS, TAIL_CHANNELS)
 """Offsets of one tail, from TAILS + mode * TAIL_COLUMNS + channel: what is read at every sample lies close together."""
 TAIL_COLUMNS = 7 * TAIL_CHANNELS

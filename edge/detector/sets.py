@@ -34,7 +34,8 @@ _RIDGE = 1e-4  # of the mean size: a quantity that hardly moves gives no gain, i
 _ODD = 3.0  # evidence above which nothing is learned of the relation
 _YOUNG = 32.0
 _Z_MAX = 1e6
-_RATE = 0.002  # of Sanger's rule
+_RATE = 2.0  # of Sanger's rule, of the share of a sample: axes must not follow the last excursion of a slow quantity
+_RATE_MAX = 0.02
 
 _I, _F = numba.int64, numba.float64
 SET_TABLE = types.Array(types.int32, 2, "C", readonly=True)
@@ -84,7 +85,7 @@ def _component(state, k, size, share, axis):  # type: ignore[no-untyped-def]
         y += state[k, HEAD + j * MEMBER_COLUMNS + axis] * state[k, HEAD + j * MEMBER_COLUMNS + Z]
     part = 0.0 if state[k, power] <= 0.0 else y * y / state[k, power]
     state[k, power] += share * (y * y - state[k, power])
-    step = 0.0 if share == 0.0 else _RATE * y / (1.0 + y * y)
+    step = min(_RATE_MAX, _RATE * share) * y / (1.0 + y * y)
     length = 0.0
     for j in range(size):
         at = HEAD + j * MEMBER_COLUMNS

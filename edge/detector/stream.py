@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.detector.channels import judge
 from edge.detector.errors import DetectorStateError
-from edge.detector.layout import FUSED, LEVELS, MEMORY, RECORD, TAIL_CHANNELS
+from edge.detector.layout import FUSED, LEVELS, MEMORY, OUTS, RECORD
 from edge.detector.tail import ORDINARY, TABLE
 
-_MAGIC = b"VDS3"
+_MAGIC = b"VDS4"
 _HEAD = struct.Struct("<4sdd")
 _BASELINE_S = 60.0
 _MEMORY_MIN, _MEMORY_MAX = 1000.0, 10_000.0
@@ -56,7 +56,7 @@ class Stream:
     def __init__(self, rate_hz: float | None = None) -> None:
         self._scale = np.array([[*scales(rate_hz), 0.0, 0.0]])
         self._levels = np.zeros((1, LEVELS))
-        self._out = np.zeros((1, TAIL_CHANNELS))
+        self._out = np.zeros((1, OUTS))
         self._one = np.zeros((3, 1))
 
     def update(self, t_s: float, value: float) -> float:

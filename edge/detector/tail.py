@@ -36,6 +36,9 @@ _STEP = 0.1  # relative step of the bar; the way up in one sample equals the way
 _STEP_MIN = (
     0.0005  # the step shrinks with the age of a cluster: a slow fault must not lift the bar ahead of itself
 )
+_AGE_MAX = (
+    1000.0  # samples in a row above the bar: it is no high quantile any more, what was learned was of a rest
+)
 _WARMUP = 32.0  # samples for which the bar is the largest statistic yet
 _RATE_MEMORY = 100_000.0  # samples over which the share is counted
 _CLUSTERS_MAX = 100.0  # memory of the peaks
@@ -97,8 +100,13 @@ def _exceed(levels, s, at, statistic, share, floor, trusted):  # type: ignore[no
     x = _surprise(levels, s, at, statistic - bar, floor, rate, trusted)
     levels[s, at + RATE] = rate
     levels[s, at + PEAK] = max(levels[s, at + PEAK], statistic - bar)
-    levels[s, at + AGE] += 1.0
-    levels[s, at + BAR] = max(bar, floor) * (1.0 + max(_STEP / levels[s, at + AGE], _STEP_MIN))
+    age = levels[s, at + AGE] + 1.0
+    levels[s, at + AGE] = age
+    if bar <= _BAR_MIN:  # so far there was nothing but 0, of which no factor makes a quantile
+        levels[s, at + BAR] = max(statistic, floor)
+    else:
+        step = _STEP if age > _AGE_MAX else max(_STEP / age, _STEP_MIN)
+        levels[s, at + BAR] = max(bar, floor) * (1.0 + step)
     return x
 
 

@@ -13,11 +13,11 @@ import zlib
 
 import numpy as np
 
-from edge.detector import arrivals, guards, walk
+from edge.detector import arrivals, guards, motion, walk
 from edge.detector.errors import DetectorStateError
 from edge.detector.group import Sets
 from edge.detector.incidents import Finding, Incidents
-from edge.detector.layout import LEVELS, MAY_REST, MEMORY, SCALES, TAIL_CHANNELS, begin_anew
+from edge.detector.layout import LEVELS, MAY_REST, MEMORY, OUTS, SCALES, begin_anew
 from edge.detector.peers import declared
 from edge.detector.sets import forget_pending
 from edge.detector.stream import scales
@@ -26,11 +26,11 @@ from edge.settings import DetectorSection
 from vantel.catalog import Catalog, Signal, SignalType
 from vantel.payloads import Event, Severity
 
-DETECTOR_NAME = "vantel-3"
+DETECTOR_NAME = "vantel-4"
 """Name and version in every event; changes with anything that changes events or the saved state."""
 _FINDING_ROWS = 256
 _NUMBERS = {SignalType.FLOAT64, SignalType.FLOAT32, SignalType.INT64, SignalType.UINT64}
-_MAGIC = b"VDS4"
+_MAGIC = b"VDS5"
 _HEAD = struct.Struct("<4sQIII")  # magic, catalog hash, signals, rows, CRC-32 of who is whose peer
 
 
@@ -66,7 +66,7 @@ class Detector:
         self._scale = np.zeros((rows, SCALES))
         self._scale[:, MEMORY : MEMORY + 2] = scales(None)
         self._scale[:n, MAY_REST] = 1.0
-        self._modes = walk.mode_slots(catalog.signals)
+        self._modes = motion.mode_slots(catalog.signals)
         self._incidents = Incidents(n, self._sets.members, settings)
         self._allocate(n, rows)
 
@@ -75,11 +75,11 @@ class Detector:
         self._guard_levels[:, guards.RESOLUTION] = np.inf
         self._guard_stamps = np.zeros((n, guards.STAMPS), np.int64)
         self._guard_stamps[:, guards.T_ARRIVAL] = guards.NEVER
-        self._clock = np.zeros(walk.CLOCKS, np.int64)
+        self._clock = np.zeros(arrivals.CLOCKS, np.int64)
         self._clock[: guards.TICK + 1] = guards.NEVER
         self._alarms = np.zeros((rows, walk.ALARM_COLUMNS), np.int64)
         self._levels = np.zeros((rows, LEVELS))
-        self._out = np.zeros((rows, TAIL_CHANNELS))
+        self._out = np.zeros((rows, OUTS))
         room = _FINDING_ROWS + len(self._silent) + n + walk.FINDINGS_A_SAMPLE
         self._out_f = np.zeros((room, 4))
         self._out_i = np.zeros((room, walk.OUT_COLUMNS), np.int64)

@@ -6,16 +6,14 @@ All state is in arrays of the caller (edge.detector.van); nothing is allocated, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numba
 import numpy as np
 from numba import types
-from numpy.typing import NDArray
 
-from edge.detector import arrivals, guards
-from edge.detector.arrivals import STILL, arrive, pass_time
-from edge.detector.channels import VALUE_MAX, judge
+from edge.detector import guards
+from edge.detector.arrivals import arrive, is_counter, pass_time
+from edge.detector.channels import VALUE_MAX, is_random, judge
 from edge.detector.guards import (
     CLOCK,
     HISTORY,
@@ -37,11 +35,11 @@ from edge.detector.guards import (
     watch,
 )  # fmt: skip
 from edge.detector.layout import CHANNELS as STATISTICAL
-from edge.detector.layout import FUSED, INTERVAL, LEVEL, PREV, SLOW, SLOW_COLUMNS
+from edge.detector.layout import FUSED, INTERVAL, LEVEL, LOUDEST, PREV, SLOW, SLOW_COLUMNS
+from edge.detector.motion import MODE, MOVING, follow_mode, motion
 from edge.detector.robust_z import robust_z
 from edge.detector.sets import BLAMED, SET_TABLE, evaluate, take
 from edge.detector.tail import TABLE
-from vantel.catalog import Signal
 
 _GUARDS = len(guards.CHANNELS)
 _OWN = _GUARDS
@@ -51,21 +49,14 @@ CHANNELS = (*guards.CHANNELS, *STATISTICAL, *(f"peer_{name}" for name in STATIST
 """Names of all channels, in the order of their numbers in what step() writes. peer_: of the residual against peers;
 q: what the component model of a set leaves."""
 
-MODE, T_MOVED, CLOCKS = 2, 3, arrivals.CLOCKS
-"""Entries of the stream clock beyond those of the guards: operating mode, when the van last moved (ns)."""
-SPEED, CHARGING = range(2)
-"""Entries of the mode slots: -1 where the van has no such signal."""
-_DRIVING, _PARKED, _CHARGING = range(3)
-_SPEEDS = ("km/h", "m/s")
-_MOVES = 0.5  # in the unit of that speed: below it a wheel sensor shows nothing
-_STALE_NS = 5_000_000_000  # what an older speed says is not known
-_PARKED_AFTER_NS = 10_000_000_000  # shorter stops belong to driving
-
-HITS, ALARM_ACTIVE, T_ALARM, ALARM_COLUMNS = range(4)
+HITS, ALARM_ACTIVE, T_ALARM, T_TOLD, AGAIN, ALARM_COLUMNS = range(6)
+"""Columns of the alarms of a row. AGAIN is how much more it takes at T_TOLD to be told once more, in thousandths."""
 _DAY_S = 28_800.0  # a van-day is eight hours of driving
 _LAST_MASK = 15  # k of n: two of the last four samples
 _SURE = 2.0  # or one sample a hundred times rarer than the threshold
 _LEAST = 4.0  # below this no budget of use is met, so the threshold is not even computed
+_AGAIN = 1.0  # one incident is many times the share of a row, so its p was too small; fades in a van-day
+_AGAIN_MAX = 8.0
 OUT_COLUMNS = 4
 FINDINGS_A_SAMPLE = 32
 
@@ -79,57 +70,26 @@ def is_statistical(channel: int) -> bool:
     return channel >= _GUARDS
 
 
-def mode_slots(signals: Sequence[Signal]) -> NDArray[np.int32]:
-    """Slots of the signals that tell the operating mode: Vehicle.Speed or another speed over ground, and charging."""
-    slots = {signal.name.lower(): slot for slot, signal in enumerate(signals)}
-    speeds = [
-        slot
-        for name, slot in slots.items()
-        if name.split(".")[-1] == "speed" and signals[slot].unit in _SPEEDS
-    ]
-    speed = slots.get("vehicle.speed", speeds[0] if speeds else -1)
-    charging = slots.get("vehicle.powertrain.tractionbattery.charging.ischarging", -1)
-    return np.array([speed, charging], np.int32)
-
-
-@numba.njit(numba.void(_I, _I, _F, _I[::1], SLOTS), nogil=True, cache=True)
-def _follow_mode(s, t, value, clock, modes):  # type: ignore[no-untyped-def]
-    """Driving until the van has stood for a while; charging as long as it says so."""
-    if s == modes[SPEED]:
-        clock[STILL] = 0 if abs(value) > _MOVES else 1
-        if abs(value) > _MOVES:
-            clock[T_MOVED] = t
-            clock[MODE] = _DRIVING
-        elif clock[MODE] == _DRIVING and t - clock[T_MOVED] > _PARKED_AFTER_NS:
-            clock[MODE] = _PARKED
-    elif s == modes[CHARGING]:
-        if value > 0.5:
-            clock[MODE] = _CHARGING
-        elif clock[MODE] == _CHARGING:
-            clock[MODE] = _PARKED
-
-
-@numba.njit(inline="always")
-def _moving(now, clock, guard_levels, modes):  # type: ignore[no-untyped-def]
-    """Whether the speed says, and said lately, that the van moves."""
-    speed = _I(modes[SPEED])
-    return speed >= 0 and abs(guard_levels[speed, PREVIOUS]) > _MOVES and now - clock[T_MOVED] < _STALE_NS
-
-
 @numba.njit(_F(_F, _I, _I, TABLE, TABLE_I, _F[::1]), nogil=True, cache=True)
 def _alarm(x, row, t, levels, alarms, params):  # type: ignore[no-untyped-def]
-    """The threshold when the row has just become odd, else 0: the budget of incidents over the samples of a van-day."""
+    """The threshold when the row has just become odd, else 0: the budget of incidents over the samples of a van-day, and
+    ten times less for what was told of this row lately."""
     if x < _LEAST and alarms[row, HITS] == 0 and alarms[row, ALARM_ACTIVE] == 0:
         return 0.0
     samples = _DAY_S / max(levels[row, INTERVAL], 1e-6)
-    threshold = max(math.log10(samples / params[PARAM_BUDGET]), _LEAST)
-    alarms[row, HITS] = ((alarms[row, HITS] << 1) | (1 if x >= threshold else 0)) & _LAST_MASK
-    hits, odd = alarms[row, HITS], x >= threshold + _SURE
-    if (hits & (hits - 1)) != 0 or odd:
-        fresh = alarms[row, ALARM_ACTIVE] == 0
+    again = 1e-3 * alarms[row, AGAIN] * math.exp(-_F(max(t - alarms[row, T_TOLD], 0)) / (1e9 * _DAY_S))
+    usual = max(math.log10(samples / params[PARAM_BUDGET]), _LEAST)
+    threshold = usual + again
+    alarms[row, HITS] = ((alarms[row, HITS] << 1) | (1 if x >= usual else 0)) & _LAST_MASK
+    hits, fresh = alarms[row, HITS], alarms[row, ALARM_ACTIVE] == 0
+    if ((hits & (hits - 1)) != 0 or x >= usual + _SURE) and (x >= threshold or not fresh):
         alarms[row, ALARM_ACTIVE] = 1
         alarms[row, T_ALARM] = t
-        return threshold if fresh else 0.0
+        if not fresh:
+            return 0.0
+        alarms[row, T_TOLD] = t
+        alarms[row, AGAIN] = _I(1e3 * min(again + _AGAIN, _AGAIN_MAX))
+        return threshold
     if alarms[row, ALARM_ACTIVE] == 1 and t - alarms[row, T_ALARM] >= _I(params[PARAM_REFRACTORY_NS]):
         alarms[row, ALARM_ACTIVE] = 0
     return 0.0
@@ -182,7 +142,7 @@ def _peers(  # type: ignore[no-untyped-def]
         for j in range(size + 2):
             if j == size:
                 continue  # T² says that the van does something seldom but consistent: no fault
-            x = out[row + j, FUSED] if odd > 0.0 else 0.0
+            x = out[row + j, LOUDEST if j < size else FUSED] if odd > 0.0 else 0.0
             threshold = _alarm(x, row + j, t, levels, alarms, params)
             if threshold == 0.0:
                 continue
@@ -235,25 +195,25 @@ def step(  # type: ignore[no-untyped-def]
         if np.isinf(x):
             continue
         samples = stamps[s, SAMPLES]
-        if policy[s, POLICY_JUDGED] == 1.0 and samples >= HISTORY_VALUES:
+        judged = policy[s, POLICY_JUDGED] == 1.0 and not is_counter(stamps, s)
+        says_nothing = judged and is_random(levels, s, clock[MODE])
+        if judged and not says_nothing and samples >= HISTORY_VALUES:
             count = robust_z(x, now, clock[CLOCK], guard_levels, stamps, params, out_f, out_i, count, s)
         if samples > 0:
             gap_ns = np.float64(now - stamps[s, T_PREVIOUS])
-            share = max(0.05, 1.0 / samples)
-            guard_levels[s, INTERVAL_NS] += share * (gap_ns - guard_levels[s, INTERVAL_NS])
+            guard_levels[s, INTERVAL_NS] += max(0.05, 1.0 / samples) * (gap_ns - guard_levels[s, INTERVAL_NS])
         guard_levels[s, PREVIOUS] = x
         guard_levels[s, HISTORY + samples % HISTORY_VALUES] = x
         stamps[s, T_PREVIOUS] = now
         stamps[s, SAMPLES] = samples + 1
-        _follow_mode(s, now, x, clock, modes)
-        if policy[s, POLICY_JUDGED] != 1.0:
+        follow_mode(s, now, x, clock, modes)
+        if not judged:
             continue
         expected = levels[s, SLOW + clock[MODE] * SLOW_COLUMNS + LEVEL]
-        moving = _moving(now, clock, guard_levels, modes)
-        channel = judge(levels, s, clock[MODE], moving, now * 1e-9, x, scale, out)
-        threshold = _alarm(out[s, FUSED], s, now, levels, alarms, params)
+        channel = judge(levels, s, clock[MODE], motion(now, clock) == MOVING, now * 1e-9, x, scale, out)
+        score = 0.0 if says_nothing else out[s, LOUDEST]
+        threshold = _alarm(score, s, now, levels, alarms, params)
         if threshold > 0.0:
-            score = out[s, FUSED]
             count = report(
                 out_i, out_f, count, clock[CLOCK], s, _OWN + channel, now, x, score, threshold, expected
             )

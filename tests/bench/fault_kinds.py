@@ -25,8 +25,6 @@ RATE_HZ = 10
 Table = NDArray[np.float64]
 ARRIVALS = ("lost id", "period x", "clock")
 """Faults in how samples come; all others are in what they say."""
-ABSOLUTE = ("cell mV", "thermal K/min", "bus load x")
-"""Faults whose size is in units of its own, so that none of them counts as too small to be seen."""
 
 
 @dataclass(frozen=True)
@@ -222,11 +220,3 @@ def samples(recording: Recording, table: Table, first: int, fault: Fault, slot: 
         elif fault.kind == "clock":
             t[rows, struck] += round(fault.magnitude * 1e9)
     return Ordering(width).apply(SampleBlock(slots.ravel(), t.ravel(), table.ravel()))
-
-
-def is_visible(recording: Recording, clean: Table, faulty: Table, slot: int, fault: Fault) -> bool:
-    """False where a fault sized in sigma changes the signal by less than one: undetectable by construction."""
-    if fault.kind in (*ARRIVALS, *ABSOLUTE):
-        return True
-    change = np.abs(faulty[:, slot] - clean[:, slot])
-    return bool(np.isnan(change).any() or np.max(change) > recording.sigma[slot])

@@ -204,7 +204,7 @@ def test_one_lost_frame_and_signals_that_only_look_like_counters_are_quiet() -> 
 # Clock
 
 
-@pytest.mark.parametrize("jump_s", [-60.0, -1.0, 1.0, 60.0])
+@pytest.mark.parametrize("jump_s", [-60.0, -1.0, -0.15, 1.0, 60.0])
 def test_a_source_whose_clock_jumps_is_told_and_nobody_else(jump_s: float) -> None:
     wrong, others = Source([3, 4], 0.1, 120), [Source([k], 0.05 * (k + 1), 120) for k in range(3)]
     wrong.claimed_s[wrong.between(60, 999)] += jump_s

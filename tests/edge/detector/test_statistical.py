@@ -13,6 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.detector import Detector
+from edge.detector.layout import SEEN
+from edge.detector.motion import CLOCKS, MOVING, STANDING, UNKNOWN, follow_mode, mode_slots, motion
 from edge.model import SampleBlock
 from edge.settings import DetectorSection
 from vantel.catalog import Catalog, Signal
@@ -64,6 +66,41 @@ def test_a_shift_is_told_with_the_threshold_of_the_budget() -> None:
         assert first.score >= first.threshold
         thresholds.append(first.threshold)
     assert thresholds[0] == pytest.approx(thresholds[1] + 2.0, abs=0.01)
+
+
+def test_a_row_that_was_told_must_be_ten_times_rarer_to_be_told_again() -> None:
+    """Steady noise with a step up for ten seconds, three times."""
+    t, value = probe(3, seconds=700)
+    for at in (6000, 8000, 10_000):
+        value[at : at + 200] += 0.6
+    events = Detector(one_signal(), DetectorSection(robust_z_min=1e9)).step(block_of(t, value))
+    thresholds = [event.threshold for event in events if event.t_mono_ns >= t[6000]]
+    assert len(thresholds) >= 3
+    assert min(np.diff(thresholds)) > 0.9
+
+
+@pytest.mark.parametrize("kind", ["checksum", "counter"])
+def test_checksums_and_counters_get_no_statistics(kind: str) -> None:
+    """A byte that is held for ten seconds, under a budget that would report any noise in its place."""
+    n = 8000
+    value = np.random.default_rng(1).integers(0, 256, n) if kind == "checksum" else np.arange(n) % 16
+    value = value.astype(float)
+    if kind == "checksum":
+        value[6000:6100] = value[6000]
+    section = DetectorSection(incidents_per_day_max=1000.0)
+    detector = Detector(one_signal(), section)
+    assert detector.step(block_of(np.arange(n) * 50 * MS, value)) == []
+    if kind == "counter":
+        assert detector._levels[0, SEEN] < 100
+
+
+def test_whether_the_van_moves_is_known_for_five_seconds_but_a_van_that_stood_stands() -> None:
+    slots, clock = mode_slots([Signal("Vehicle.Speed", ID, unit="km/h")]), np.zeros(CLOCKS, np.int64)
+    assert motion(0, clock) == UNKNOWN
+    follow_mode(0, S, 30.0, clock, slots)
+    assert [motion(t * S, clock) for t in (1, 5, 6)] == [MOVING, MOVING, UNKNOWN]
+    follow_mode(0, 7 * S, 0.0, clock, slots)
+    assert motion(1000 * S, clock) == STANDING
 
 
 def test_noise_that_ends_is_stuck_but_a_smooth_signal_may_rest() -> None:

@@ -17,7 +17,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.detector import DetectorStateError, make_stream
-from edge.detector.layout import ERROR_LAST, FUSED, LEVELS, OFF, PAST_TOKENS, SHAPE, SLOW, STATE_BYTES
+from edge.detector.layout import (
+    ERROR_LAST,
+    FUSED,
+    JUMP,
+    LEVELS,
+    OFF,
+    PAST_TOKENS,
+    RATE,
+    SHAPE,
+    SLOW,
+    STATE_BYTES,
+    TAILS,
+)
 from edge.detector.shape import WINDOW, WINDOWS_MIN, discord, remember
 from edge.detector.tail import ORDINARY
 
@@ -230,6 +242,18 @@ def test_an_odd_cycle_of_ordinary_values_ranks_above_the_ordinary_ones(odd: str)
             ranks.append((before[:, None] < within).mean() + 0.5 * (before[:, None] == within).mean())
     assert min(ranks[:4]) > 0.75
     assert np.mean(ranks[4:]) < np.mean(ranks[:4]) - 0.1
+
+
+@pytest.mark.parametrize("rest", [40, 20_000])
+def test_a_signal_that_rested_first_is_judged_by_how_it_moves(rest: int) -> None:
+    """A rest gives every statistic a bar of 0 or nearly so; it must not stay the measure of what comes after."""
+    random = np.random.default_rng(2)
+    x = np.concatenate([np.zeros(rest), random.normal(0, 1, 6000)])
+    x[-100] += 30.0
+    stream = make_stream()
+    stream.update_many(np.arange(len(x) - 99) * 1.0, x[:-99])
+    assert stream._out[0, JUMP] > 2.5
+    assert max(stream._levels[0, TAILS + RATE + JUMP], 0.0) < 0.5
 
 
 def test_more_of_the_same_is_told_less_but_never_below_the_ordinary() -> None:
