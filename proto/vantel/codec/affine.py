@@ -108,27 +108,41 @@ def decimal_of(step, slack):
 
 
 @njit(**INNER)
-def fits(v, words, n, first, negative, step, inverse, offset, x, u):
-    """Every value is exactly a multiple of step plus offset."""
-    y = (v[first] - offset) * inverse
-    if not abs(y - ((y + ROUND) - ROUND)) < BEYOND:
-        return False
-    return multiples(v, words, n, negative, False, step, offset, x, u, 0) == 0
+def first_miss(v, words, n, negative, step, offset, start):
+    """Place of the first finite value, from start on and around, that is not exactly a multiple of step plus offset; n if all are."""
+    for j in range(n):
+        i = start + j if start + j < n else start + j - n
+        if v[i] - v[i] != 0.0:
+            continue
+        y = (v[i] - offset) / step
+        if not abs(y) < WHOLE_MAX:
+            return i
+        word = bits_of(((y + ROUND) - ROUND) * step + offset)
+        if word != words[i] and not (negative and word == 0 and words[i] == MINUS_ZERO):
+            return i
+    return n
 
 
 @njit(**INNER)
-def offset_for(v, words, n, first, negative, step, error, x, u):
+def offset_for(v, words, n, first, negative, step, error):
     """An offset with which every value is exact, of few digits or the middle of the raw values; 0.0 if none is found.
 
     error: how far values lie from the line. It is about the last place of the largest of offset and raw value times step.
+    Where one candidate missed the next is tried first: it mostly misses there too, and a signal that stands still for long
+    would have each gone through to the end of that.
     """
     low, high = error * 2.0**50, error * 2.0**54
     inverse = 1.0 / step
+    missed = first
     for j in range(SHIFT_MIN, SHIFT_MAX + 1):
         for less in range(2):
             offset = -step * np.float64((np.int64(1) << j) - less)
-            if low <= -offset <= high and fits(v, words, n, first, negative, step, inverse, offset, x, u):
+            if not low <= -offset <= high:
+                continue
+            place = first_miss(v, words, n, negative, step, offset, missed)
+            if place == n:
                 return offset
+            missed = place
     for few in range(2):
         for power in range(-9, 6):
             for digits in range(1 if few == 0 else 100, 100 if few == 0 else DIGITS_MAX):
@@ -139,8 +153,13 @@ def offset_for(v, words, n, first, negative, step, error, x, u):
                     continue
                 for sign in range(2 - few):
                     offset = size if sign else -size
-                    if fits(v, words, n, first, negative, step, inverse, offset, x, u):
+                    y = (v[first] - offset) * inverse
+                    if not abs(y - ((y + ROUND) - ROUND)) < BEYOND:
+                        continue
+                    place = first_miss(v, words, n, negative, step, offset, missed)
+                    if place == n:
                         return offset
+                    missed = place
     return 0.0
 
 
@@ -231,7 +250,7 @@ def try_affine(v, words, n, negative, narrow, x, u, d, special, params):
         decimal = decimal_of(step, slack)
         if decimal > 0.0:
             error = off_line(d, n, decimal)[1]
-            offset = offset_for(v, words, n, first, negative, decimal, error, x, u)
+            offset = offset_for(v, words, n, first, negative, decimal, error)
             zero = decimal if offset != 0.0 else zero
     if misses > 0 and offset == 0.0:
         return nearest_line(v, words, n, first, negative, narrow, step, zero, misses, x, u, d, params)
