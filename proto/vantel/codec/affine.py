@@ -28,7 +28,8 @@ SAMPLES = 64
 """So many floats on either side of a step are tried, on so many values."""
 LARGEST = 1e300
 DIGITS_MAX = 1000
-"""Offsets of up to two digits are tried, and negative ones of three."""
+LONG = 512
+"""Offsets of up to two digits are tried, and negative ones of three where so many values make up for the search."""
 SHIFT_MIN, SHIFT_MAX = 3, 32
 """And powers of two, and one less, times the step: the middle of raw values of so many bits."""
 BEYOND = 0.02
@@ -143,9 +144,13 @@ def offset_for(v, words, n, first, negative, step, error):
             if place == n:
                 return offset
             missed = place
-    for few in range(2):
+    for few in range(2 if n >= LONG else 1):
+        begin, end = (1, 100) if few == 0 else (100, DIGITS_MAX)
         for power in range(-9, 6):
-            for digits in range(1 if few == 0 else 100, 100 if few == 0 else DIGITS_MAX):
+            least = low * POWERS[-power] if power < 0 else low / POWERS[power]
+            if not least < end:
+                continue
+            for digits in range(max(begin, np.int64(least)), end):
                 size = digits / POWERS[-power] if power < 0 else digits * POWERS[power]
                 if size > high:
                     break

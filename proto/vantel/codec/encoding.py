@@ -20,7 +20,7 @@ from vantel.codec.bounded import within
 from vantel.codec.errors import InvalidArgumentError
 from vantel.codec.kernels import NO_TYPE
 from vantel.codec.plan import NOTHING_KNOWN, Plan
-from vantel.codec.stream import KIND_AND_WIDTH, Line, Writer, one_array, words_of
+from vantel.codec.stream import KIND_AND_WIDTH, Line, Writer, line_of, one_array, words_of
 from vantel.columns import Column
 
 LEVEL_MAX = 1
@@ -104,13 +104,19 @@ def encode_values(
 
     With error_max, in the unit of the values, floats may come back off by as much, where that makes them smaller.
     """
-    return encode_values_with_plan(values, level=level, error_max=error_max, plan=plan)[0]
+    return _alone(values, level, error_max, plan)[0]
 
 
 def encode_values_with_plan(
     values: NDArray[Any], *, level: int = LEVEL_MAX, error_max: float = 0.0, plan: Plan = NOTHING_KNOWN
 ) -> tuple[bytes, Plan]:
     """As encode_values, and the plan for the next call. In a plan for values alone the id of the signal is 0."""
+    data, state = _alone(values, level, error_max, plan)
+    return data, plan.with_lines({0: line_of(state)}) if len(values) else plan
+
+
+def _alone(values: NDArray[Any], level: int, error_max: float, plan: Plan) -> tuple[bytes, NDArray[np.int64]]:
+    """A stream of these values alone, and the state that it leaves."""
     _check_level(level)
     _check_plan(plan)
     _check_bound(error_max)
@@ -120,14 +126,14 @@ def encode_values_with_plan(
         raise InvalidArgumentError(
             f"encode: {values.dtype}{list(values.shape)} is not one array of at most {fmt.SAMPLES_MAX} numbers"
         )
-    if code == fmt.TYPE_BOOL:
-        return one_array(values.astype(np.int64), code, at.BITS, floats.WHOLE, -64, level)[0], plan
-    numbers = np.ascontiguousarray(values, fmt.NUMBER_TYPES[code])
     known = plan.line(0)
-    data, line = one_array(words_of(numbers), code, at.VALUES, *KIND_AND_WIDTH[numbers.dtype], level, known)
+    if code == fmt.TYPE_BOOL:
+        return one_array(values.astype(np.int64), code, at.BITS, floats.WHOLE, -64, level, known)
+    numbers = np.ascontiguousarray(values, fmt.NUMBER_TYPES[code])
+    data, state = one_array(words_of(numbers), code, at.VALUES, *KIND_AND_WIDTH[numbers.dtype], level, known)
     if error_max and numbers.dtype.kind == "f":
-        data = min(data, encode_values(within(numbers, error_max), level=level), key=len)
-    return data, plan if line == known else plan.with_lines({0: line})
+        data = min(data, _alone(within(numbers, error_max), level, 0.0, NOTHING_KNOWN)[0], key=len)
+    return data, state
 
 
 def encode_times(t_ns: NDArray[np.int64], *, level: int = LEVEL_MAX) -> bytes:

@@ -68,20 +68,21 @@ def begin_alone(to, code, n):
     settle(to, put_number(decisions, count, at.COUNT, n))
 
 
-@njit(_I(_WORDS, _BYTES, _MODELS, _I, _I, _I, _I, _I, _WORDS, _WORDS), **OPTIONS)
-def encode_array(state, out, models, code, part, kind, width, level, words, scratch):
-    """Code words int64[n], n >= 1, in region part; state int64[5]: low, range, place, and the plan. Returns the place.
+@njit(_I(_WORDS, _BYTES, _MODELS, _I, _I, _I, _I, _I, _WORDS, _WORDS, _I, _I), **OPTIONS)
+def encode_array(state, out, models, code, part, kind, width, level, words, scratch, step, offset):
+    """Code words int64[n], n >= 1, in region part; state int64[5]: low, range, place, and the plan it leaves. Returns the place.
 
     code: WITHIN a stream of many, or a stream of its own, n >= 0: its type unless NO_TYPE, its length, its words, its end.
     kind: FLOAT64 and FLOAT32 patterns (float32 sign extended), or WHOLE numbers. width: bits of a word as its type has
-    them, negative for signed integers; where the models do not get below that, the words stand as they are. The plan: patterns
-    of a step, 0 if none is known, and of an offset that floats may be made of; then those of these, if they are. models
+    them, negative for signed integers; where the models do not get below that, the words stand as they are. step and offset:
+    patterns of what floats may be made of, step 0 if nothing is known; the plan it leaves is those of these, if they are. models
     int32[MODELS + DECISIONS_ROOM], scratch int64[>= SCRATCH_ARRAYS n + SCRATCH_EXTRA]; out has room for
     format.BYTES_PER_VALUE_MAX a word.
     """
     to = parts_of(state, out, models)
     models, decisions = to[2], to[3]
     n = words.shape[0]
+    state[3], state[4] = step, offset
     if code != WITHIN:
         begin_alone(to, code, n)
         if n == 0:

@@ -36,6 +36,11 @@ KIND_AND_WIDTH = {dtype: _kind_and_width(dtype) for dtype in fmt.NUMBER_TYPES.va
 """What the array kernels want to know of a type: its kind, and the bits of a word, negative where its highest bit is a sign."""
 
 
+def line_of(state: NDArray[np.int64]) -> Line:
+    """What the floats that were coded last are made of, as far as it is known."""
+    return int(state[3]), int(state[4])
+
+
 class Writer:
     """Codes numbers and arrays into one stream. level 0 looks for the cheap forms only, 1 for all."""
 
@@ -53,18 +58,16 @@ class Writer:
 
     def values(self, values: NDArray[Any], line: Line = NO_LINE) -> Line:
         """Numbers of a type of format.NUMBER_TYPES, in native order and one piece. line is tried first; the one for next time."""
-        if values.dtype.kind != "f":
-            self._array(at.VALUES, *KIND_AND_WIDTH[values.dtype], words_of(values))
-            return line
-        self._state[3], self._state[4] = line
-        self._array(at.VALUES, *KIND_AND_WIDTH[values.dtype], words_of(values))
-        return int(self._state[3]), int(self._state[4])
+        self._array(at.VALUES, *KIND_AND_WIDTH[values.dtype], words_of(values), line)
+        return line_of(self._state) if values.dtype.kind == "f" and len(values) else line
 
     def integers(self, part: int, numbers: NDArray[np.int64]) -> None:
         """Whole numbers, with the models of a region of layout.py."""
         self._array(part, floats.WHOLE, -64, numbers)
 
-    def _array(self, part: int, kind: int, width: int, words: NDArray[np.int64]) -> None:
+    def _array(
+        self, part: int, kind: int, width: int, words: NDArray[np.int64], line: Line = NO_LINE
+    ) -> None:
         n = len(words)
         if n:
             scratch = np.empty(arrays.SCRATCH_ARRAYS * n + arrays.SCRATCH_EXTRA, np.int64)
@@ -79,6 +82,7 @@ class Writer:
                 self._level,
                 _plain(words),
                 scratch,
+                *line,
             )
 
     def finish(self) -> bytes:
@@ -106,19 +110,17 @@ _workspace = _Workspace()
 
 def one_array(
     words: NDArray[np.int64], code: int, part: int, kind: int, width: int, level: int, line: Line = NO_LINE
-) -> tuple[bytes, Line]:
-    """A whole stream of one array: its type unless code is kernels.NO_TYPE, its length, its words. And the line for next time."""
+) -> tuple[bytes, NDArray[np.int64]]:
+    """A whole stream of one array: its type unless code is kernels.NO_TYPE, its length, its words. And what line_of takes now."""
     work = _workspace
     if len(words) > work.room:
         if len(words) > WORKSPACE_VALUES_MAX:
             work = _Workspace()
         work.grow(len(words))
-    state = work.state
-    state[3], state[4] = line
     length = kernels.encode_array(
-        state, work.out, work.models, code, part, kind, width, level, _plain(words), work.scratch
+        work.state, work.out, work.models, code, part, kind, width, level, _plain(words), work.scratch, *line
     )
-    return work.out[:length].tobytes(), (int(state[3]), int(state[4]))
+    return work.out[:length].tobytes(), work.state
 
 
 class Reader:
