@@ -142,11 +142,12 @@ def array_bytes(values: NDArray[Any], level: int) -> int:
     room = fmt.BYTES_PER_VALUE_MAX * n + 256
     out = np.full(room + GUARD, _FILL, np.uint8)
     models = np.empty(at.MODELS + DECISIONS_ROOM, np.int32)
-    state = np.zeros(5, np.int64)
+    state = np.empty(5, np.int64)
     scratch = np.empty(arrays.SCRATCH_ARRAYS * n + arrays.SCRATCH_EXTRA, np.int64)
     kind, width = stream.KIND_AND_WIDTH[values.dtype]
     words = stream.words_of(values)
-    kernels.encode_array(state, out, models, code, at.VALUES, kind, width, level, words, scratch)
+    known = stream.NO_LINE
+    kernels.encode_array(state, out, models, code, at.VALUES, kind, width, level, words, scratch, *known)
     used = int(np.flatnonzero(out != _FILL)[-1]) + 1
     assert used <= room, f"{used} bytes written, there was room for {room}: {values.tolist()}"
     return used
