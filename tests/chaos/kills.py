@@ -162,7 +162,7 @@ class Chaos:
         give_up_s = time.monotonic() + ROUND_S_MAX
         tell_s = time.monotonic() + TELL_PERIOD_S
         while time.monotonic() < give_up_s and not all(h.ended_by_itself or h.failures for h in agents):
-            if all(goal(name) for name in VICTIMS):
+            if all(goal(name) for name in VICTIMS) or any(h.failures for h in hunters):
                 break
             if time.monotonic() >= tell_s:
                 tell_s += TELL_PERIOD_S

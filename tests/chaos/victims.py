@@ -25,6 +25,8 @@ SCRIPT = Path(__file__).with_name("killpoints.py")
 RANDOM_SHARE, STARTING_SHARE = 0.15, 0.05
 """Shares of the lives without a point: killed at work, and killed before."""
 STARTING_S_MAX = 3.0
+LEFT_MAX = 5
+"""A program may leave with an error where a server dies under its start: it is started again, as systemd would, so often."""
 POINT_S_MAX = 20.0
 """A point that the working program did not pass for so long is replaced by a kill right then."""
 
@@ -53,6 +55,7 @@ class Hunter:
         self._process: Process | None = None
         self._thread: threading.Thread | None = None
         self.ended_by_itself = False
+        self.left = 0
 
     @property
     def kills(self) -> int:
@@ -105,8 +108,10 @@ class Hunter:
             self.ended_by_itself = True
             return False
         else:
-            self.failures.append(f"{self.kind} ended with status {returncode}:\n{process.log_tail(15)}")
-            return False
+            self.left += 1
+            if self.left > LEFT_MAX:
+                self.failures.append(f"{self.kind} ended with status {returncode}:\n{process.log_tail(15)}")
+                return False
         time.sleep(self._rng.uniform(0.0, 0.3))
         return True
 
