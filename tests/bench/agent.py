@@ -143,14 +143,14 @@ def clocked(spent: Counter[str], stage: str, call: Callable[..., Any], every: in
     """One call in `every` is timed and stands for all: a clock around each would cost as much as a stage."""
     calls = 0
 
-    def timed(*arguments: Any) -> Any:
+    def timed(*arguments: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls % every:
-            return call(*arguments)
+            return call(*arguments, **named)
         began = time.thread_time_ns()
         try:
-            return call(*arguments)
+            return call(*arguments, **named)
         finally:
             spent[stage] += (time.thread_time_ns() - began) * every
 
