@@ -8,18 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
-from cloud.kafka.clients import (
-    AIOKafkaConsumer,
-    KafkaError,
-    TopicPartition,
-    answered,
-    bounds_of,
-    open_consumer,
-    partitions_of,
-)
-from cloud.kafka.topics import BY_CLASS
+from cloud.kafka.clients import AIOKafkaConsumer, KafkaError, TopicPartition, answered
 from cloud.settings import CloudSettings
-from cloud.worker.lag import committed_of, reading_from
+from cloud.worker.lag import group_standing
 
 NS_A_MS = 1_000_000
 COMMIT_S_MAX = 20.0
@@ -31,22 +22,14 @@ class RewindError(RuntimeError):
 
 async def rewind(settings: CloudSettings, since_unix_ns: int) -> int:
     """Move the offsets back; how many records the workers will take again. RewindError, KafkaUnavailable."""
-    parts = await asyncio.gather(*(partitions_of(settings.kafka, name) for name in BY_CLASS.values()))
-    partitions = [tp for part in parts for tp in part]
-    consumer = await open_consumer(settings.kafka, "rewind", settings.kafka.group)
-    try:
-        consumer.assign(partitions)
-        committed = await committed_of(consumer, partitions)
-        starts, ends = await bounds_of(consumer, partitions)
-        asked = dict.fromkeys(partitions, since_unix_ns // NS_A_MS)
+    async with group_standing(settings.kafka, "rewind") as (consumer, standing):
+        committed, starts, ends, places = standing
+        asked = dict.fromkeys(ends, since_unix_ns // NS_A_MS)
         found = await answered(consumer.offsets_for_times(asked), "ask for the offsets of a time")
-        first = {tp: found[tp].offset if found[tp] is not None else ends[tp] for tp in partitions}
-        places = reading_from(committed, starts, ends)
+        first = {tp: found[tp].offset if found[tp] is not None else ends[tp] for tp in ends}
         back = {tp: min(place, max(first[tp], starts[tp])) for tp, place in places.items()}
-        await _commit(settings, consumer, {tp: back[tp] for tp in partitions if back[tp] != committed[tp]})
-        return sum(places[tp] - back[tp] for tp in partitions)
-    finally:
-        await consumer.stop()
+        await _commit(settings, consumer, {tp: back[tp] for tp in ends if back[tp] != committed[tp]})
+        return sum(places[tp] - back[tp] for tp in ends)
 
 
 async def _commit(

@@ -7,18 +7,16 @@ rejected, in Kafka, spooled, evicted. The join is pure; the two readers ask Kafk
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
-from cloud.kafka.clients import bounds_of, open_consumer, partitions_of
 from cloud.kafka.compacted import CompactedTopic
-from cloud.kafka.topics import BY_CLASS, LEDGER
+from cloud.kafka.topics import LEDGER
 from cloud.ledger.accounts import Books, CloudAccount, EpochSamples
 from cloud.ledger.times import NS_A_MS, UNSETTLED, SeqTimes, Timed
 from cloud.settings import CloudSettings
-from cloud.worker.lag import committed_of, reading_from
+from cloud.worker.lag import group_standing
 from cloud.worker.steps.open import readable
 from vantel.identity import DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet
@@ -283,15 +281,9 @@ class Backlog:
 async def in_kafka(settings: CloudSettings) -> Backlog:
     """Envelopes in records that the worker's group has not committed."""
     found = Backlog()
-    parts = await asyncio.gather(*(partitions_of(settings.kafka, name) for name in BY_CLASS.values()))
-    partitions = [tp for part in parts for tp in part]
-    consumer = await open_consumer(settings.kafka, "ledger-reader", settings.kafka.group)
-    try:
-        consumer.assign(partitions)
-        committed = await committed_of(consumer, partitions)
-        starts, ends = await bounds_of(consumer, partitions)
-        places = reading_from(committed, starts, ends)
-        behind = [tp for tp in partitions if places[tp] < ends[tp]]
+    async with group_standing(settings.kafka, "ledger-reader") as (consumer, standing):
+        ends, places = standing.ends, standing.places
+        behind = [tp for tp in ends if places[tp] < ends[tp]]
         consumer.assign(behind)
         for tp in behind:
             consumer.seek(tp, places[tp])
@@ -304,24 +296,13 @@ async def in_kafka(settings: CloudSettings) -> Backlog:
                     places[tp] = record.offset + 1
                     if record.offset < ends[tp]:
                         found.add_bundle(tp.topic, record.value)
-    finally:
-        await consumer.stop()
     return found
 
 
 async def lag(settings: CloudSettings) -> int:
     """Records that the worker's group has not committed, over all class topics."""
-    parts = await asyncio.gather(*(partitions_of(settings.kafka, name) for name in BY_CLASS.values()))
-    partitions = [tp for part in parts for tp in part]
-    consumer = await open_consumer(settings.kafka, "ledger-lag", settings.kafka.group)
-    try:
-        consumer.assign(partitions)
-        committed = await committed_of(consumer, partitions)
-        starts, ends = await bounds_of(consumer, partitions)
-        places = reading_from(committed, starts, ends)
-        return sum(ends[tp] - places[tp] for tp in partitions)
-    finally:
-        await consumer.stop()
+    async with group_standing(settings.kafka, "ledger-lag") as (_, standing):
+        return sum(standing.ends[tp] - place for tp, place in standing.places.items())
 
 
 async def read_ledger(settings: CloudSettings, vans: Mapping[str, VanReport] | None = None) -> LedgerReport:

@@ -12,7 +12,9 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import structlog
 
@@ -116,8 +118,7 @@ class LagWatch:
 
     async def _look(self) -> None:
         if self._consumer is None:
-            found = [await partitions_of(self._kafka, topic) for topic in BY_CLASS.values()]
-            self._partitions = [tp for part in found for tp in part]
+            self._partitions = await class_partitions(self._kafka)
             self._consumer = await open_consumer(self._kafka, "worker-lag", self._kafka.group)
             self._consumer.assign(self._partitions)
         # committed first: what is committed, and even produced, between two questions must not look like beyond the end
@@ -146,6 +147,37 @@ def reading_from(
     return {
         tp: committed[tp] if starts[tp] <= committed[tp] <= end else starts[tp] for tp, end in ends.items()
     }
+
+
+async def class_partitions(kafka: KafkaSection) -> list[TopicPartition]:
+    """The partitions of all class topics; KafkaUnavailable when there is no such topic."""
+    parts = await asyncio.gather(*(partitions_of(kafka, topic) for topic in BY_CLASS.values()))
+    return [tp for part in parts for tp in part]
+
+
+class Standing(NamedTuple):
+    """Of the workers' group in each partition of the class topics: committed offset, the log's bounds, where it goes on."""
+
+    committed: dict[TopicPartition, int]
+    starts: dict[TopicPartition, int]
+    ends: dict[TopicPartition, int]
+    places: dict[TopicPartition, int]
+
+
+@asynccontextmanager
+async def group_standing(
+    kafka: KafkaSection, client: str
+) -> AsyncIterator[tuple[AIOKafkaConsumer, Standing]]:
+    """A consumer with all class partitions, and how the workers' group stands. KafkaUnavailable when Kafka does not answer."""
+    partitions = await class_partitions(kafka)
+    consumer = await open_consumer(kafka, client, kafka.group)
+    try:
+        consumer.assign(partitions)
+        committed = await committed_of(consumer, partitions)
+        starts, ends = await bounds_of(consumer, partitions)
+        yield consumer, Standing(committed, starts, ends, reading_from(committed, starts, ends))
+    finally:
+        await consumer.stop()
 
 
 def start_watchdog(
