@@ -100,12 +100,20 @@ def test_a_killed_process_leaves_no_coroutine_to_the_collector() -> None:
 def test_a_run_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = tmp_path / "sim.jsonl"
     plans = [Plan(seed, hours=0.02) for seed in range(3)]
-    assert run_command(plans[:2], state, as_json_text=True, keep_going=False) == 0
+    assert run_command(plans[:2], 1, state, as_json_text=True, keep_going=False) == 0
     first = state.read_text()
-    assert run_command(plans, state, as_json_text=True, keep_going=False) == 0
+    assert run_command(plans, 1, state, as_json_text=True, keep_going=False) == 0
     assert state.read_text().startswith(first)
     assert len(state.read_text().splitlines()) == 3
     assert json.loads(capsys.readouterr().out.rpartition("\n{")[2].join(("{", "")))["seeds"] == 3
+
+
+@pytest.mark.once
+def test_several_at_a_time_are_the_same_runs_in_the_same_order(tmp_path: Path) -> None:
+    plans = [Plan(seed, hours=0.02) for seed in (4, 2, 9)]
+    for jobs in (1, 2):
+        assert run_command(plans, jobs, tmp_path / f"{jobs}", as_json_text=True, keep_going=False) == 0
+    assert (tmp_path / "1").read_text() == (tmp_path / "2").read_text()
 
 
 def test_a_large_world_gets_a_longer_period_unless_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ Exit codes: 0 done and balanced, 1 the ledger does not balance, points are missi
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -202,6 +203,9 @@ def sim(
             min=1.0, help="virtual seconds between two batches of a van [default: 8, longer in large worlds]"
         ),
     ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=256, help="seeds at a time [default: one a processor]")
+    ] = None,
     state: Annotated[
         Path | None, typer.Option(help="keep results here (JSON lines) and go on from them")
     ] = None,
@@ -220,7 +224,7 @@ def sim(
         print(f"vantel sim: --seeds: {cause}", file=sys.stderr)
         raise typer.Exit(2) from None
     plans = [Plan(number, hours, vans, period or fitting_period_s(hours, vans)) for number in chosen]
-    raise typer.Exit(run_command(plans, state, as_json, keep_going))
+    raise typer.Exit(run_command(plans, jobs or os.cpu_count() or 1, state, as_json, keep_going))
 
 
 if __name__ == "__main__":
