@@ -8,17 +8,22 @@ went over it) counts as none: _consumer_class.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from cloud.connection import password_of
-from cloud.kafka.clients import HEARTBEATS_A_SESSION, TopicPartition, ssl_of
+from cloud.kafka.clients import HEARTBEATS_A_SESSION, KafkaError, TopicPartition, ssl_of
 from cloud.kafka.topics import BY_CLASS
 from cloud.settings import CloudSettings, KafkaSection
 from cloud.worker.worker import Runtime
 
+RETRY_S = 1.0
+_log = structlog.get_logger("worker")
 BUFFER_RECORDS_MAX = 512
 """Records that Faust holds for one topic; below 512 its pausing and resuming stalls (about 0.8 s each)."""
 
@@ -28,8 +33,9 @@ class FaustAdapter:
 
     def __init__(self, settings: CloudSettings, runtime: Runtime) -> None:
         # Faust insists on a folder, without tables it stays empty; one name for ever leaves nothing behind after a kill
-        folder = Path(tempfile.gettempdir()) / f"vantel-worker-{os.getuid()}"
-        self._app = build_app(settings, runtime, folder)
+        self._folder = Path(tempfile.gettempdir()) / f"vantel-worker-{os.getuid()}"
+        self._settings, self._runtime = settings, runtime
+        self._app = build_app(settings, runtime, self._folder)
 
     @property
     def crash_reason(self) -> BaseException | None:
@@ -38,8 +44,17 @@ class FaustAdapter:
         return reason
 
     async def start(self) -> None:
-        """Join the group."""
-        await self._app.start()
+        """Join the group; waits until Kafka is there, or the worker is stopped."""
+        while not self._runtime.stop.is_set():
+            try:
+                await self._app.start()
+            except (KafkaError, OSError) as cause:
+                _log.warning("waiting for Kafka", cause=f"kafka.bootstrap {self._settings.kafka.bootstrap}: {cause}")
+                await self._app.stop()
+                await asyncio.sleep(RETRY_S)
+                self._app = build_app(self._settings, self._runtime, self._folder)  # Faust starts an app once
+            else:
+                return
 
     async def wait_until_stopped(self) -> object:
         """Returns when Faust has ended by itself."""

@@ -166,6 +166,26 @@ def test_a_crash_of_the_adapter_itself_ends_the_worker(
     assert run.lag() >= before - 1
 
 
+def test_kafka_that_dies_while_the_adapter_starts_is_waited_for(
+    worker_run: Callable[..., Any], adapter_stack: tuple[str, Any], bench: Any, tmp_path: Path
+) -> None:
+    run, (_, stack) = worker_run(), adapter_stack
+    ready, go = tmp_path / "ready", tmp_path / "go"
+    wait = f"Path({str(ready)!r}).touch()\n    while not Path({str(go)!r}).exists(): time.sleep(0.05)"
+    fault = f"made = worker.adapter_of\ndef late(*given):\n    {wait}\n    return made(*given)\nworker.adapter_of = late"
+    run.start(faulty(tmp_path, fault))
+    run.wait(ready.exists)
+    stack.kill("kafka")
+    try:
+        go.touch()
+        run.wait(lambda: "waiting for Kafka" in run.tail())
+    finally:
+        stack.start_again("kafka")
+    run.publish(bench.record("start-1", [bench.birth("start-1", 0)], P0))
+    run.drained()
+    assert run.process.running and "Traceback" not in run.log.read_text(errors="replace")
+
+
 def test_a_stuck_worker_is_ended_by_its_watchdog(
     worker_run: Callable[..., Any], bench: Any, tmp_path: Path
 ) -> None:
