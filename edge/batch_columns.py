@@ -18,6 +18,7 @@ from edge.model import TextTable
 from vantel.catalog import Catalog, SignalType
 from vantel.codec import Plan
 from vantel.columns import Column
+from vantel.kernel import kernel
 
 _BELOW_2_63 = float(np.nextafter(2.0**63, 0.0))
 _BELOW_2_64 = float(np.nextafter(2.0**64, 0.0))
@@ -37,7 +38,7 @@ def plan_of(catalog: Catalog) -> Plan:
     return Plan.of_scales({key: pair for key, pair in pairs.items() if pair != (1.0, 0.0) and pair[0] != 0.0})
 
 
-@numba.njit(
+@kernel(
     numba.void(
         types.Array(types.int32, 1, "C", readonly=True),
         types.Array(types.float64, 1, "C", readonly=True),
@@ -45,9 +46,7 @@ def plan_of(catalog: Catalog) -> Plan:
         numba.float64[::1],
         numba.float64[::1],
         numba.boolean[::1],
-    ),
-    nogil=True,
-    cache=True,
+    )
 )
 def _fits(slot, value, whole, low, high, out):  # type: ignore[no-untyped-def]
     """slot int32[n], value float64[n] -> out bool[n], see Representable.mask.

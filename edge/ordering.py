@@ -16,12 +16,13 @@ import numpy as np
 from numba import types
 
 from edge.model import SampleBlock
+from vantel.kernel import kernel
 
 STEP_BACK_NS = 1_000_000_000
 _NEVER = np.iinfo(np.int64).min
 
 
-@numba.njit(
+@kernel(
     numba.int64(
         types.Array(types.int32, 1, "C", readonly=True),
         types.Array(types.int64, 1, "C", readonly=True),
@@ -29,9 +30,7 @@ _NEVER = np.iinfo(np.int64).min
         numba.int64[::1],
         numba.int64[::1],
         numba.int64[::1],
-    ),
-    nogil=True,
-    cache=True,
+    )
 )
 def _order(slot, t, last_in, last_out, out, counts):  # type: ignore[no-untyped-def]
     """slot int32[n], t int64[n] ns -> out int64[n] ns; returns how many stamps it moved. last_in, last_out int64[signals]: carried from block to block.

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edge.model import SampleBlock
 from edge.settings import RingSection
+from vantel.kernel import kernel
 
 SLOW_INTERVAL_NS = 400_000_000
 """Signals with a mean interval above this (below 2.5 Hz) are slow."""
@@ -53,7 +54,7 @@ def _unroll(rows, first, row, end):  # type: ignore[no-untyped-def]
     _reverse(rows, first, end)
 
 
-@numba.njit(
+@kernel(
     numba.int64(
         types.Array(types.int32, 1, "C", readonly=True),
         types.Array(types.int64, 1, "C", readonly=True),
@@ -69,9 +70,7 @@ def _unroll(rows, first, row, end):  # type: ignore[no-untyped-def]
         numba.float64[::1],
         numba.int64[::1],
         numba.int64,
-    ),
-    nogil=True,
-    cache=True,
+    )
 )
 def _push(  # type: ignore[no-untyped-def]
     slot, t, value, ring_slot, ring_t, ring_value, first, size, written, last_t, last_value, interval, edges, keep_ns

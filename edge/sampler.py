@@ -22,13 +22,14 @@ from numba import types
 from edge.model import SampleBlock
 from edge.settings import SamplerSection
 from vantel.catalog import Catalog
+from vantel.kernel import kernel
 
 THINNED = -1
 NEVER = np.iinfo(np.int64).min
 _PERIOD, _SILENCE = range(2)
 
 
-@numba.njit(
+@kernel(
     numba.int64(
         types.Array(types.int32, 1, "C", readonly=True),
         types.Array(types.int64, 1, "C", readonly=True),
@@ -42,9 +43,7 @@ _PERIOD, _SILENCE = range(2)
         numba.int64[::1],
         numba.float64[::1],
         numba.int32[::1],
-    ),
-    nogil=True,
-    cache=True,
+    )
 )
 def thin(slot, t, value, ruled, times, deadband, keyframe, offset, all_kept, last_t, last_value, out):  # type: ignore[no-untyped-def]
     """slot int32[n], t int64[n] ns, value float64[n] -> out int32[n], THINNED where a sample is left out; returns how many.

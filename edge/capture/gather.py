@@ -8,6 +8,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from edge.rings import Rings
+from vantel.kernel import kernel
 
 LATE_NS = 2_000_000_000
 """Rows of a ring are in the order in which they came: a walk goes on for so long behind the first row that is too old."""
@@ -15,15 +16,12 @@ NOT_WANTED = np.iinfo(np.int64).max
 Rows = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]
 
 
-@numba.njit(
+@kernel(
     numba.int64(
         numba.uint16[::1], numba.int64[::1], numba.float64[::1], numba.int64[::1], numba.int64[::1],
         numba.int64[::1], types.Array(types.int64, 1, "C", readonly=True), numba.int64, numba.int64,
         numba.int32[::1], numba.int64[::1], numba.float64[::1],
-    ),
-    nogil=True,
-    cache=True,
-)  # fmt: skip
+    ))  # fmt: skip
 def _gather(slot, t, value, first, sizes, written, since, oldest, until, out_slot, out_t, out_value):  # type: ignore[no-untyped-def]
     """Rows with since[slot] <= t < until into out_*, newest first; how many there are, also when out_* is too small."""
     found = 0
@@ -40,12 +38,9 @@ def _gather(slot, t, value, first, sizes, written, since, oldest, until, out_slo
     return found
 
 
-@numba.njit(
+@kernel(
     numba.void(numba.uint16[::1], numba.int64[::1], numba.float64[::1], numba.int64[::1], numba.int64[::1],
-               numba.int64[::1], numba.int64, numba.int64[::1], numba.float64[::1], numba.int64[::1]),
-    nogil=True,
-    cache=True,
-)  # fmt: skip
+               numba.int64[::1], numba.int64, numba.int64[::1], numba.float64[::1], numba.int64[::1]))  # fmt: skip
 def _last_before(slot, t, value, first, sizes, written, before, last_t, last_value, earlier_t):  # type: ignore[no-untyped-def]
     """The newest row of every signal before a time into last_t and last_value, where it is newer than what they hold;
     the time of the row before that into earlier_t."""

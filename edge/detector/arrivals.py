@@ -61,6 +61,7 @@ from edge.detector.guards import (
     report,
     transition,
 )  # fmt: skip
+from vantel.kernel import kernel
 
 SPENT, S_ONSET, ONSET_SPAN, LEAPER, LEAP, S_LEAP, S_TOLD, T_DROPOUT, S_SLOWER, CLOCKS = range(
     motion.CLOCKS, motion.CLOCKS + 10
@@ -102,13 +103,13 @@ _EXCUSED_NS = 1e11  # after a jump was told the lateness of that signal is unkno
 _I, _F = numba.int64, numba.float64
 
 
-@numba.njit(numba.boolean(TABLE_I, _I), nogil=True, cache=True)
+@kernel(numba.boolean(TABLE_I, _I))
 def _is_young(stamps, s):  # type: ignore[no-untyped-def]
     """True while signal s has not come often and long enough to have a habit."""
     return stamps[s, ARRIVALS] < YOUNG or stamps[s, S_LAST] - stamps[s, S_FIRST] < _YOUNG_NS
 
 
-@numba.njit(_F(TABLE_F, TABLE_I, _I), nogil=True, cache=True)
+@kernel(_F(TABLE_F, TABLE_I, _I))
 def _silence_ns(levels, stamps, s):  # type: ignore[no-untyped-def]
     """How long signal s usually stays away at most (ns of time spent); infinite while it has shown no habit."""
     longest = levels[s, GAP_LONGEST]
@@ -117,11 +118,7 @@ def _silence_ns(levels, stamps, s):  # type: ignore[no-untyped-def]
     return max(_SILENCE_MIN_NS, _GAPS * longest)
 
 
-@numba.njit(
-    _I(_I, _I[::1], SLOTS, POLICY, TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I),
-    nogil=True,
-    cache=True,
-)
+@kernel(_I(_I, _I[::1], SLOTS, POLICY, TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I))
 def pass_time(t, clock, silent, policy, levels, stamps, params, out_f, out_i, count):  # type: ignore[no-untyped-def]
     """Move the stream clock to t (ns) and judge silence at the ticks passed: that of policies, then that of habits.
 
@@ -158,7 +155,7 @@ def pass_time(t, clock, silent, policy, levels, stamps, params, out_f, out_i, co
     return count
 
 
-@numba.njit(numba.boolean(_F, TABLE_F, TABLE_I, _I), nogil=True, cache=True)
+@kernel(numba.boolean(_F, TABLE_F, TABLE_I, _I))
 def _learn_gap(gap, levels, stamps, s):  # type: ignore[no-untyped-def]
     """Signal s has come after gap ns: a habit, unless it was told or is beyond what was usual. True while an even period
     has become longer."""
@@ -179,11 +176,7 @@ def _learn_gap(gap, levels, stamps, s):  # type: ignore[no-untyped-def]
     return even and recent > _SLOWER * period
 
 
-@numba.njit(
-    _I(numba.boolean, _I, _I[::1], TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I),
-    nogil=True,
-    cache=True,
-)
+@kernel(_I(numba.boolean, _I, _I[::1], TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I))
 def _slower(is_slower, t, clock, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
     """Tell that a signal comes less often than it did. What slows down with it, a message or a bus, is not told again."""
     refractory_ns = _I(params[PARAM_REFRACTORY_NS])
@@ -200,7 +193,7 @@ def _slower(is_slower, t, clock, levels, stamps, params, out_f, out_i, count, s)
     )  # fmt: skip
 
 
-@numba.njit(_I(_F, _I, _I[::1], TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I), nogil=True, cache=True)
+@kernel(_I(_F, _I, _I[::1], TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I))
 def _dropout(x, t, clock, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
     """A share of NaN that is new: a CUSUM of the likelihood that it is now half way to always (Page, 1954)."""
     n, share = _F(stamps[s, ARRIVALS]), levels[s, NAN_SHARE]
@@ -228,13 +221,13 @@ def _dropout(x, t, clock, levels, stamps, params, out_f, out_i, count, s):  # ty
     return count
 
 
-@numba.njit(numba.boolean(TABLE_I, _I), nogil=True, cache=True)
+@kernel(numba.boolean(TABLE_I, _I))
 def is_counter(stamps, s):  # type: ignore[no-untyped-def]
     """True while signal s goes on by one step and wraps, and has for long enough not to do so by chance."""
     return stamps[s, COUNT_WRAPS] >= _WRAPS and stamps[s, COUNT_RUN] >= max(_COUNTED, stamps[s, COUNT_NEED])
 
 
-@numba.njit(_I(_F, _I, _I, TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I), nogil=True, cache=True)
+@kernel(_I(_F, _I, _I, TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I))
 def _count_on(x, t, clock, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
     """A signal that goes on by one step and wraps is a counter: two errors within sixteen samples are told.
 
@@ -268,7 +261,7 @@ def _count_on(x, t, clock, levels, stamps, params, out_f, out_i, count, s):  # t
     return count
 
 
-@numba.njit(_I(_I, _I, TABLE_F, TABLE_I, _I), nogil=True, cache=True)
+@kernel(_I(_I, _I, TABLE_F, TABLE_I, _I))
 def _leap(t, before, levels, stamps, s):  # type: ignore[no-untyped-def]
     """How far (ns) stamp t of signal s is ahead of the stream, or, where its gaps are even, of its own period; 0 where it
     is not. before is the clock as it was."""
@@ -282,7 +275,7 @@ def _leap(t, before, levels, stamps, s):  # type: ignore[no-untyped-def]
     return leap if leap > _LATE_MIN_NS else 0
 
 
-@numba.njit(_I(_I, _I[::1], TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I), nogil=True, cache=True)
+@kernel(_I(_I, _I[::1], TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I))
 def _lateness(t, clock, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
     """Stamps that have fallen behind those of the others and stay there: this signal's clock went back, or, where
     another signal's stamp has just leapt ahead by as much, that one's went forth. The event has the time of the stream,
@@ -321,9 +314,7 @@ def _lateness(t, clock, levels, stamps, params, out_f, out_i, count, s):  # type
     return report(out_i, out_f, count, now, leaper, CLOCK_JUMP, now, jump, abs(jump), limit * 1e-9, 0.0)
 
 
-@numba.njit(
-    _I(_F, _I, _I, _I[::1], TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I), nogil=True, cache=True
-)
+@kernel(_I(_F, _I, _I, _I[::1], TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I))
 def arrive(x, t, before, clock, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
     """Judge how sample x (any value) of signal s has come, after pass_time(t); before is the clock as it was until then.
     Returns the new count; at most four events."""

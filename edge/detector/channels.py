@@ -57,6 +57,7 @@ from edge.detector.layout import (
 )  # fmt: skip
 from edge.detector.shape import WINDOWS_MIN, discord, remember
 from edge.detector.tail import ORDINARY, TABLE, rarities, rarity
+from vantel.kernel import kernel
 
 VALUE_MAX = 1e100
 """Values are cut to this, so that no sum or square overflows."""
@@ -81,12 +82,12 @@ _RANDOM = 0.3  # of the range: a third is the mean distance of two uniform value
 _I, _F = numba.int64, numba.float64
 
 
-@numba.njit(_F(_F, _F), nogil=True, cache=True)
+@kernel(_F(_F, _F))
 def _cut(x, most):  # type: ignore[no-untyped-def]
     return min(max(x, -most), most)
 
 
-@numba.njit(_F(TABLE, _I, _I, _F, _F, _F), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I, _F, _F, _F))
 def _learn_error(levels, s, column, size, share, width):  # type: ignore[no-untyped-def]
     """Take |error| of a predictor into its mean size; returns the mean as it was."""
     mean = levels[s, column]
@@ -96,7 +97,7 @@ def _learn_error(levels, s, column, size, share, width):  # type: ignore[no-unty
     return mean
 
 
-@numba.njit(_F(TABLE, _I, _I, _F, _F, _F), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I, _F, _F, _F))
 def _innovation(levels, s, slow, x, share, width):  # type: ignore[no-untyped-def]
     """|x - prediction| of the predictor that has been best: the last value, the line through two, or the fast mean."""
     last, line = levels[s, PREV], 2.0 * levels[s, PREV] - levels[s, PREV2]
@@ -109,7 +110,7 @@ def _innovation(levels, s, slow, x, share, width):  # type: ignore[no-untyped-de
     return errors[2] if by_mean < by_last else errors[0]
 
 
-@numba.njit(_F(TABLE, _I, _I, _F, _F), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I, _F, _F))
 def _beyond(levels, s, slow, x, n):  # type: ignore[no-untyped-def]
     """How far x lies outside all that was seen; widens the range, after the first samples by at most its own width."""
     low, high = levels[s, slow + LOWEST], levels[s, slow + HIGHEST]
@@ -127,7 +128,7 @@ def _beyond(levels, s, slow, x, n):  # type: ignore[no-untyped-def]
     return 0.0
 
 
-@numba.njit(_F(TABLE, _I, _I, _F, _F, _F), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I, _F, _F, _F))
 def _slow_baseline(levels, s, slow, x, share, width):  # type: ignore[no-untyped-def]
     """Slow mean and mean deviation, learned from cut residuals; returns the residual before learning."""
     residual = x - levels[s, slow + LEVEL]
@@ -140,7 +141,7 @@ def _slow_baseline(levels, s, slow, x, share, width):  # type: ignore[no-untyped
     return residual
 
 
-@numba.njit(_F(TABLE, _I, _F, _F), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _F, _F))
 def _cusum(levels, s, residual, spread):  # type: ignore[no-untyped-def]
     """Two-sided CUSUM of the residual in spreads (Page, 1954), with cut steps."""
     z = _cut(residual / spread, _CUSUM_STEP_MAX) if spread > 0.0 else 0.0
@@ -149,14 +150,14 @@ def _cusum(levels, s, residual, spread):  # type: ignore[no-untyped-def]
     return max(levels[s, CUSUM_UP], levels[s, CUSUM_DOWN])
 
 
-@numba.njit(numba.void(TABLE, _I, _F, _F), nogil=True, cache=True)
+@kernel(numba.void(TABLE, _I, _F, _F))
 def _fast_means(levels, s, x, share_min):  # type: ignore[no-untyped-def]
     """Means over about 8 and 64 samples; share_min is 1/n while fewer are known."""
     levels[s, MEAN_8] += max(share_min, 1.0 / 8.0) * (x - levels[s, MEAN_8])
     levels[s, MEAN_64] += max(share_min, 1.0 / 64.0) * (x - levels[s, MEAN_64])
 
 
-@numba.njit(_F(TABLE, _I, _I, _F, _F), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I, _F, _F))
 def _shape(levels, s, tails, x, stride):  # type: ignore[no-untyped-def]
     """-log10 p of the shape of late, which holds until the next token. A token is the mean of stride samples."""
     levels[s, TOKEN_SUM] += x
@@ -171,7 +172,7 @@ def _shape(levels, s, tails, x, stride):  # type: ignore[no-untyped-def]
     return levels[s, ODDNESS]
 
 
-@numba.njit(numba.boolean(TABLE, _I, _F), nogil=True, cache=True)
+@kernel(numba.boolean(TABLE, _I, _F))
 def _resumes(levels, s, t_s):  # type: ignore[no-untyped-def]
     """Follow the stamps; True for the first sample and after a pause: there is none before it to differ from."""
     seen = levels[s, SEEN]
@@ -193,7 +194,7 @@ def _resumes(levels, s, t_s):  # type: ignore[no-untyped-def]
     return paused
 
 
-@numba.njit(_I(TABLE, _I, TABLE, _I, _F), nogil=True, cache=True)
+@kernel(_I(TABLE, _I, TABLE, _I, _F))
 def _together(out, s, levels, tails, n):  # type: ignore[no-untyped-def]
     """The loudest channel; out[s, FUSED] gets the evidence of all, itself set against this signal's own past.
 
@@ -218,7 +219,7 @@ def _together(out, s, levels, tails, n):  # type: ignore[no-untyped-def]
     return SHAPE if out[s, SHAPE] > out[s, fast] else fast
 
 
-@numba.njit(numba.void(TABLE, _I, _I, _F, _F, _F, TABLE), nogil=True, cache=True)
+@kernel(numba.void(TABLE, _I, _I, _F, _F, _F, TABLE))
 def _of_the_moment(levels, s, slow, x, n, width, out):  # type: ignore[no-untyped-def]
     """Statistics of shifts, noise up and down, stuck; the innovation in out[s, JUMP] becomes one in units of the noise of
     now and always. width is that of the range seen before."""
@@ -239,7 +240,7 @@ def _of_the_moment(levels, s, slow, x, n, width, out):  # type: ignore[no-untype
     out[s, STUCK] = levels[s, RUN]
 
 
-@numba.njit(numba.boolean(TABLE, _I, _I), nogil=True, cache=True)
+@kernel(numba.boolean(TABLE, _I, _I))
 def is_random(levels, s, mode):  # type: ignore[no-untyped-def]
     """True for a signal whose samples are as far apart as uniform random ones, a third of its range: a checksum, a signature.
     What it shows says nothing."""
@@ -248,7 +249,7 @@ def is_random(levels, s, mode):  # type: ignore[no-untyped-def]
     return levels[s, slow + N] > _NEW and levels[s, slow + ERROR_LAST] > _RANDOM * width
 
 
-@numba.njit(_I(TABLE, _I, _I, numba.boolean, _F, _F, TABLE, TABLE), nogil=True, cache=True)
+@kernel(_I(TABLE, _I, _I, numba.boolean, _F, _F, TABLE, TABLE))
 def judge(levels, s, mode, moving, t_s, value, scale, out):  # type: ignore[no-untyped-def]
     """Judge one sample of signal s in a mode; returns the channel that speaks loudest.
 

@@ -16,6 +16,7 @@ from edge.detector.layout import FUSED, LEVELS, MEMORY, OUTS, SCALES
 from edge.detector.sets import BLAMED, MEMBERS_MAX, SET_COLUMNS, SET_TABLE, evaluate, take
 from edge.detector.stream import scales
 from edge.detector.tail import TABLE
+from vantel.kernel import kernel
 
 _MAGIC = b"VDG4"
 _HEAD = struct.Struct("<4sII")
@@ -48,12 +49,10 @@ class Sets:
         self.state = np.zeros((len(sets), SET_COLUMNS))
 
 
-@numba.njit(
+@kernel(
     numba.void(
         TABLE, TABLE, TABLE, SET_TABLE, _SIZES, _SIZES, _READ_1, _READ_2, TABLE, TABLE
-    ),
-    nogil=True, cache=True,
-)  # fmt: skip
+    ))  # fmt: skip
 def _ticks(levels, scale, state, members, sizes, rows, t_s, values, out, scores):  # type: ignore[no-untyped-def]
     """Judge ticks of n signals: values float64[ticks, n] -> scores float64[ticks, n]."""
     n = values.shape[1]

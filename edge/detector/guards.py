@@ -11,6 +11,8 @@ import numba
 import numpy as np
 from numba import types
 
+from vantel.kernel import kernel
+
 RANGE, RATE, STUCK, TIMEOUT, PERIOD, DROPOUT, COUNTER, CLOCK_JUMP, ROBUST_Z = range(9)
 CHANNELS = ("range", "rate", "stuck", "timeout", "period", "dropout", "counter", "clock", "robust_z")
 
@@ -49,7 +51,7 @@ POLICY = types.Array(types.float64, 2, "C", readonly=True)
 SLOTS = types.Array(types.int32, 1, "C", readonly=True)
 
 
-@numba.njit(numba.boolean(TABLE_I, _I, _I, _I, numba.boolean, _I), nogil=True, cache=True)
+@kernel(numba.boolean(TABLE_I, _I, _I, _I, numba.boolean, _I))
 def transition(stamps, s, channel, t, triggered, refractory_ns):  # type: ignore[no-untyped-def]
     """Move (signal, channel) in or out of its active state; True when it has just become active."""
     bit = np.int64(1) << channel
@@ -63,7 +65,7 @@ def transition(stamps, s, channel, t, triggered, refractory_ns):  # type: ignore
     return False
 
 
-@numba.njit(_I(TABLE_I, TABLE_F, _I, _I, _I, _I, _I, _F, _F, _F, _F), nogil=True, cache=True)
+@kernel(_I(TABLE_I, TABLE_F, _I, _I, _I, _I, _I, _F, _F, _F, _F))
 def report(out_i, out_f, count, clock, s, channel, t, value, score, threshold, expected):  # type: ignore[no-untyped-def]
     """Write one event into the arrays of the caller; returns the new count."""
     out_i[count, OUT_SLOT] = s
@@ -77,11 +79,7 @@ def report(out_i, out_f, count, clock, s, channel, t, value, score, threshold, e
     return count + 1
 
 
-@numba.njit(
-    _I(_I, _I[::1], SLOTS, POLICY, TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I),
-    nogil=True,
-    cache=True,
-)
+@kernel(_I(_I, _I[::1], SLOTS, POLICY, TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I))
 def advance(t, clock, silent, policy, levels, stamps, params, out_f, out_i, count):  # type: ignore[no-untyped-def]
     """Move the stream clock to t (ns) and judge silence at every tick passed. Writes at most len(silent) events.
 
@@ -124,9 +122,7 @@ def advance(t, clock, silent, policy, levels, stamps, params, out_f, out_i, coun
     return count
 
 
-@numba.njit(
-    _I(_F, _I, _I, POLICY, TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I), nogil=True, cache=True
-)
+@kernel(_I(_F, _I, _I, POLICY, TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I))
 def watch(value, t, clock, policy, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
     """Range, rate and stuck of one finite-or-infinite value of signal s; returns the new count."""
     refractory_ns = np.int64(params[PARAM_REFRACTORY_NS])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge.detector.guards import SLOTS
 from vantel.catalog import Signal
+from vantel.kernel import kernel
 
 MODE, T_MOVED, MOTION, CLOCKS = range(2, 6)
 """Entries of the stream clock beyond those of the guards: operating mode, when the van last moved (ns), UNKNOWN, MOVING or STANDING."""
@@ -38,7 +39,7 @@ def mode_slots(signals: Sequence[Signal]) -> NDArray[np.int32]:
     return np.array([speed, charging], np.int32)
 
 
-@numba.njit(numba.void(_I, _I, _F, _I[::1], SLOTS), nogil=True, cache=True)
+@kernel(numba.void(_I, _I, _F, _I[::1], SLOTS))
 def follow_mode(s, t, value, clock, modes):  # type: ignore[no-untyped-def]
     """Driving until the van has stood for a while; charging as long as it says so."""
     if s == modes[SPEED]:
@@ -55,7 +56,7 @@ def follow_mode(s, t, value, clock, modes):  # type: ignore[no-untyped-def]
             clock[MODE] = _PARKED
 
 
-@numba.njit(_I(_I, _I[::1]), nogil=True, cache=True)
+@kernel(_I(_I, _I[::1]))
 def motion(now, clock):  # type: ignore[no-untyped-def]
     """UNKNOWN, MOVING or STANDING at now (ns). That it moves is known for some seconds only; a van that stood when its speed
     went silent was switched off, and stands."""

@@ -34,6 +34,7 @@ from edge.detector.guards import (
     report,
     transition,
 )  # fmt: skip
+from vantel.kernel import kernel
 
 # Constants of robust_z. They were chosen once, on one recorded minute, so as to be quiet there, and are not settings:
 # tuning them by signal is what robust_z_min is not for.
@@ -55,7 +56,7 @@ _RELATIVE_FLOOR = 1e-6
 _I, _F = numba.int64, numba.float64
 
 
-@numba.njit(_F(TABLE_F, _I), nogil=True, cache=True)
+@kernel(_F(TABLE_F, _I))
 def _median_of_five(levels, s):  # type: ignore[no-untyped-def]
     """Median of the last five values of signal s."""
     a, b, c = levels[s, HISTORY], levels[s, HISTORY + 1], levels[s, HISTORY + 2]
@@ -65,7 +66,7 @@ def _median_of_five(levels, s):  # type: ignore[no-untyped-def]
     return max(min(low, high), min(max(low, high), e))
 
 
-@numba.njit(numba.void(_F, _F, _I, TABLE_F, _I), nogil=True, cache=True)
+@kernel(numba.void(_F, _F, _I, TABLE_F, _I))
 def _learn(value, size, samples, levels, s):  # type: ignore[no-untyped-def]
     """Take value and the size of its residual into scale, flips and changes of signal s.
 
@@ -91,13 +92,13 @@ def _learn(value, size, samples, levels, s):  # type: ignore[no-untyped-def]
     levels[s, CHANGES] += share * ((1.0 if step != 0.0 else 0.0) - levels[s, CHANGES])
 
 
-@numba.njit(numba.boolean(TABLE_F, _I), nogil=True, cache=True)
+@kernel(numba.boolean(TABLE_F, _I))
 def _is_noisy(levels, s):  # type: ignore[no-untyped-def]
     """True for a signal that goes up and down all the time, as noise does and a vehicle does not."""
     return levels[s, FLIPS] > _FLIPS_MIN and levels[s, CHANGES] > _CHANGES_MIN
 
 
-@numba.njit(_I(_F, numba.boolean, TABLE_F, TABLE_I, _I), nogil=True, cache=True)
+@kernel(_I(_F, numba.boolean, TABLE_F, TABLE_I, _I))
 def _follow_jump(value, warm, levels, stamps, s):  # type: ignore[no-untyped-def]
     """Watch the samples after a jump of signal s. 1: it was a spike that is to be reported now, else 0.
 
@@ -117,7 +118,7 @@ def _follow_jump(value, warm, levels, stamps, s):  # type: ignore[no-untyped-def
     return 0
 
 
-@numba.njit(_I(_F, _I, _I, TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I), nogil=True, cache=True)
+@kernel(_I(_F, _I, _I, TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I))
 def robust_z(value, t, clock, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
     """Judge a value against the median of the five before it, in streaming MADs; returns the new count."""
     samples = stamps[s, SAMPLES]

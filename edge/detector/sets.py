@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from edge.detector.channels import judge
 from edge.detector.layout import FUSED
 from edge.detector.tail import TABLE
+from vantel.kernel import kernel
 
 MEMBERS_MAX = 8
 COUNT, ODD, POWER_1, POWER_2, BLAMED, HEAD = range(6)
@@ -41,7 +42,7 @@ _I, _F = numba.int64, numba.float64
 SET_TABLE = types.Array(types.int32, 2, "C", readonly=True)
 
 
-@numba.njit(_F(TABLE, _I, _I, _I), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I, _I))
 def _median_of_others(state, k, size, member):  # type: ignore[no-untyped-def]
     """Median of value / SIZE of all members but one, by insertion into the scratch columns of the set."""
     n = 0
@@ -60,7 +61,7 @@ def _median_of_others(state, k, size, member):  # type: ignore[no-untyped-def]
     return upper if n % 2 == 1 else 0.5 * (upper + state[k, SORTED + n // 2 - 1])
 
 
-@numba.njit(_F(TABLE, _I, _I, _I, _F), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I, _I, _F))
 def _residual(state, k, size, member, share):  # type: ignore[no-untyped-def]
     """Residual of a member against its others, in its own unit; learns gain and offset with weight share."""
     at = HEAD + member * MEMBER_COLUMNS
@@ -76,7 +77,7 @@ def _residual(state, k, size, member, share):  # type: ignore[no-untyped-def]
     return residual
 
 
-@numba.njit(_F(TABLE, _I, _I, _F, _I), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I, _F, _I))
 def _component(state, k, size, share, axis):  # type: ignore[no-untyped-def]
     """Project Z on one axis, follow the axis, take the projection out of Z; returns its share of T²."""
     power = POWER_1 if axis == AXIS_1 else POWER_2
@@ -98,7 +99,7 @@ def _component(state, k, size, share, axis):  # type: ignore[no-untyped-def]
     return part
 
 
-@numba.njit(_F(TABLE, _I, _I, _F), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I, _F))
 def _standardise(state, k, size, share):  # type: ignore[no-untyped-def]
     """Fill Z; returns the sum of squares. The first call sets the axes."""
     total = 0.0
@@ -117,7 +118,7 @@ def _standardise(state, k, size, share):  # type: ignore[no-untyped-def]
     return total
 
 
-@numba.njit(_F(TABLE, _I, _I), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I))
 def _remainder(state, k, size):  # type: ignore[no-untyped-def]
     """Q: the square of what both components leave; names the member with most of it."""
     q, most, blamed = 0.0, -1.0, 0
@@ -130,7 +131,7 @@ def _remainder(state, k, size):  # type: ignore[no-untyped-def]
     return q
 
 
-@numba.njit(_F(TABLE, _I, _I, _I, TABLE, _I, _F, TABLE, TABLE), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I, _I, TABLE, _I, _F, TABLE, TABLE))
 def evaluate(state, k, size, row, levels, mode, t_s, scale, out):  # type: ignore[no-untyped-def]
     """Judge rows row .. row + size + 1 of set k: residuals of the members, then T², then Q; returns the largest evidence.
 
@@ -161,7 +162,7 @@ def evaluate(state, k, size, row, levels, mode, t_s, scale, out):  # type: ignor
     return odd
 
 
-@numba.njit(numba.boolean(TABLE, SET_TABLE, _I, _I, _F), nogil=True, cache=True)
+@kernel(numba.boolean(TABLE, SET_TABLE, _I, _I, _F))
 def take(state, members, k, slot, value):  # type: ignore[no-untyped-def]
     """Note a sample of a signal in set k (members int32[sets, MEMBERS_MAX], -1 where none); True when all are new."""
     complete = True

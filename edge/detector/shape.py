@@ -12,6 +12,7 @@ import numba
 
 from edge.detector.layout import PAST, PAST_TOKENS, TOKENS
 from edge.detector.tail import TABLE
+from vantel.kernel import kernel
 
 WINDOW = 8
 WINDOWS_MIN = 3 * WINDOW
@@ -21,7 +22,7 @@ _LAST = PAST + PAST_TOKENS - WINDOW
 _I, _F = numba.int64, numba.float64
 
 
-@numba.njit(numba.void(TABLE, _I, _F), nogil=True, cache=True)
+@kernel(numba.void(TABLE, _I, _F))
 def remember(levels, s, token):  # type: ignore[no-untyped-def]
     """Put a token behind those that were."""
     for j in range(PAST, PAST + PAST_TOKENS - 1):
@@ -30,7 +31,7 @@ def remember(levels, s, token):  # type: ignore[no-untyped-def]
     levels[s, TOKENS] += 1.0
 
 
-@numba.njit(_F(TABLE, _I), nogil=True, cache=True, fastmath={"nnan", "nsz"})
+@kernel(_F(TABLE, _I), fastmath={"nnan", "nsz"})
 def discord(levels, s):  # type: ignore[no-untyped-def]
     """Distance of the last WINDOW tokens to the nearest window that ends before they begin; -1 while few are known."""
     known = levels[s, TOKENS]

@@ -14,6 +14,7 @@ from edge.detector.channels import judge
 from edge.detector.errors import DetectorStateError
 from edge.detector.layout import FUSED, LEVELS, MEMORY, OUTS, RECORD
 from edge.detector.tail import ORDINARY, TABLE
+from vantel.kernel import kernel
 
 _MAGIC = b"VDS4"
 _HEAD = struct.Struct("<4sdd")
@@ -36,7 +37,7 @@ def scales(rate_hz: float | None) -> tuple[float, float]:
     return memory, max(_TOKEN_SAMPLES, float(round(_TOKEN_S * rate_hz)))
 
 
-@numba.njit(numba.void(TABLE, TABLE, _READ, _READ, TABLE, _F[::1]), nogil=True, cache=True)
+@kernel(numba.void(TABLE, TABLE, _READ, _READ, TABLE, _F[::1]))
 def _run(levels, scale, t_s, values, out, scores):  # type: ignore[no-untyped-def]
     """Judge a block of one signal; scores float64[n] in 0..1."""
     fade = math.exp(-1.0 / (_RECORD_SAMPLES * scale[0, MEMORY]))

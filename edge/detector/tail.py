@@ -28,6 +28,7 @@ from edge.detector.layout import (
     STUCK,
     VALUE,
 )  # fmt: skip
+from vantel.kernel import kernel
 
 _QUANTILE = (
     0.02  # share of samples that the bar aims to leave above it: enough peaks to learn from, still a tail
@@ -54,7 +55,7 @@ _I, _F = numba.int64, numba.float64
 TABLE = types.float64[:, ::1]
 
 
-@numba.njit(_F(TABLE, _I, _I, _F, _F, _F, _F), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I, _F, _F, _F, _F))
 def _surprise(levels, s, at, y, floor, rate, trusted):  # type: ignore[no-untyped-def]
     """-log10 of the chance that a sample lies y or more above the bar. Never NaN for finite arguments."""
     k = levels[s, at + CLUSTERS] + 1.0
@@ -77,7 +78,7 @@ def _surprise(levels, s, at, y, floor, rate, trusted):  # type: ignore[no-untype
     return min(-math.log10(rate) + math.log10(1.0 + shape * y / scale) / shape, SCORE_MAX)
 
 
-@numba.njit(numba.void(TABLE, _I, _I), nogil=True, cache=True)
+@kernel(numba.void(TABLE, _I, _I))
 def _close(levels, s, at):  # type: ignore[no-untyped-def]
     """A cluster has ended: learn from its peak."""
     y = levels[s, at + PEAK]
@@ -91,7 +92,7 @@ def _close(levels, s, at):  # type: ignore[no-untyped-def]
     levels[s, at + AGE] = 0.0
 
 
-@numba.njit(_F(TABLE, _I, _I, _F, _F, _F, _F), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I, _F, _F, _F, _F))
 def _exceed(levels, s, at, statistic, share, floor, trusted):  # type: ignore[no-untyped-def]
     """A statistic above the bar: -log10 p, and the bar follows."""
     bar = levels[s, at + BAR]
@@ -110,7 +111,7 @@ def _exceed(levels, s, at, statistic, share, floor, trusted):  # type: ignore[no
     return x
 
 
-@numba.njit(_F(TABLE, _I, _I, _F, _F, _F, _F), nogil=True, cache=True)
+@kernel(_F(TABLE, _I, _I, _F, _F, _F, _F))
 def rarity(levels, s, at, statistic, n, floor, trusted):  # type: ignore[no-untyped-def]
     """-log10 p of one statistic (>= 0, finite, at most 1e120) and learn from it.
 
@@ -133,7 +134,7 @@ def rarity(levels, s, at, statistic, n, floor, trusted):  # type: ignore[no-unty
     return ORDINARY * statistic / bar if bar > _BAR_MIN else 0.0
 
 
-@numba.njit(_F(_I, _F, _F), nogil=True, cache=True)
+@kernel(_F(_I, _F, _F))
 def _floor(channel, spread, width):  # type: ignore[no-untyped-def]
     """The least statistic worth anything: a run of one repeat, a slack of one spread, what a range is
     known to."""
@@ -144,7 +145,7 @@ def _floor(channel, spread, width):  # type: ignore[no-untyped-def]
     return 0.05 * width if channel == BEYOND else 0.0
 
 
-@numba.njit(numba.void(TABLE, _I, _I, _F, _F, _F, TABLE), nogil=True, cache=True)
+@kernel(numba.void(TABLE, _I, _I, _F, _F, _F, TABLE))
 def rarities(levels, s, tails, n, spread, width, out):  # type: ignore[no-untyped-def]
     """rarity() of all channels that have a statistic at every sample, in one loop: out[s, channel] is it before, and
     -log10 p after."""

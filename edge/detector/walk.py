@@ -40,6 +40,7 @@ from edge.detector.motion import MODE, MOVING, follow_mode, motion
 from edge.detector.robust_z import robust_z
 from edge.detector.sets import BLAMED, SET_TABLE, evaluate, take
 from edge.detector.tail import TABLE
+from vantel.kernel import kernel
 
 _GUARDS = len(guards.CHANNELS)
 _OWN = _GUARDS
@@ -70,7 +71,7 @@ def is_statistical(channel: int) -> bool:
     return channel >= _GUARDS
 
 
-@numba.njit(_F(_F, _I, _I, TABLE, TABLE_I, _F[::1]), nogil=True, cache=True)
+@kernel(_F(_F, _I, _I, TABLE, TABLE_I, _F[::1]))
 def _alarm(x, row, t, levels, alarms, params):  # type: ignore[no-untyped-def]
     """The threshold when the row has just become odd, else 0: the budget of incidents over the samples of a van-day, and
     ten times less for what was told of this row lately."""
@@ -95,7 +96,7 @@ def _alarm(x, row, t, levels, alarms, params):  # type: ignore[no-untyped-def]
     return 0.0
 
 
-@numba.njit(_I(TABLE, _I), nogil=True, cache=True)
+@kernel(_I(TABLE, _I))
 def _loudest(out, row):  # type: ignore[no-untyped-def]
     best = 0
     for c in range(FUSED):
@@ -104,13 +105,11 @@ def _loudest(out, row):  # type: ignore[no-untyped-def]
     return best
 
 
-@numba.njit(
+@kernel(
     _I(
         _I, _I, _F, _I[::1], _F[::1], SET_TABLE, SLOTS, SLOTS, TABLE, TABLE, TABLE, TABLE_I, TABLE, TABLE,
         TABLE_I, _I,
-    ),
-    nogil=True, cache=True,
-)  # fmt: skip
+    ))  # fmt: skip
 def _peers(  # type: ignore[no-untyped-def]
     s,
     t,
@@ -157,13 +156,11 @@ def _peers(  # type: ignore[no-untyped-def]
     return count
 
 
-@numba.njit(
+@kernel(
     _I(
         SLOTS, _READ_I, _READ_F, _I, _I[::1], SLOTS, POLICY, TABLE, TABLE_I, _F[::1], SET_TABLE, SLOTS, SLOTS, TABLE,
         TABLE, TABLE, TABLE_I, SLOTS, TABLE, TABLE, TABLE_I, _I[::1],
-    ),
-    nogil=True, cache=True,
-)  # fmt: skip
+    ))  # fmt: skip
 def step(  # type: ignore[no-untyped-def]
     slot, t, value, first, clock, silent, policy, guard_levels, stamps, params, members, sizes, rows, state, levels,
     scale, alarms, modes, out, out_f, out_i, written,

@@ -23,6 +23,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from edge.sources.dbc_tables import frame_key
+from vantel.kernel import kernel
 
 NAME = "ChecksumErrors"
 PROVEN = 16
@@ -57,7 +58,7 @@ _READ_LENGTHS = types.Array(types.int64, 1, "C", readonly=True)
 _READ_BYTES = types.Array(types.uint8, 2, "C", readonly=True)
 
 
-@numba.njit(numba.void(_READ_BYTES, _I, _I, _I, types.uint8[:, ::1], _I[::1]), nogil=True, cache=True)
+@kernel(numba.void(_READ_BYTES, _I, _I, _I, types.uint8[:, ::1], _I[::1]))
 def _constants(payload, row, length, byte, tables, out):  # type: ignore[no-untyped-def]
     """The constant that each rule leaves of one frame."""
     total = folded = 0
@@ -79,7 +80,7 @@ def _constants(payload, row, length, byte, tables, out):  # type: ignore[no-unty
         out[k] ^= seen
 
 
-@numba.njit(types.boolean(_I[:, ::1], _I, _I[::1], _I), nogil=True, cache=True)
+@kernel(types.boolean(_I[:, ::1], _I, _I[::1], _I))
 def _fits(state, m, found, seen):  # type: ignore[no-untyped-def]
     """Hold the constants of a frame against those of message m; False for a frame that no proven rule explains."""
     proven = explained = False
@@ -108,13 +109,11 @@ def _fits(state, m, found, seen):  # type: ignore[no-untyped-def]
     return True
 
 
-@numba.njit(
+@kernel(
     _I(
         _READ_IDS, _READ_LENGTHS, _READ_BYTES, types.uint32[::1], _I[:, ::1], types.uint8[:, ::1], _I[::1],
         types.int64[:, ::1],
-    ),
-    nogil=True, cache=True,
-)  # fmt: skip
+    ))  # fmt: skip
 def _verify(ids, lengths, payload, keys, state, tables, found, out):  # type: ignore[no-untyped-def]
     """Judge frames in order; out int64[n, 3] gets (frame, message, errors so far) of each sample, returns how many."""
     count = 0

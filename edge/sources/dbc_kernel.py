@@ -12,6 +12,8 @@ import numba
 import numpy as np
 from numba import types
 
+from vantel.kernel import kernel
+
 PAYLOAD_BYTES = 64
 """Longest payload of a CAN FD frame."""
 
@@ -71,12 +73,10 @@ def _group_key(key):  # type: ignore[no-untyped-def]
     return group
 
 
-@numba.njit(
+@kernel(
     numba.int64(
         _read_u32, numba.uint32[::1], _i32_1d, numba.uint32[::1], _i32_1d, _i32_2d, _i32_1d, numba.int64[::1]
     ),
-    nogil=True,
-    cache=True,
     error_model="numpy",
 )
 def _locate(  # type: ignore[no-untyped-def]

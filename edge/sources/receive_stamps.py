@@ -13,6 +13,8 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from vantel.kernel import kernel
+
 DRIFT = 200e-6
 """Seconds a second by which a crystal may run slow; CAN asks for far better."""
 ASIDE_NS = 50_000_000
@@ -25,11 +27,7 @@ _OFFSET, _HARDWARE, _LAST, _REPLACED, _KNOWN = range(5)
 _read = types.Array(types.int64, 1, "C", readonly=True)
 
 
-@numba.njit(
-    numba.void(_read, _read, numba.int64, numba.int64, numba.int64[::1], numba.int64[::1]),
-    nogil=True,
-    cache=True,
-)
+@kernel(numba.void(_read, _read, numba.int64, numba.int64, numba.int64[::1], numba.int64[::1]))
 def _monotonic(software, hardware, now_unix, now_mono, state, out):  # type: ignore[no-untyped-def]
     """software, hardware: int64[n] ns, 0 for none -> out int64[n] monotonic ns, not descending, from call to call too.
 

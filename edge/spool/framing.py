@@ -20,6 +20,7 @@ from vantel.crc32c import _TABLES as CRC_TABLES
 from vantel.crc32c import _update as crc_update
 from vantel.crc32c import crc32c, masked
 from vantel.identity import DeliveryClass, Epoch
+from vantel.kernel import kernel
 
 BLOCK_BYTES = 32 * 1024
 HEADER_BYTES = 64
@@ -164,11 +165,7 @@ def unframe(data: bytes, offset: int, salt: int) -> Record | None:
     return Record(seq, position, t_mono_ns, synced, bytes(record[RECORD_HEAD_BYTES:]))
 
 
-@numba.njit(
-    numba.uint64(numba.types.Array(numba.uint8, 1, "C", readonly=True), numba.int64, numba.int64),
-    nogil=True,
-    cache=True,
-)
+@kernel(numba.uint64(numba.types.Array(numba.uint8, 1, "C", readonly=True), numba.int64, numba.int64))
 def _little(data, at, size):  # type: ignore[no-untyped-def]
     """Little-endian unsigned integer of size bytes at data[at]."""
     value = np.uint64(0)
@@ -177,10 +174,8 @@ def _little(data, at, size):  # type: ignore[no-untyped-def]
     return value
 
 
-@numba.njit(
-    numba.uint32(numba.types.Array(numba.uint8, 1, "C", readonly=True), numba.uint32[:, ::1], numba.uint32),
-    nogil=True,
-    cache=True,
+@kernel(
+    numba.uint32(numba.types.Array(numba.uint8, 1, "C", readonly=True), numba.uint32[:, ::1], numba.uint32)
 )
 def _crc_of(data, tables, salt):  # type: ignore[no-untyped-def]
     """Masked checksum of data uint8[n] from start value salt; as masked(crc32c(data, salt))."""
@@ -189,11 +184,7 @@ def _crc_of(data, tables, salt):  # type: ignore[no-untyped-def]
     return np.uint32(rotated + np.uint32(0xA282EAD8))
 
 
-@numba.njit(
-    numba.void(numba.types.Array(numba.uint8, 1, "C", readonly=True), numba.int64, numba.int64[::1]),
-    nogil=True,
-    cache=True,
-)
+@kernel(numba.void(numba.types.Array(numba.uint8, 1, "C", readonly=True), numba.int64, numba.int64[::1]))
 def _read_head(data, at, row):  # type: ignore[no-untyped-def]
     """Fill row int64[COLUMNS], owned by the caller, with what the record head at data[at] says."""
     row[2] = np.int64(_little(data, at + 1, 8))
@@ -202,16 +193,14 @@ def _read_head(data, at, row):  # type: ignore[no-untyped-def]
     row[5] = np.int64(_little(data, at + 33, 4))
 
 
-@numba.njit(
+@kernel(
     numba.int64(
         numba.types.Array(numba.uint8, 1, "C", readonly=True),
         numba.uint32[:, ::1],
         numba.uint32,
         numba.int64[:, ::1],
         numba.int64[::1],
-    ),
-    nogil=True,
-    cache=True,
+    )
 )
 def _scan(data, tables, salt, out, status):  # type: ignore[no-untyped-def]
     """Find the whole records of a segment; returns how many rows of out are filled.

@@ -11,6 +11,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from vantel.kernel import kernel
+
 _POLYNOMIAL_REFLECTED = 0x82F63B78
 _MASK_DELTA = 0xA282EAD8
 
@@ -32,10 +34,8 @@ def _slicing_tables() -> NDArray[np.uint32]:
 _TABLES = _slicing_tables()
 
 
-@numba.njit(
-    numba.uint32(numba.types.Array(numba.uint8, 1, "C", readonly=True), numba.uint32[:, ::1], numba.uint32),
-    nogil=True,
-    cache=True,
+@kernel(
+    numba.uint32(numba.types.Array(numba.uint8, 1, "C", readonly=True), numba.uint32[:, ::1], numba.uint32)
 )
 def _update(data, tables, crc):  # type: ignore[no-untyped-def]
     """Fold data uint8[n] into the running (inverted) crc; tables as _slicing_tables gives them."""

@@ -11,6 +11,8 @@ import numba
 import numpy as np
 from numba import types
 
+from vantel.kernel import NO_ALLOCATION, kernel
+
 (CONST, SIGNAL, EVENT, NEGATIVE, ABS, ADD, SUBTRACT, MULTIPLY, DIVIDE, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, EQUAL,
  NOT_EQUAL, NOT, AND, OR, MIN, MAX, MEAN, RATE, RISING, FALLING, CHANGED, HELD, MISSING) = range(27)  # fmt: skip
 """Operations; the order counts in the comparisons below."""
@@ -34,7 +36,7 @@ _rows = types.Array(types.int32, 2, "C", readonly=True)
 _reals, _wholes = numba.float64[:, ::1], numba.int64[:, ::1]
 
 
-@numba.njit(nogil=True, cache=True, inline="never")
+@numba.njit(nogil=True, cache=True, inline="never", **NO_ALLOCATION)
 def _window(op, last_known, low, high, total, count, t_s, fresh, ticks, tick, whole, real, stamp, entry):
     """One window function: its values are those of the finite samples of the tick. entry: (value, time or count)."""
     size, first = whole[SIZE], whole[FIRST]
@@ -81,7 +83,7 @@ def _window(op, last_known, low, high, total, count, t_s, fresh, ticks, tick, wh
     return (entry[newest, 0] - entry[first + head, 0]) / span_s
 
 
-@numba.njit(nogil=True, cache=True, inline="never")
+@numba.njit(nogil=True, cache=True, inline="never", **NO_ALLOCATION)
 def _logic(op, a, b):
     """Arithmetic, order and truth of two values."""
     if op == ADD:
@@ -115,7 +117,7 @@ def _logic(op, a, b):
     return 1.0 if a != b else 0.0
 
 
-@numba.njit(nogil=True, cache=True, inline="never")
+@numba.njit(nogil=True, cache=True, inline="never", **NO_ALLOCATION)
 def _tick(tick, tick_ns, rows, constant, in_real, in_whole, whole, real, stamp, entry):
     """Values of all nodes at the end of a tick."""
     now_ns = (tick + 1) * tick_ns
@@ -171,7 +173,7 @@ def _tick(tick, tick_ns, rows, constant, in_real, in_whole, whole, real, stamp, 
         real[i, FRESH] = fresh
 
 
-@numba.njit(nogil=True, cache=True, inline="never")
+@numba.njit(nogil=True, cache=True, inline="never", **NO_ALLOCATION)
 def _roots(tick, tick_ns, roots, root, real, out, found):
     """Triggers of a tick into out (condition, end of the tick in ns); how many are in out then, -1 - that when it is full."""
     for k in range(roots.shape[0]):
@@ -193,7 +195,7 @@ def _roots(tick, tick_ns, roots, root, real, out, found):
     return found
 
 
-@numba.njit(
+@kernel(
     numba.int64(
         types.Array(types.int32, 1, "C", readonly=True),
         types.Array(types.int64, 1, "C", readonly=True),
@@ -202,10 +204,7 @@ def _roots(tick, tick_ns, roots, root, real, out, found):
         types.Array(types.int32, 1, "C", readonly=True),
         _rows, types.Array(types.float64, 1, "C", readonly=True), types.Array(types.int32, 1, "C", readonly=True),
         _reals, _wholes, _wholes, _reals, numba.int64[::1], _reals, _wholes, numba.int64[::1], _wholes,
-    ),
-    nogil=True,
-    cache=True,
-)  # fmt: skip
+    ))  # fmt: skip
 def advance(slot, t, value, until_ns, tick_ns, gap_ticks, input_of, rows, constant, roots,
             in_real, in_whole, whole, real, stamp, entry, root, clock, out):  # fmt: skip
     """Take samples slot int32[n], t int64[n] ns, value float64[n], then go on to until_ns (NEVER: no further).
