@@ -30,7 +30,7 @@ TOPICS = (
     KafkaTopic(DEADLETTER, "van", compacted=False),
     KafkaTopic(LAST, "van", compacted=True),
     KafkaTopic(CATALOG, "catalog hash, 16 hex digits", compacted=True),
-    KafkaTopic(LEDGER, "van|epoch|class, or van|van for the van's own end", compacted=True),
+    KafkaTopic(LEDGER, "van|epoch|class|writer, or van|van|writer for the van's own end", compacted=True),
     KafkaTopic(ACKEVENTS, "event id, 16 hex digits", compacted=True),
     KafkaTopic(
         CAMPAIGN, "set|van: the signed set it shall have, or report|van: its last word", compacted=True

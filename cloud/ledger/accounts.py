@@ -1,8 +1,8 @@
 """The ledger's records: the cloud's account of a stream, the van's account of itself. Pure values that merge.
 
 An envelope is counted once: stored wins over rejected, whatever came first; a further delivery is a duplicate. Merging
-two records of one key in any order gives the same intervals; what compaction would lose by a late record of a worker
-that lost its partition is watched by cloud/ledger/watch.py. Counters of a merge are the larger of both. Sequence numbers are intervals, times Unix ns.
+the records of an account, one for each writer (cloud/ledger/keys.py), gives the same intervals in any order. Counters of a
+merge are the larger of both. Sequence numbers are intervals, times Unix ns.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cloud.ledger.keys import VAN, account_of
 from cloud.ledger.times import EVICTED, REJECTED, STORED, StreamTimes
 from vantel.envelope import EnvelopeError
 from vantel.identity import VAN_ID, DeliveryClass, Epoch, StreamKey
@@ -274,11 +275,6 @@ def van_account_of(van: str, t_unix_ns: int, tombstone: Tombstone) -> VanAccount
     return VanAccount(van, t_unix_ns, {(tombstone.epoch, tombstone.delivery_class): account})
 
 
-def van_key(van: str) -> str:
-    """Key of a van's own account in the ledger topic; no stream has it, for an epoch is no word."""
-    return f"{van}|van"
-
-
 class Books:
     """All accounts that this process knows; single-threaded. Its size is that of the compacted ledger topic."""
 
@@ -289,7 +285,7 @@ class Books:
     def absorb(self, key: str, value: bytes) -> bool:
         """Merge a record of the ledger topic; False when it is none."""
         try:
-            if key.endswith("|van"):
+            if account_of(key).endswith(f"|{VAN}"):
                 self.report(VanAccount.decode(value))
             else:
                 account = CloudAccount.decode(value)

@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from cloud.kafka.topics import CAMPAIGN, DEADLETTER, LEDGER
 from cloud.last_values import News
-from cloud.ledger.accounts import Books, Settled, van_key
+from cloud.ledger.accounts import Books, Settled
+from cloud.ledger.keys import LedgerKeys, van_key
 from cloud.sink.sink import Refusal, Sink
 from cloud.worker.core import Digest, digest
 from cloud.worker.letters import DeadLetter
@@ -77,8 +78,7 @@ class Delivery:
         self.tally = Tally()
         self.alive_mono_s = time.monotonic()
         self._ledger_lock = asyncio.Lock()
-        self.published: dict[bytes, int] = {}
-        """Hash of the newest ledger record of each account that went out from here; as many as the books hold."""
+        self.ledger_keys = LedgerKeys()
         self.lettered_hashes: set[int] = set()
         self.on_late_catalog: Callable[[int], None] = lambda _: None
         """Called with the hash of a catalog that came after messages had been refused for want of it."""
@@ -226,16 +226,20 @@ class Delivery:
                 )
 
     async def publish_accounts(self, streams: Iterable[StreamKey], vans: Iterable[str]) -> None:
-        """Accounts as they are now, one record each.
+        """Accounts as they are now, one record each; then the records of earlier writers that say no more go.
 
         One call at a time: an older record of an account written after a newer one would be what compaction keeps.
         """
         async with self._ledger_lock:
-            accounts = [(stream.text.encode(), self._books.clouds[stream].encode()) for stream in streams]
-            accounts += [(van_key(van).encode(), self._books.vans[van].encode()) for van in vans]
-            if accounts:
-                self.published |= {key: hash(value) for key, value in accounts}
-                await self._publish([Outgoing(LEDGER, key, value) for key, value in accounts])
+            accounts = {stream.text: self._books.clouds[stream].encode() for stream in streams}
+            accounts |= {van_key(van): self._books.vans[van].encode() for van in vans}
+            keys = self.ledger_keys
+            old = keys.superseded(accounts)
+            records = [Outgoing(LEDGER, keys.mine(name).encode(), value) for name, value in accounts.items()]
+            if records:
+                await self._publish(records)
+            if old:
+                await self._publish([Outgoing(LEDGER, key.encode(), None) for key in old])
 
     def _letters_of(self, item: Digest, refusals: list[tuple[int, Refusal]]) -> list[DeadLetter]:
         """Dead letters of one message: itself when refused, its refused lines, its refused columns."""

@@ -49,7 +49,9 @@ class FaustAdapter:
             try:
                 await self._app.start()
             except (KafkaError, OSError) as cause:
-                _log.warning("waiting for Kafka", cause=f"kafka.bootstrap {self._settings.kafka.bootstrap}: {cause}")
+                _log.warning(
+                    "waiting for Kafka", cause=f"kafka.bootstrap {self._settings.kafka.bootstrap}: {cause}"
+                )
                 await self._app.stop()
                 await asyncio.sleep(RETRY_S)
                 self._app = build_app(self._settings, self._runtime, self._folder)  # Faust starts an app once

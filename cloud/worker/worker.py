@@ -27,7 +27,7 @@ from cloud.kafka.publish import Publisher, publish_last
 from cloud.kafka.topics import BY_CLASS, CATALOG, LAST
 from cloud.last_values import LastBoard
 from cloud.ledger.accounts import Books
-from cloud.ledger.watch import LedgerWatch
+from cloud.ledger.reader import LedgerReader
 from cloud.settings import CloudSettings
 from cloud.sink.influx import InfluxWriter
 from cloud.sink.sink import Sink, SinkStopped
@@ -90,7 +90,7 @@ class Runtime:
         self.board = LastBoard(settings.worker.last_period_s)
         self.delivery.on_news = self.board.take
         self.acks = {topic: AckQueue() for topic in BY_CLASS.values()}
-        self._ledger = LedgerWatch(settings.kafka, self.books, self.delivery)
+        self._ledger = LedgerReader(settings.kafka, self.books, self.delivery.ledger_keys)
         self._catalog = CompactedTopic(settings.kafka, CATALOG, self._take_catalog)
         self._last = CompactedTopic(settings.kafka, LAST, self.board.absorb)
         self._assigned = 0
@@ -119,7 +119,6 @@ class Runtime:
             self._catalog.tail(self.stop),
             LagWatch(self.settings.kafka, self.progress).run(),
             beat(self.progress),
-            self._ledger.run(self.stop),
             self.late.run(self.stop),
             publish_last(self.board, self.settings.kafka, self.stop),
         ]
@@ -129,6 +128,7 @@ class Runtime:
         """Partitions changed hands: what others wrote into the ledger must be read before the next batch."""
         self.progress.mine = frozenset(TopicPartition(tp.topic, tp.partition) for tp in partitions)
         self.progress.moved_s = time.monotonic()
+        self.delivery.ledger_keys.begin()
         self._assigned += 1
 
     async def handle(self, topic: str, events: Sequence[Event]) -> None:

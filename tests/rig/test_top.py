@@ -14,7 +14,8 @@ import time
 import pytest
 from rich.console import Console
 
-from cloud.ledger.accounts import CloudAccount, Settled, VanAccount, van_key
+from cloud.ledger.accounts import CloudAccount, Settled, VanAccount
+from cloud.ledger.keys import van_key
 from vantel.identity import DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet
 from vantel.payloads import ClassAccount, Death, Eviction

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.last_values import Last, LastBoard, LastValues, News
-from cloud.ledger.accounts import CloudAccount, Settled, VanAccount, van_key
+from cloud.ledger.accounts import CloudAccount, Settled, VanAccount
+from cloud.ledger.keys import van_key
 from cloud.web.events import EventBook, ack_record
 from cloud.web.fleet import LATITUDE, LONGITUDE, SPEED, Fleet
 from cloud.web.live_views import LiveViews

@@ -22,8 +22,8 @@ from cloud.ledger.accounts import (
     Settled,
     VanAccount,
     merge_class_accounts,
-    van_key,
 )
+from cloud.ledger.keys import van_key
 from cloud.ledger.sheet import Backlog, Ends, VanReport, join, join_stream
 from vantel.envelope import EnvelopeError
 from vantel.identity import DeliveryClass, Epoch, StreamKey

@@ -14,6 +14,7 @@ import pytest
 from cloud.commands.redrive import way_back
 from cloud.kafka.topics import DEADLETTER, LEDGER
 from cloud.ledger.accounts import Books, CloudAccount
+from cloud.ledger.keys import account_of
 from cloud.settings import CloudSettings, InfluxSection
 from cloud.sink.influx import InfluxWriter
 from cloud.sink.sink import Sink, SinkStopped
@@ -76,7 +77,7 @@ def test_points_in_the_database_equal_the_points_of_the_account(desk: Desk, benc
     account = desk.account(bench)
     assert account.stored == IntervalSet([(0, 9)])
     assert account.points == account.samples == desk.double.count() == 200
-    assert [item.key for item in desk.sent] == [account.stream.text.encode()]
+    assert [account_of(item.key.decode()) for item in desk.sent] == [account.stream.text]
     assert CloudAccount.decode(desk.sent[-1].value).points == 200
 
 

@@ -164,6 +164,12 @@ def _fates(ends: Ends, van: SimVan) -> Iterator[Violation]:
                 continue
             if seq in rejected:
                 reasons = [reason for reason, seqs in cloud.rejected.items() if seq in seqs] if cloud else []
+                if (
+                    reasons == ["catalog_unknown"]
+                    and truth.catalog
+                    and truth.catalog.hash not in van.catalogs
+                ):
+                    continue  # the agent died before its birth was sent, and its disk had refused to keep the catalog
                 if not truth.bad and reasons != ["line_refused"]:
                     yield Violation(
                         "6 bad data goes alone", van.id, at, f"good {truth.kind} rejected as {reasons}"

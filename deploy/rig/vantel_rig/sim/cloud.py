@@ -19,7 +19,7 @@ from cloud.kafka.compacted import CompactedTopic
 from cloud.kafka.publish import Publisher
 from cloud.kafka.topics import BY_CLASS, CATALOG
 from cloud.ledger.accounts import Books
-from cloud.ledger.watch import LedgerWatch
+from cloud.ledger.reader import LedgerReader
 from cloud.settings import CloudSettings
 from cloud.sink.sink import Sink
 from cloud.worker.ack_queue import AckQueue
@@ -141,7 +141,7 @@ class Worker:
             CatalogBook(settings.worker.catalog_wait_s_max),
         )  # fmt: skip
         self._late = LateCatalogs(settings.kafka, self._publisher, self._delivery, books)
-        self._ledger = LedgerWatch(settings.kafka, books, self._delivery)
+        self._ledger = LedgerReader(settings.kafka, books, self._delivery.ledger_keys)
         self._catalog = CompactedTopic(
             settings.kafka, CATALOG, lambda _, value: self._delivery.learn(value or b"") and None
         )
@@ -159,7 +159,7 @@ class Worker:
                 await asyncio.sleep(RESTART_S)
         stop = asyncio.Event()
         work = [self._agent(topic) for topic in BY_CLASS.values()]
-        work += [self._commit(), self._catalog.tail(stop), self._ledger.run(stop), self._late.run(stop)]
+        work += [self._commit(), self._catalog.tail(stop), self._late.run(stop)]
         done, _ = await asyncio.wait(
             [asyncio.create_task(item) for item in work], return_when=asyncio.FIRST_COMPLETED
         )
@@ -171,6 +171,7 @@ class Worker:
         async with self._entering:
             while not self._group.is_current(self._member):
                 self._group.enter(self._member)
+                self._delivery.ledger_keys.begin()
                 try:
                     await self._ledger.catch_up()
                 except KafkaUnavailable:

@@ -113,7 +113,9 @@ def show(console: Console, outcome: dict[str, Any]) -> None:
     console.print(f"  replay: {outcome['replay']}", highlight=False, soft_wrap=True)
 
 
-def run_command(plans: list[Plan], jobs: int, state: Path | None, as_json_text: bool, keep_going: bool) -> int:
+def run_command(
+    plans: list[Plan], jobs: int, state: Path | None, as_json_text: bool, keep_going: bool
+) -> int:
     """All plans, `jobs` at a time; 0 when every promise held, 1 when one was broken."""
     console = Console(stderr=True)
     started_s = time.perf_counter()
@@ -122,7 +124,11 @@ def run_command(plans: list[Plan], jobs: int, state: Path | None, as_json_text: 
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("seeds", total=len(plans))
         for outcome in _run(
-            plans, jobs, state, not keep_going, lambda share: progress.update(bar, completed=len(outcomes) + share)
+            plans,
+            jobs,
+            state,
+            not keep_going,
+            lambda share: progress.update(bar, completed=len(outcomes) + share),
         ):
             outcomes.append(outcome)
             faults.update(outcome["counts"])

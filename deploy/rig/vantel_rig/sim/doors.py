@@ -18,7 +18,7 @@ import structlog
 import cloud.bridge.ack_sender
 import cloud.bridge.bridge
 import cloud.kafka.clients
-import cloud.ledger.watch
+import cloud.ledger.keys
 import edge.uplink.thread
 import vantel.identity
 from vantel_rig.sim.broker import BridgeLink, Broker
@@ -28,14 +28,14 @@ from vantel_rig.sim.world import World
 
 ASK_PERIOD_S = 2.0
 """The bridge looks so often for catalogs to ask for; its own 0.25 s would be most of the events of a run."""
-LEDGER_ROUND_S = 5.0
-"""A worker looks so often for late ledger records; its own 2 s were a fifth of all steps of the programs."""
+LEDGER_MARGIN_S = 5.0
+"""Clocks of the cloud are true here, and a run lasts minutes: ledger records of earlier writers go within it."""
 SILENT = 50
 
 
 class _Secrets:
-    def __init__(self, world: World) -> None:
-        self._rng = world.stream("secrets")
+    def __init__(self, world: World, name: str = "secrets") -> None:
+        self._rng = world.stream(name)
 
     def randbits(self, bits: int) -> int:
         return self._rng.getrandbits(bits)
@@ -83,7 +83,8 @@ def replaced(world: World, time: VirtualTime, broker: Broker, kafka: Kafka) -> I
         (cloud.bridge.bridge, "MqttLink", link),
         (cloud.bridge.bridge, "StatusServer", _NoServer),
         (cloud.bridge.ack_sender, "ASK_PERIOD_S", ASK_PERIOD_S),
-        (cloud.ledger.watch, "ROUND_S", LEDGER_ROUND_S),
+        (cloud.ledger.keys, "MARGIN_S", LEDGER_MARGIN_S),
+        (cloud.ledger.keys, "secrets", _Secrets(world, "ledger keys")),
         (cloud.kafka.clients, "AIOKafkaProducer", Producer),
         (cloud.kafka.clients, "AIOKafkaConsumer", Consumer),
         (cloud.kafka.clients, "AIOKafkaAdminClient", Admin),

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError  # type: ignore[imp
 from cloud.kafka.topics import BY_CLASS, TOPICS
 from vantel.crc32c import crc32c
 from vantel_rig.sim.processes import ProcessLoop, current
-from vantel_rig.sim.world import World
+from vantel_rig.sim.world import EPOCH_UNIX_NS, START_NS, World
 
 PARTITIONS = 2
 POLL_S_MAX = 20.0
@@ -88,7 +88,7 @@ class Kafka:
 
     def _append(self, tp: TopicPartition, key: bytes, value: bytes | None) -> Stored:
         log = self.logs[tp]
-        stored = Stored(key, value, len(log))
+        stored = Stored(key, value, len(log), (EPOCH_UNIX_NS + self.world.now_ns - START_NS) // 1_000_000)
         log.append(stored)
         if tp.topic in self._compacted:
             older = self._newest.get((tp, key))

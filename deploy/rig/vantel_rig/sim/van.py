@@ -70,7 +70,7 @@ class SimVan:
         self.life = 0
         self._booted_ns = START_NS - self.rng.randrange(3600) * S
         self._position = 0
-        self._catalogs: dict[int, Catalog] = {}  # as edge.births keeps them, on the disk
+        self.catalogs: dict[int, Catalog] = {}  # as edge.births keeps them, on the disk
 
     # life and death
 
@@ -79,13 +79,14 @@ class SimVan:
         self.life += 1
         self.up = True
         self.link: VanLink | None = None
-        self._turn_due_ns = self._maintain_due_ns = 0
+        self._turn_due_ns = 0
         self._wanted: list[int] = []
         with self._alive():
             self.spool = Spool.open(ROOT, self.id, self.settings, self.disk)
             self.epochs.append(self.spool.epoch)
             self._catalog = catalog_of(self.id, self.life)
-            self._catalogs[self._catalog.hash] = self._catalog
+            if self.spool.epoch.counter:  # else the disk cannot be written, and keeps no catalog either
+                self.catalogs[self._catalog.hash] = self._catalog
             self._tell_clock()
             self.uplink = Uplink(
                 self.id, self.spool.epoch, MqttSection(), self.uplink_settings, self.spool,
@@ -199,7 +200,9 @@ class SimVan:
         truth.durable = delivery_class is P0 and not self.spool.degraded
         self.truths.setdefault(stream, {})[seq] = truth
         self.spool.maintain()  # as the spool thread does behind each append
-        self._maintain_soon()
+        self._later(
+            MAINTAIN_S, self._upkeep
+        )  # what is left unsynced is synced a group later, whether anything comes or not
         self._wake()
         if delivery_class is P0 and self.rng.random() < self.cut_after_p0:
             self.world.count("power cut after a P0 append")
@@ -254,12 +257,6 @@ class SimVan:
             payload = Health(self._mono_ns(), self.spool.accounts(), 0, {}, {}).encode()
             self._append(P1, PayloadKind.HEALTH, payload, Truth(self.world.now_s, "health"))
 
-    def _maintain_soon(self) -> None:
-        """What an append left unsynced is synced a group later, whether anything comes or not."""
-        if self._maintain_due_ns <= self.world.now_ns:
-            self._maintain_due_ns = self.world.now_ns + round(MAINTAIN_S * S)
-            self._later(MAINTAIN_S, self._upkeep)
-
     def _maintain(self) -> None:
         self._later(max(MAINTAIN_S, self.period_s / 2), self._maintain)
         self._upkeep()
@@ -267,7 +264,9 @@ class SimVan:
     def _upkeep(self) -> None:
         wanted, self._wanted = self._wanted, []
         for catalog_hash in wanted:
-            if (catalog := self._catalogs.get(catalog_hash)) is not None:
+            if catalog_hash == self._catalog.hash:
+                self._birth(self._catalog)
+            elif (catalog := self.catalogs.get(catalog_hash)) is not None:
                 self._birth(catalog)
         self.spool.maintain()
         self._wake()
