@@ -78,7 +78,8 @@ def test_a_gap_is_told_as_what_it_is(vantel_cloud: CloudSide, vantel_van: VanFac
     found = states(told, van.id)
     assert found.count(("silent", "off")) == 2, "before its first start, and while it was off"
     assert {state for state, _ in found} == {"stored", "silent", "unheard"}
-    off = [s for s in told["timeline"][van.id] if s["state"] == "silent"][1]
+    spans = [span for span in told["timeline"][van.id] if span["delivery_class"] == "p1"]
+    off = [span for span in spans if (span["state"], span["reason"]) == ("silent", "off")][1]
     assert off["last_unix_s"] - off["first_unix_s"] + 1 >= OFF_S - 2
     code, words = ask(vantel_cloud, "--van", van.id, "--since", "10m")
     assert code == 0
