@@ -22,6 +22,7 @@ from edge.detector.layout import (
     HIGHEST,
     INTERVAL,
     JUMP,
+    LASTS,
     LEVEL,
     LOUDEST,
     LOWEST,
@@ -44,6 +45,7 @@ from edge.detector.layout import (
     SLOW,
     SLOW_COLUMNS,
     SPREAD,
+    STEP,
     STRIDE,
     STUCK,
     T_PREV,
@@ -68,11 +70,12 @@ _LEAST_SPREAD = (
 _YOUNG = 16.0  # samples that are taken as they are, before there is a scale to cut by
 _GAP = 10.0  # a pause of so many mean intervals starts the differences anew
 _CUSUM_SLACK = 0.5  # in spreads: shifts of less than twice this are no drift
-_CUSUM_STEP_MAX = 3.0
 _CUSUM_MAX = 1e4
+_CUSUM_BACK = 31.0 / 32.0  # a side fades by a thirty-second a sample once the fast mean is on the other side
 _AGREEMENT = 0.25  # of the evidence of further channels, for they are not independent
 _AGREEMENT_BAR = 2.0
 _TRUST = 10.0
+_RARE = 3.0  # -log10 p from which the loudest channel is looked at by itself
 _HELD = 0.75  # of a run that is left after a change: values that are held for many samples each add up
 _ALONE = 0.7  # log10 of 5: level, noise, runs, drift and shape differ, what is within each goes together
 _NEW = 256.0  # samples after which half of the evidence counts: a new stream shows much for the first time
@@ -141,10 +144,13 @@ def _slow_baseline(levels, s, slow, x, share, width):  # type: ignore[no-untyped
     return residual
 
 
-@kernel(_F(TABLE, _I, _F, _F))
-def _cusum(levels, s, residual, spread):  # type: ignore[no-untyped-def]
-    """Two-sided CUSUM of the residual in spreads (Page, 1954), with cut steps."""
-    z = _cut(residual / spread, _CUSUM_STEP_MAX) if spread > 0.0 else 0.0
+@kernel(_F(TABLE, _I, _F, _F, _F, _F))
+def _cusum(levels, s, residual, spread, level, step_max):  # type: ignore[no-untyped-def]
+    """Two-sided CUSUM of the residual in spreads (Page, 1954), with cut steps. A side forgets within some samples when the
+    fast mean is on the other side of the level: what has come back drifts no more, however far it was."""
+    back = CUSUM_UP if levels[s, MEAN_8] < level else CUSUM_DOWN
+    levels[s, back] *= _CUSUM_BACK
+    z = _cut(residual / spread, step_max) if spread > 0.0 else 0.0
     levels[s, CUSUM_UP] = min(max(levels[s, CUSUM_UP] + z - _CUSUM_SLACK, 0.0), _CUSUM_MAX)
     levels[s, CUSUM_DOWN] = min(max(levels[s, CUSUM_DOWN] - z - _CUSUM_SLACK, 0.0), _CUSUM_MAX)
     return max(levels[s, CUSUM_UP], levels[s, CUSUM_DOWN])
@@ -200,6 +206,7 @@ def _together(out, s, levels, tails, n):  # type: ignore[no-untyped-def]
 
     A fast channel speaks above its bar only, the shape always: between loud moments its is the only rank there is. What
     both show adds up as far as it is ordinary; beyond, and for further channels, a quarter counts: they see one event.
+    Alarms count clusters, not samples: a channel by itself is rarer by what its clusters usually last.
     """
     fast = 0
     for c in range(SHAPE):
@@ -215,7 +222,12 @@ def _together(out, s, levels, tails, n):  # type: ignore[no-untyped-def]
     x = rarity(levels, s, tails + FUSED, total, n, 1.0, _TRUST)
     known = n / (n + _NEW)
     out[s, FUSED] = x * known
-    out[s, LOUDEST] = max(x, out[s, fast] - _ALONE) * known
+    alone = 0.0
+    if out[s, fast] > _RARE:  # else it is no alarm either way, and logarithms are dear
+        for c in range(SHAPE):
+            if out[s, c] > _RARE:
+                alone = max(alone, out[s, c] + math.log10(max(levels[s, tails + LASTS + c], 1.0)))
+    out[s, LOUDEST] = max(x, alone - _ALONE) * known
     return SHAPE if out[s, SHAPE] > out[s, fast] else fast
 
 
@@ -282,7 +294,7 @@ def judge(levels, s, mode, moving, t_s, value, scale, out):  # type: ignore[no-u
     spread = levels[s, slow + SPREAD]
     residual = _slow_baseline(levels, s, slow, x, share, width)
     out[s, VALUE] = abs(residual)
-    out[s, DRIFT] = _cusum(levels, s, residual, spread)
+    out[s, DRIFT] = _cusum(levels, s, residual, spread, x - residual, scale[s, STEP])
     rarities(levels, s, tails, n, spread, width, out)
     if smooth:
         out[s, NOISE_DOWN] = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 
@@ -12,13 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.detector.channels import VALUE_MAX, judge
 from edge.detector.errors import DetectorStateError
-from edge.detector.layout import FUSED, LEVELS, MEMORY, OUTS, SCALES
+from edge.detector.layout import FUSED, LEVELS, MEMORY, NOISE_DOWN, OFF, OUTS, SCALES, STUCK, VALUE
 from edge.detector.sets import BLAMED, MEMBERS_MAX, SET_COLUMNS, SET_TABLE, evaluate, take
-from edge.detector.stream import scales
+from edge.detector.stream import RECORD_SAMPLES, STEP_MAX, scales, worth
 from edge.detector.tail import TABLE
 from vantel.kernel import kernel
 
-_MAGIC = b"VDG4"
+_OFF_OF_SETS = float(sum(1 << channel for channel in (NOISE_DOWN, STUCK)))
+_MAGIC = b"VDG5"
 _HEAD = struct.Struct("<4sII")
 _I, _F = numba.int64, numba.float64
 _READ_1 = types.Array(types.float64, 1, "C", readonly=True)
@@ -46,6 +48,11 @@ class Sets:
         self.rows = (n + np.cumsum(sizes) - sizes).astype(np.int32)
         """First row of each set among the rows of the detector: residuals of its members, T², Q."""
         self.row_count = n + int(sizes.sum())
+        self.scale = np.tile([0.0, STEP_MAX], (self.row_count, 1))
+        """OFF and STEP of each row. What a set as a whole leaves is no signal: that there is little of it is no fault, and it is skewed, so
+        that noise of one member is a few large steps."""
+        for row, size in zip(self.rows.tolist(), self.sizes.tolist(), strict=True):
+            self.scale[row + size : row + size + 2] = _OFF_OF_SETS, 2.0 * STEP_MAX
         self.state = np.zeros((len(sets), SET_COLUMNS))
 
 
@@ -56,6 +63,7 @@ class Sets:
 def _ticks(levels, scale, state, members, sizes, rows, t_s, values, out, scores):  # type: ignore[no-untyped-def]
     """Judge ticks of n signals: values float64[ticks, n] -> scores float64[ticks, n]."""
     n = values.shape[1]
+    fade = math.exp(-1.0 / (RECORD_SAMPLES * scale[0, MEMORY])) if scale.shape[0] > 0 else 0.0
     for i in range(values.shape[0]):
         for s in range(n):
             judge(levels, s, 0, True, t_s[i], values[i, s], scale, out)
@@ -78,7 +86,8 @@ def _ticks(levels, scale, state, members, sizes, rows, t_s, values, out, scores)
             s = members[k, _I(state[k, BLAMED])]
             scores[i, s] = max(scores[i, s], out[row + sizes[k], FUSED], out[row + sizes[k] + 1, FUSED])
         for s in range(n):
-            scores[i, s] = scores[i, s] / (1.0 + scores[i, s])
+            x = worth(levels, s, scores[i, s], out[s, VALUE], fade)
+            scores[i, s] = x / (1.0 + x)
 
 
 class Group:
@@ -94,6 +103,7 @@ class Group:
         rows = self._sets.row_count
         self._scale = np.zeros((rows, SCALES))
         self._scale[:, MEMORY : MEMORY + 2] = scales(rate_hz)
+        self._scale[:, OFF : OFF + 2] = self._sets.scale
         self._levels = np.zeros((rows, LEVELS))
         self._out = np.zeros((rows, OUTS))
 

@@ -24,29 +24,32 @@ MODES = 3
 
 (
     PREV, PREV2, T_PREV, INTERVAL, MEAN_8, MEAN_64, ROUGH, RUN, CUSUM_UP, CUSUM_DOWN,
-    TOKEN_SUM, TOKEN_N, TOKENS, ODDNESS, RECORD, SEEN, SLOW,
-) = range(17)  # fmt: skip
+    TOKEN_SUM, TOKEN_N, TOKENS, ODDNESS, RECORD, AWAY, LASTING, SEEN, SLOW,
+) = range(19)  # fmt: skip
 """Columns of the moment. T_PREV and INTERVAL in seconds; SEEN counts finite samples, TOKENS complete tokens;
-ODDNESS is -log10 p of the shape as of the last token."""
+ODDNESS is -log10 p of the shape as of the last token. RECORD, AWAY and LASTING are what a score remembers of the evidence
+before (edge.detector.stream)."""
 
 N, LEVEL, SPREAD, ERROR_LAST, ERROR_LINE, ERROR_MEAN, LOWEST, HIGHEST = range(8)
 """Columns of the slow baseline of a mode, from SLOW + mode * SLOW_COLUMNS."""
 SLOW_COLUMNS = 8
 
 TAIL_CHANNELS = 10
-BAR, RATE, PEAK, CLUSTERS, EXCESS, EXCESS_2, AGE = range(0, 7 * TAIL_CHANNELS, TAIL_CHANNELS)
-"""Offsets of one tail, from TAILS + mode * TAIL_COLUMNS + channel: what is read at every sample lies close together."""
-TAIL_COLUMNS = 7 * TAIL_CHANNELS
+BAR, RATE, PEAK, CLUSTERS, EXCESS, EXCESS_2, AGE, LASTS = range(0, 8 * TAIL_CHANNELS, TAIL_CHANNELS)
+"""Offsets of one tail, from TAILS + mode * TAIL_COLUMNS + channel: what is read at every sample lies close together.
+AGE is samples above the bar in the open cluster, LASTS its mean over the closed ones."""
+TAIL_COLUMNS = 8 * TAIL_CHANNELS
 TAILS = SLOW + MODES * SLOW_COLUMNS
 PAST = TAILS + MODES * TAIL_COLUMNS
 PAST_TOKENS = 128
 """The last tokens stand from PAST on, the oldest first."""
 LEVELS = PAST + PAST_TOKENS
 
-MEMORY, STRIDE, MAY_REST, OFF = range(4)
+MEMORY, STRIDE, MAY_REST, OFF, STEP = range(5)
 """Columns of the scale of a row: samples of the slow baseline, samples of a token, 1 where a smooth signal may stand
-still without being odd (a van parks; a series of unknown origin does not), bits of channels that do not count."""
-SCALES = 4
+still without being odd (a van parks; a series of unknown origin does not), bits of channels that do not count, spreads at
+which a step of the CUSUM is cut."""
+SCALES = 5
 
 STATE_BYTES = LEVELS * 8
 

@@ -12,18 +12,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.detector.channels import judge
 from edge.detector.errors import DetectorStateError
-from edge.detector.layout import FUSED, LEVELS, MEMORY, OUTS, RECORD
+from edge.detector.layout import AWAY, FUSED, LASTING, LEVELS, MEMORY, OUTS, RECORD, VALUE
 from edge.detector.tail import ORDINARY, TABLE
 from vantel.kernel import kernel
 
-_MAGIC = b"VDS4"
+_MAGIC = b"VDS5"
 _HEAD = struct.Struct("<4sdd")
 _BASELINE_S = 60.0
 _MEMORY_MIN, _MEMORY_MAX = 1000.0, 10_000.0
 _TOKEN_S = 0.5
 _TOKEN_SAMPLES = 8.0
-_RECORD_SAMPLES = 0.1  # of the memory: how long evidence already reported counts against more of the same
+RECORD_SAMPLES = 0.1
+"""Of the memory: how long evidence already reported counts against more of the same."""
 _MORE_OF_THE_SAME = 0.3
+_LASTING = 0.3
+_LASTING_SAMPLES = 16.0
+_STILL_ODD = 1.0  # one sample in ten: what was reported does not fade while so much is left of it
+_AWAY = 3.0  # evidence of a level that makes its return no news
+STEP_MAX = 1.5
+"""Spreads at which a step of the CUSUM is cut: it is there for what lasts, others see what is large."""
 
 _I, _F = numba.int64, numba.float64
 _READ = types.Array(types.float64, 1, "C", readonly=True)
@@ -37,17 +44,30 @@ def scales(rate_hz: float | None) -> tuple[float, float]:
     return memory, max(_TOKEN_SAMPLES, float(round(_TOKEN_S * rate_hz)))
 
 
+@kernel(_F(TABLE, _I, _F, _F, _F))
+def worth(levels, s, x, level, fade):  # type: ignore[no-untyped-def]
+    """What evidence x is worth after what was reported before. level is that of the channel VALUE in x.
+
+    More of the same counts less, and so does the return of an odd level to the usual one: one incident, not two. What is a
+    little odd, though, is less ordinary when it lasts.
+    """
+    record, away = levels[s, RECORD] * (fade if x < _STILL_ODD else 1.0), levels[s, AWAY] * fade
+    levels[s, RECORD] = max(record, x)
+    levels[s, AWAY] = max(away, level)
+    before = levels[s, LASTING]
+    levels[s, LASTING] = before + (min(x, ORDINARY) - before) / _LASTING_SAMPLES
+    if x > ORDINARY and (x < record or (level == 0.0 and away > _AWAY)):
+        x = ORDINARY + _MORE_OF_THE_SAME * (x - ORDINARY)
+    return x + _LASTING * before
+
+
 @kernel(numba.void(TABLE, TABLE, _READ, _READ, TABLE, _F[::1]))
 def _run(levels, scale, t_s, values, out, scores):  # type: ignore[no-untyped-def]
     """Judge a block of one signal; scores float64[n] in 0..1."""
-    fade = math.exp(-1.0 / (_RECORD_SAMPLES * scale[0, MEMORY]))
+    fade = math.exp(-1.0 / (RECORD_SAMPLES * scale[0, MEMORY]))
     for i in range(values.shape[0]):
         judge(levels, 0, 0, True, t_s[i], values[i], scale, out)
-        x = out[0, FUSED]
-        record = levels[0, RECORD] * fade
-        levels[0, RECORD] = max(record, x)
-        if ORDINARY < x < record:
-            x = ORDINARY + _MORE_OF_THE_SAME * (x - ORDINARY)
+        x = worth(levels, 0, out[0, FUSED], out[0, VALUE], fade)
         scores[i] = x / (1.0 + x)
 
 
@@ -55,7 +75,7 @@ class Stream:
     """Detector of one signal. Not thread-safe; the same samples give the same scores to the bit, one by one or in blocks."""
 
     def __init__(self, rate_hz: float | None = None) -> None:
-        self._scale = np.array([[*scales(rate_hz), 0.0, 0.0]])
+        self._scale = np.array([[*scales(rate_hz), 0.0, 0.0, STEP_MAX]])
         self._levels = np.zeros((1, LEVELS))
         self._out = np.zeros((1, OUTS))
         self._one = np.zeros((3, 1))

@@ -22,6 +22,7 @@ from edge.detector.layout import (
     DRIFT,
     EXCESS,
     EXCESS_2,
+    LASTS,
     PEAK,
     RATE,
     SHAPE,
@@ -88,6 +89,8 @@ def _close(levels, s, at):  # type: ignore[no-untyped-def]
     levels[s, at + CLUSTERS] = k
     levels[s, at + EXCESS] += (y - levels[s, at + EXCESS]) / k
     levels[s, at + EXCESS_2] += (y * y - levels[s, at + EXCESS_2]) / k
+    lasts = levels[s, at + LASTS]
+    levels[s, at + LASTS] = lasts + (min(levels[s, at + AGE], _CLIP * max(lasts, 1.0)) - lasts) / k
     levels[s, at + PEAK] = 0.0
     levels[s, at + AGE] = 0.0
 

@@ -17,7 +17,7 @@ from edge.detector import arrivals, guards, motion, walk
 from edge.detector.errors import DetectorStateError
 from edge.detector.group import Sets
 from edge.detector.incidents import Finding, Incidents
-from edge.detector.layout import LEVELS, MAY_REST, MEMORY, OUTS, SCALES, begin_anew
+from edge.detector.layout import LEVELS, MAY_REST, MEMORY, OFF, OUTS, SCALES, begin_anew
 from edge.detector.peers import declared
 from edge.detector.sets import forget_pending
 from edge.detector.stream import scales
@@ -26,11 +26,11 @@ from edge.settings import DetectorSection
 from vantel.catalog import Catalog, Signal, SignalType
 from vantel.payloads import Event, Severity
 
-DETECTOR_NAME = "vantel-4"
+DETECTOR_NAME = "vantel-5"
 """Name and version in every event; changes with anything that changes events or the saved state."""
 _FINDING_ROWS = 256
 _NUMBERS = {SignalType.FLOAT64, SignalType.FLOAT32, SignalType.INT64, SignalType.UINT64}
-_MAGIC = b"VDS5"
+_MAGIC = b"VDS6"
 _HEAD = struct.Struct("<4sQIII")  # magic, catalog hash, signals, rows, CRC-32 of who is whose peer
 
 
@@ -65,6 +65,7 @@ class Detector:
         )
         self._scale = np.zeros((rows, SCALES))
         self._scale[:, MEMORY : MEMORY + 2] = scales(None)
+        self._scale[:, OFF : OFF + 2] = self._sets.scale
         self._scale[:n, MAY_REST] = 1.0
         self._modes = motion.mode_slots(catalog.signals)
         self._incidents = Incidents(n, self._sets.members, settings)

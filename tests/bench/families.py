@@ -11,6 +11,10 @@ Synthetic and seeded, no public data. In brackets what a family resembles:
     synthetic  trend, two sines, noise; single points off by 6 sigma, a change of the trend (Yahoo A2 and A4)
     fast       accelerometer at 1 kHz, a ringing tone; twice the amplitude, another tone, a blow of 5 ms
     valve      eight signals of a pump at 1 Hz, by make_group(): a valve closes half, cavitation (SKAB)
+    shifts     noise that remembers (AR of order 1), two shifts of level
+    counts     events a minute in bursts, few and large; silence, one burst that does not end
+    demand     half-hourly demand with days and weekends; four days at half the level (NAB's taxi)
+    heart      250 Hz, beats; two are low and wide (MIT-BIH)
 
 Figures as in tests/bench/series.py, AUC-ROC / AUC-PR by points, and F1 of events at the best threshold: an anomaly is hit by any sample
 within it. An alarm outside stands for the 30 samples from it on, and counts as false once for each such window: a detector that never
@@ -130,8 +134,58 @@ def valve(random: np.random.Generator) -> Case:
     return x, _label(n, (closed, 200), (bubbles, 200)), 1.0
 
 
+def shifts(random: np.random.Generator) -> Case:
+    n = 5000
+    x = random.normal(0, 1, n)
+    for i in range(1, n):
+        x[i] += 0.7 * x[i - 1]
+    up, down = 2000 + int(random.integers(500)), 3600 + int(random.integers(500))
+    x[up : up + 60] += 6
+    x[down : down + 120] -= 4.5
+    return x[:, None], _label(n, (up, 60), (down, 120)), 10.0
+
+
+def counts(random: np.random.Generator) -> Case:
+    n, at = 6000, 0
+    rate = np.full(n, 3.0)
+    while at < n:
+        at += int(random.exponential(60))
+        rate[at : at + int(random.integers(3, 15))] = 43
+        at += 15
+    silence, burst = 2800 + int(random.integers(400)), 4600 + int(random.integers(400))
+    rate[silence : silence + 80] = 0.2
+    rate[burst : burst + 60] = 110
+    return random.poisson(rate).astype(float)[:, None], _label(n, (silence, 80), (burst, 60)), 60.0
+
+
+def demand(random: np.random.Generator) -> Case:
+    n, day = 8000, 48
+    t = np.arange(n)
+    h = t % day
+    hours = 0.5 + 0.5 * np.exp(-(((h - 38) / 7) ** 2)) + 0.35 * np.exp(-(((h - 17) / 5) ** 2))
+    hours -= 0.35 * np.exp(-(((h - 9) / 5) ** 2))
+    weekend = np.where((t // day) % 7 >= 5, 0.85 + 0.15 * np.sin(2 * np.pi * h / day), 1.0)
+    x = 15_000 * hours * weekend * (1 + 0.03 * random.normal(size=n))
+    holidays = np.sort(random.choice(np.arange(50, 160, 8), 4, replace=False)) * day
+    for at in holidays:
+        x[at : at + day] *= 0.5
+    return x[:, None], _label(n, *((int(at), day) for at in holidays)), 1800.0
+
+
+def heart(random: np.random.Generator) -> Case:
+    n, beat = 7000, 70
+    phase = np.cumsum(1 + random.normal(0, 0.02, n)) / beat % 1
+    x = 2 * np.exp(-(((phase - 0.3) / 0.03) ** 2)) - 0.5 * np.exp(-(((phase - 0.36) / 0.03) ** 2))
+    x += 0.4 * np.exp(-(((phase - 0.6) / 0.07) ** 2)) + random.normal(0, 0.05, n)
+    starts = np.flatnonzero(np.diff(phase) < -0.5) + 1
+    odd = [int(starts[k + int(random.integers(5))]) for k in (45, 70)]
+    for at in odd:
+        x[at : at + beat] = 0.8 * np.interp(0.6 * np.arange(beat) + 10, np.arange(beat), x[at : at + beat])
+    return x[:, None], _label(n, *((at, beat) for at in odd)), 0.004
+
+
 FAMILIES: tuple[Callable[[np.random.Generator], Case], ...] = (
-    seasonal, web, cpu, machine, synthetic, fast, valve,
+    seasonal, web, cpu, machine, synthetic, fast, valve, shifts, counts, demand, heart,
 )  # fmt: skip
 
 

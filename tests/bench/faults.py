@@ -73,7 +73,7 @@ def detector_of(recording: Recording, budget: float, off: int = 0, peers: bool =
     named = [list(names) for names in recording.peers] if peers else []
     section = DetectorSection(incidents_per_day_max=budget, peers=named, refractory_s=5.0)
     detector = Detector(recording.catalog, section)
-    detector._scale[:, OFF] = off
+    detector._scale[:, OFF] = detector._scale[:, OFF].astype(int) | off
     return detector
 
 

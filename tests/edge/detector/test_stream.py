@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edge.detector import DetectorStateError, make_stream
 from edge.detector.layout import (
+    CUSUM_UP,
     ERROR_LAST,
     FUSED,
     JUMP,
@@ -31,6 +32,7 @@ from edge.detector.layout import (
     TAILS,
 )
 from edge.detector.shape import WINDOW, WINDOWS_MIN, discord, remember
+from edge.detector.stream import worth
 from edge.detector.tail import ORDINARY
 
 HOSTILE = st.one_of(
@@ -262,10 +264,53 @@ def test_more_of_the_same_is_told_less_but_never_below_the_ordinary() -> None:
     stream, less = make_stream(), 0
     for t, value in enumerate(x.tolist()):
         told = evidence(np.array([stream.update(float(t), value)]))[0]
-        raw = stream._out[0, FUSED]
-        assert min(raw, ORDINARY) - 1e-9 <= told <= raw + 1e-9
+        raw, most = stream._out[0, FUSED], 0.3 * ORDINARY  # what the samples before may add at most
+        assert min(raw, ORDINARY) - 1e-9 <= told <= raw + most + 1e-9
         less += told < raw - 0.1
     assert less > 20
+
+
+def test_the_return_of_a_level_is_no_second_incident_but_a_later_fault_is() -> None:
+    """Up for 60 samples and back: the way back is less than the way there. As much down 400 samples later is told in full."""
+    told, raw = [], []
+    for seed in range(6):
+        x = np.random.default_rng(seed).normal(0, 1, 4000)
+        x[3000:3060] += 5.0
+        x[3460:3520] -= 5.0
+        stream, before = make_stream(), []
+        score = stream.update_many(np.arange(3460) * 1.0, x[:3460])
+        for t in range(3460, 3480):
+            score = np.append(score, stream.update(float(t), float(x[t])))
+            before.append(stream._out[0, FUSED])
+        e = evidence(score)
+        told.append((e[3000:3020].max(), e[3060:3120].max(), e[3460:].max()))
+        raw.append(max(before))
+    there, back, later = np.median(told, axis=0)
+    assert back < 0.8 * there
+    assert later >= 0.95 * np.median(raw)
+
+
+def test_a_level_that_came_back_drifts_no_more() -> None:
+    """By its slack alone the sum would take as long to go as it took to come."""
+    x = np.random.default_rng(4).normal(0, 1, 4000)
+    x[3000:3200] += 5.0
+    stream = make_stream()
+    stream.update_many(np.arange(3200) * 1.0, x[:3200])
+    high = stream._levels[0, CUSUM_UP]
+    assert high > 50.0
+    stream.update_many(np.arange(3200, 3280) * 1.0, x[3200:3280])
+    assert stream._levels[0, CUSUM_UP] < 0.1 * high
+
+
+def test_what_is_a_little_odd_counts_more_when_it_lasts() -> None:
+    levels = np.zeros((1, LEVELS))
+    first = worth(levels, 0, 1.5, 0.0, 0.99)
+    for _ in range(60):
+        last = worth(levels, 0, 1.5, 0.0, 0.99)
+    assert first == 1.5
+    assert last == pytest.approx(1.3 * 1.5, rel=0.05)
+    worth(levels, 0, 20.0, 0.0, 0.99)
+    assert worth(levels, 0, 0.0, 0.0, 0.99) < 0.3 * ORDINARY  # one peak is not smeared over what follows
 
 
 def test_a_signal_that_seldom_moves_is_no_louder_for_it() -> None:
