@@ -21,7 +21,6 @@ from cloud.sink.sink import Sink, SinkStopped
 from cloud.worker.ack_queue import AckQueue
 from cloud.worker.core import Digest
 from cloud.worker.delivery import Delivery, Outgoing, Record
-from cloud.worker.lag import Progress
 from cloud.worker.letters import DeadLetter
 from cloud.worker.steps.open import open_bundle
 from cloud.worker.steps.validate import CatalogBook
@@ -339,46 +338,6 @@ def test_giving_up_refuses_what_waits_at_once(influx_double: Any, bench: Any) ->
 
     asyncio.run(run())
     assert [letter.reason for letter in desk.letters()] == ["catalog_unknown"]
-
-
-def test_progress_tells_a_stall_from_a_wait_and_from_idleness() -> None:
-    now = [1000.0]
-    progress = Progress(lambda: now[0])
-    tp = ("vantel.p1", 0)
-    progress.mine = frozenset([tp])  # type: ignore[list-item]
-
-    def look(committed: int, end: int, start: int = 0) -> None:
-        progress.observe({tp: committed}, {tp: start}, {tp: end})  # type: ignore[dict-item]
-        progress.beat_s = now[0]
-
-    look(0, 0)
-    for _ in range(20):
-        now[0] += 10
-        look(0, 0)
-        assert not progress.stalled(60, 0)
-    for step in range(7):
-        now[0] += 10
-        look(0, 5)
-        assert bool(progress.stalled(60, 0)) is (step == 6), step
-        assert not progress.stalled(60, now[0] - 5)
-    now[0] += 10
-    look(1, 5)
-    assert not progress.stalled(60, 0)
-    for end, start, outside in ((9, 9, "what Kafka's retention took needs no commit"), (0, 0, "made anew")):
-        for _ in range(20):
-            now[0] += 10
-            look(1, end, start)
-            assert not progress.stalled(60, 0), outside
-    assert progress.beyond == {}
-    for step in range(7):
-        now[0] += 10
-        look(9, 5)
-        assert progress.beyond == {tp: 9}
-        assert not progress.stalled(60, now[0] - 5)
-        assert bool(progress.stalled(60, 0)) is (step == 6), step
-    look(5, 5)
-    now[0] += 61
-    assert "event loop" in progress.stalled(60, 0)
 
 
 def test_a_digest_of_a_retry_is_in_no_account(bench: Any) -> None:

@@ -17,7 +17,7 @@ import structlog
 from cloud.query import InfluxQuery
 from cloud.settings import InfluxSection
 from cloud.sink.influx import InfluxWriter, retry_after_s
-from cloud.sink.sink import Refusal, Sink, SinkStopped
+from cloud.sink.sink import Answer, Refusal, Sink, SinkStopped
 from vantel_rig.stack import Stack
 
 GOOD = [f"telemetry,group=g,van=v a={at}.5 {1_700_000_000_000_000_000 + at}".encode() for at in range(40)]
@@ -96,6 +96,27 @@ def test_what_the_retention_does_not_keep_is_refused_alone(worker_stack: Stack) 
     assert all("retention" in refusal.text for refusal in refusals)
     assert query.count_points() == 2
     query.query(f'DROP DATABASE "{settings.bucket}"')
+
+
+def test_a_body_that_has_to_wait_lets_the_others_through() -> None:
+    class Choosy:
+        """Takes the first line only when it has all others."""
+
+        def __init__(self) -> None:
+            self.taken: list[bytes] = []
+            self.refused = 0
+
+        def write(self, body: bytes) -> Answer:
+            if body == GOOD[0] and len(self.taken) < 3:
+                self.refused += 1
+                assert self.refused < 100, "the others are never asked for"
+                return Answer(503, "busy")
+            self.taken.append(body)
+            return Answer(204)
+
+    writer, settings = Choosy(), section("http://127.0.0.1:1", lines_max=1)
+    assert asyncio.run(Sink(writer, settings).write(GOOD[:4])) == []
+    assert writer.taken == [*GOOD[1:4], GOOD[0]]
 
 
 def test_nothing_to_write_asks_nothing(target: Target) -> None:
