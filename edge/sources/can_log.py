@@ -26,6 +26,7 @@ import structlog
 from can.io.blf import BLFParseError
 from numpy.typing import NDArray
 
+from edge.sources.blf_reader import BlfReader
 from edge.sources.dbc_kernel import EXTENDED, PAYLOAD_BYTES
 from edge.sources.decimal_time import NS_MAX
 from edge.sources.errors import RecordingError
@@ -318,7 +319,7 @@ def _reader(path: Path, counts: Counter[str], start_given: bool) -> tuple[Any, _
         reader.bad, reader.lines = BadLines(path, counts), lines
         return reader, lines
     if suffix == ".blf":
-        return can.BLFReader(open_binary(path)), None  # type: ignore[arg-type]
+        return BlfReader(open_binary(path)), None
     if suffix in (".trc", ".csv"):
         lines = _CountedLines(path)
         return (can.TRCReader if suffix == ".trc" else can.CSVReader)(lines), lines  # type: ignore[arg-type]

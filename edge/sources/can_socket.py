@@ -16,7 +16,10 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
+
+from vantel.kernel import kernel
 
 FRAMES_MAX = 512
 CLASSIC_BYTES, FD_BYTES = 16, 72
@@ -58,23 +61,21 @@ class Received(NamedTuple):
     special: int
 
 
-@numba.njit(
-    "Tuple((uint32[::1], int64[::1], uint64[:, ::1], int64[::1], int64[::1], int64, int64, int64))("
-    "uint64[:, ::1], int64[:, ::1], uint64[:, ::1], int64, int64)",
-    nogil=True,
-    cache=True,
-)
-def _frames(data, control, heads, count, dropped):  # type: ignore[no-untyped-def]
-    """Take count datagrams apart: ids, lengths, payload as uint64[.., 8], software and hardware stamps of those that are
-    frames, then how many are not, the kernel's count of drops, and how many are remote or error frames: as Received.
+@kernel(
+    types.UniTuple(types.int64, 3)(
+        numba.uint64[:, ::1], numba.int64[:, ::1], numba.uint64[:, ::1], numba.int64,
+        numba.uint32[::1], numba.int64[::1], numba.uint64[:, ::1], numba.int64[:, ::1],
+    )
+)  # fmt: skip
+def _frames(data, control, heads, dropped, ids, lengths, payload, stamps):  # type: ignore[no-untyped-def]
+    """Take n datagrams apart, into ids uint32[n], lengths int64[n], payload uint64[n, 8], stamps int64[2, n] (software,
+    hardware); returns how many are frames, the kernel's count of drops, and how many are remote or error frames.
 
     data: uint64[.., 10], control: int64[.., 16], heads: uint64[.., 8] as recvmmsg left them. Control messages and sizes
-    are made ready for the next call.
+    are made ready for the next call. Arrays of the caller: see dbc_kernel.
     """
-    ids, lengths = np.empty(count, np.uint32), np.empty(count, np.int64)
-    payload, stamps = np.empty((count, 8), np.uint64), np.empty((2, count), np.int64)
     kept = special = 0
-    for i in range(count):
+    for i in range(ids.shape[0]):
         size = heads[i, _HEAD_BYTES] & np.uint64(0xFFFFFFFF)
         used = np.int64(heads[i, _HEAD_CONTROL_BYTES])
         software, hardware = 0, 0
@@ -98,8 +99,7 @@ def _frames(data, control, heads, count, dropped):  # type: ignore[no-untyped-de
             payload[kept, word] = data[i, 1 + word]
         stamps[0, kept], stamps[1, kept] = software, hardware
         kept += 1
-    return (ids[:kept], lengths[:kept], payload[:kept], stamps[0, :kept], stamps[1, :kept],
-            count - kept, dropped, special)  # fmt: skip
+    return kept, dropped, special
 
 
 class FrameSocket:
@@ -144,11 +144,17 @@ class FrameSocket:
                 return None
             raise OSError(code, os.strerror(code))
         before = self._dropped
-        ids, lengths, payload, software, hardware, malformed, self._dropped, special = _frames(
-            self._words, self._control_words, self._head_words, count, before
+        ids, lengths = np.empty(count, np.uint32), np.empty(count, np.int64)
+        payload, stamps = np.empty((count, 8), np.uint64), np.empty((2, count), np.int64)
+        kept, self._dropped, special = _frames(
+            self._words, self._control_words, self._head_words, before, ids, lengths, payload, stamps
         )
+        if kept < count:
+            ids, lengths, payload, stamps = ids[:kept], lengths[:kept], payload[:kept], stamps[:, :kept]
         dropped = (self._dropped - before) & 0xFFFF_FFFF
-        return Received(ids, lengths, payload.view(np.uint8), software, hardware, malformed, dropped, special)
+        return Received(
+            ids, lengths, payload.view(np.uint8), stamps[0], stamps[1], count - kept, dropped, special
+        )
 
 
 def open_socketcan(interface: str, receive_bytes_max: int) -> FrameSocket:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from cantools.database.can import Database, Message
@@ -23,6 +23,9 @@ from edge.sources import dbc_kernel as kernel
 from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.dbc_tables import Builder, parameter_group
 from vantel.catalog import SignalType
+
+ROOM_FRAMES, ROOM_SAMPLES = 512, 4096
+"""Memory that a decoder keeps (120 KB), enough for a reading of a live bus; more is taken for the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class BusDecoder:
         self._frames = np.zeros(len(self._by_message) + 1, np.int64)
         self._left_out = np.zeros(kernel.COUNTS, np.int64)
         self._undecodable = 0
+        self._room = [np.empty(ROOM_FRAMES, np.int32), *_room(ROOM_SAMPLES)]
+        self._cell = np.zeros(1, np.uint64)
         taken = np.array([wanted(s.message, s.name) for s in self.signals], np.bool_)
         self.give_slots(np.where(taken, np.arange(len(self.signals)), -1).astype(np.int32))
         self._is_rare = np.append(self._tables.messages[:, kernel.ROOT] < 0, False)  # the last: no message
@@ -135,16 +140,28 @@ class BusDecoder:
         """Decode frames of this channel. ids: uint32[n]. lengths: int64[n] bytes. payload: uint8[n, 64], or any other
         multiple of 8 bytes wide and not less than the lengths; C-contiguous. label: int64[n], not descending, given to
         the samples of each frame instead of its index, such as its stamp."""
-        tables = self._tables
         if label is None:
             label = np.arange(len(ids), dtype=np.int64)
-        message, *samples = kernel.decode(
-            ids, lengths, payload.view(np.uint64), label, tables.keys, tables.values, tables.groups,
-            tables.group_values, tables.messages, tables.nodes, tables.fields, tables.linear, tables.whole, tables.muxes,
-            tables.branches, tables.stack, self._frames, self._left_out,
-        )  # fmt: skip
-        decoded = Decoded(*samples)
-        if self._rare and len(rows := np.flatnonzero(self._is_rare[message])):
+        words = payload.view(np.uint64)
+        table, done = self._tables, -1
+        ways = (table.keys, table.values, table.groups, table.group_values)
+        fields = (table.messages, table.nodes, table.fields, table.linear, table.whole, table.muxes, table.branches,
+                  table.stack)  # fmt: skip
+        counted = (self._frames, self._left_out, self._cell)
+        if len(ids) <= ROOM_FRAMES:
+            message, *out = self._room
+            done, rare = kernel.decode(ids, lengths, words, label, *ways, *fields, message, *out, *counted)
+            if done >= 0:
+                out = [part[:done].copy() for part in out]  # the room is for the next call
+        if done < 0:
+            message = np.empty(len(ids), np.int32)
+            most, rare = kernel.locate(ids, *ways, table.messages, message)
+            out = _room(most)
+            done = kernel.write(words, lengths, message, label, *fields, *out, *counted)
+            out = [part[:done] for part in out]
+        decoded = Decoded(*out)
+        if rare:
+            rows = np.flatnonzero(self._is_rare[message[: len(ids)]])
             decoded = _merged(decoded, self._decode_by_cantools(rows, message, lengths, payload, label))
         return decoded
 
@@ -175,6 +192,11 @@ class BusDecoder:
         slots, frames, values = zip(*samples, strict=True) if samples else ((), (), ())
         value = np.array(values, np.float64)
         return Decoded(np.array(slots, np.int32), np.array(frames, np.int64), value.view(np.uint64), value)
+
+
+def _room(samples: int) -> list[NDArray[Any]]:
+    """Memory for slot, label, raw and value of so many samples."""
+    return [np.empty(samples, dtype) for dtype in (np.int32, np.int64, np.uint64, np.float64)]
 
 
 def _linear(signal) -> tuple[float, float]:  # type: ignore[no-untyped-def]

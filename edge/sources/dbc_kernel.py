@@ -1,7 +1,8 @@
 """Frames to samples: the two hot loops of DBC decoding, in one call.
 
-_locate() finds the message of every frame, _write() writes all samples in one pass over the frames, in their order; decode()
-is both, and takes the memory: a small block of a live bus costs little more than its calls. The tables are those of edge.sources.dbc_tables; their columns are named here. A payload is read as 64-bit words, so that a
+locate() finds the message of every frame, write() writes all samples in one pass over the frames, in their order; decode()
+is both, into memory of the caller: Numba unpickles the type of each array that a function returns, for every call, which
+cost a small block of a live bus more than its samples. The tables are those of edge.sources.dbc_tables; their columns are named here. A payload is read as 64-bit words, so that a
 signal of a classic CAN frame is one shift left and one shift right, whatever its byte order. Source: the sawtooth
 numbering of DBC start bits; scaling as cantools does it, value = raw * scale + offset, never fused.
 """
@@ -74,30 +75,28 @@ def _group_key(key):  # type: ignore[no-untyped-def]
 
 
 @kernel(
-    numba.int64(
-        _read_u32, numba.uint32[::1], _i32_1d, numba.uint32[::1], _i32_1d, _i32_2d, _i32_1d, numba.int64[::1]
+    types.UniTuple(types.int64, 2)(
+        _read_u32, numba.uint32[::1], _i32_1d, numba.uint32[::1], _i32_1d, _i32_2d, _i32_1d
     ),
     error_model="numpy",
 )
-def _locate(  # type: ignore[no-untyped-def]
-    ids, keys, values, groups, group_values, messages, message, frames
-):
-    """Message of each frame, -1 for none, into message int32[n]; returns the most samples that the frames can give.
+def locate(ids, keys, values, groups, group_values, messages, message):  # type: ignore[no-untyped-def]
+    """Message of each frame, -1 for none, into message int32[n or more]; returns the most samples that the frames can
+    give, and how many are of a rare shape.
 
     ids: uint32[n] with EXTENDED. keys, values: hash table of exact ids. groups, group_values: hash table of J1939
-    parameter groups, looked at for 29-bit ids that no exact id matches. frames: int64[messages + 1], added to: frames
-    of each message, and last those of none.
+    parameter groups, looked at for 29-bit ids that no exact id matches.
     """
-    total = 0
+    total = rare = 0
     for i in range(ids.shape[0]):
         found = _find(ids[i], keys, values)
         if found < 0 and ids[i] >= EXTENDED:
             found = _find(_group_key(ids[i]), groups, group_values)
         message[i] = found
-        frames[found] += 1
         if found >= 0:
             total += messages[found, SAMPLES_MAX]
-    return total
+            rare += messages[found, ROOT] < 0
+    return total, rare
 
 
 @numba.njit(inline="always")
@@ -192,34 +191,34 @@ def _enter(words, row, bits, short, nodes, node, fields, linear, whole, muxes, b
     return depth
 
 
-@numba.njit(
+@kernel(
     numba.int64(
         _read_u64_2d, _read_i64, _i32_1d, _read_i64,
         _i32_2d, _i32_2d, _i32_2d, numba.float64[:, ::1], numba.int64[:, ::1], _i32_2d, _i32_1d, _i32_1d,
-        _i32_1d, numba.int64[::1], numba.uint64[::1], numba.float64[::1], numba.int64[::1],
+        _i32_1d, numba.int64[::1], numba.uint64[::1], numba.float64[::1], numba.int64[::1], numba.int64[::1],
+        numba.uint64[::1],
     ),
-    nogil=True,
-    cache=True,
     error_model="numpy",
 )  # fmt: skip
-def _write(  # type: ignore[no-untyped-def]
+def write(  # type: ignore[no-untyped-def]
     words, lengths, message, label,
     messages, nodes, fields, linear, whole, muxes, branches, stack,
-    slot, label_out, raw_out, value, counts,
+    slot, label_out, raw_out, value, frames, counts, cell,
 ):  # fmt: skip
     """Write all samples, frame by frame; returns how many.
 
     words: uint64[n, w], payloads of 8 * w bytes, undefined after the length. lengths: int64[n] bytes.
-    message: of _locate. label: int64[n], a number of each frame that its samples get.
+    message: of locate. label: int64[n], a number of each frame that its samples get.
     linear: float64[fields, 2], scale and offset. whole: int64[fields, 4], the same as integers, then the raw values
     from which J1939 means error and not available. stack: int32[multiplexers of a message + 1], scratch.
-    slot, label_out, raw_out, value: as large as _locate said; raw_out is sign-extended, or the bits of a float.
-    counts: int64[COUNTS], added to. A frame with a multiplexer value that no branch has, a field without slot: no sample.
+    slot, label_out, raw_out, value: as large as locate said; raw_out is sign-extended, or the bits of a float.
+    frames: int64[messages + 1], added to: frames of each message, and last those of none. counts: int64[COUNTS], added
+    to. cell: uint64[1], scratch. A frame with a multiplexer value that no branch has, a field without slot: no sample.
     """
-    cell = np.empty(1, np.uint64)
     done = 0
-    for row in range(message.shape[0]):
+    for row in range(lengths.shape[0]):
         m = message[row]
+        frames[m] += 1
         if m < 0 or messages[m, ROOT] < 0:
             continue
         first = done
@@ -255,28 +254,31 @@ def _write(  # type: ignore[no-untyped-def]
     return done
 
 
-@numba.njit(
-    types.Tuple((_i32_1d, _i32_1d, numba.int64[::1], numba.uint64[::1], numba.float64[::1]))(
+@kernel(
+    types.UniTuple(types.int64, 2)(
         _read_u32, _read_i64, _read_u64_2d, _read_i64,
         numba.uint32[::1], _i32_1d, numba.uint32[::1], _i32_1d,
         _i32_2d, _i32_2d, _i32_2d, numba.float64[:, ::1], numba.int64[:, ::1], _i32_2d, _i32_1d, _i32_1d,
-        numba.int64[::1], numba.int64[::1],
+        _i32_1d, _i32_1d, numba.int64[::1], numba.uint64[::1], numba.float64[::1],
+        numba.int64[::1], numba.int64[::1], numba.uint64[::1],
     ),
-    nogil=True,
-    cache=True,
     error_model="numpy",
 )  # fmt: skip
 def decode(  # type: ignore[no-untyped-def]
     ids, lengths, words, label, keys, values, groups, group_values,
-    messages, nodes, fields, linear, whole, muxes, branches, stack, frames, counts,
+    messages, nodes, fields, linear, whole, muxes, branches, stack,
+    message, slot, label_out, raw, value, frames, counts, cell,
 ):  # fmt: skip
-    """(message int32[n] of each frame, then slot, label, raw and value of the samples); arguments as of _locate and _write."""
-    message = np.empty(ids.shape[0], np.int32)
-    most = _locate(ids, keys, values, groups, group_values, messages, message, frames)
-    slot, label_out = np.empty(most, np.int32), np.empty(most, np.int64)
-    raw, value = np.empty(most, np.uint64), np.empty(most, np.float64)
-    done = _write(
+    """(samples written, frames of a rare shape); arguments as of locate and write. message has a place for each frame.
+
+    Where the frames could give more samples than slot has places, nothing is written or counted, and the first number is
+    negative: so many places are needed.
+    """
+    most, rare = locate(ids, keys, values, groups, group_values, messages, message)
+    if most > slot.shape[0]:
+        return -most, rare
+    done = write(
         words, lengths, message, label, messages, nodes, fields, linear, whole, muxes, branches, stack,
-        slot, label_out, raw, value, counts,
+        slot, label_out, raw, value, frames, counts, cell,
     )  # fmt: skip
-    return message, slot[:done], label_out[:done], raw[:done], value[:done]
+    return done, rare

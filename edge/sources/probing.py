@@ -1,16 +1,17 @@
 """Probes of a machine, each bounded in time: one that blocks costs its own readings and nobody else's.
 
-All probes run one after another on one thread beside the source's own. When one takes longer than seconds_max, it keeps that
-thread until it comes back, and the rest go on with a new one; until then it is not asked again. So there are never more
-threads than probes. A failing probe is counted (probe_<name>_failed), a blocked one too (probe_<name>_blocked).
+All probes run one after another on one thread beside the source's own, in one hand-over. When one takes longer than
+seconds_max, it keeps that thread until it comes back, and the rest go on with a new one; until then it is not asked again. So
+there are never more threads than probes. A failing probe is counted (probe_<name>_failed), a blocked one too (probe_<name>_blocked).
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import psutil
 import structlog
@@ -23,45 +24,57 @@ PROBE_ERRORS = (OSError, ValueError, AttributeError, KeyError, IndexError, TypeE
 _log = structlog.get_logger("probes")
 
 
+Outcome = Readings | Exception
+
+
 class _Worker:
-    """One thread that runs probes as they are asked for."""
+    """One thread that runs probes as they are asked for, all that are asked in one go."""
 
     def __init__(self) -> None:
-        self._inbox: queue.SimpleQueue[Probe | None] = queue.SimpleQueue()
-        self._outbox: queue.SimpleQueue[Readings | Exception] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Sequence[Probe] | None] = queue.SimpleQueue()
+        self._finished = threading.Event()
         self._lock = threading.Lock()
+        self._outcomes: list[Outcome] = []
+        self._began_s = 0.0
         self._abandoned = False
         self.thread = threading.Thread(target=self._run, name="probes", daemon=True)
         self.thread.start()
 
-    def ask(self, probe: Probe, seconds_max: float) -> Readings | Exception | None:
-        """What the probe says, or raises; None when it takes too long: then this worker must not be asked again."""
-        self._inbox.put(probe)
-        try:
-            return self._outbox.get(timeout=seconds_max)
-        except queue.Empty:
-            pass
-        with self._lock:
-            if not self._outbox.empty():
-                return self._outbox.get()
-            self._abandoned = True
-        return None
+    def ask(self, probes: Sequence[Probe], seconds_max: float) -> list[Outcome]:
+        """What each probe says, or raises. Shorter than asked: the next one takes longer than seconds_max, and this worker
+        must not be asked again."""
+        self._finished.clear()
+        self._outcomes, self._began_s = [], time.monotonic()
+        self._inbox.put(probes)
+        left_s = seconds_max
+        while not self._finished.wait(left_s):
+            with self._lock:  # the time is that of the probe which runs now
+                left_s = self._began_s + seconds_max - time.monotonic()
+                if left_s <= 0 and not self._finished.is_set():
+                    self._abandoned = True
+                    break
+                left_s = max(left_s, 0.0)
+        return self._outcomes
 
     def close(self) -> None:
         """End the thread."""
         self._inbox.put(None)
 
     def _run(self) -> None:
-        while (probe := self._inbox.get()) is not None:
-            outcome: Readings | Exception
-            try:
-                outcome = probe()
-            except PROBE_ERRORS as cause:
-                outcome = cause
-            with self._lock:
-                if self._abandoned:
-                    return
-                self._outbox.put(outcome)
+        while (probes := self._inbox.get()) is not None:
+            for at, probe in enumerate(probes, start=1):
+                outcome: Outcome
+                try:
+                    outcome = probe()
+                except PROBE_ERRORS as cause:
+                    outcome = cause
+                with self._lock:
+                    if self._abandoned:
+                        return
+                    self._outcomes.append(outcome)
+                    self._began_s = time.monotonic()
+                    if at == len(probes):
+                        self._finished.set()
 
 
 class ProbeRunner:
@@ -82,9 +95,21 @@ class ProbeRunner:
     def read(self) -> dict[str, float | str]:
         """Every probe once; a signal given twice keeps its first value."""
         found: dict[str, float | str] = {}
-        for name, probe in self._probes.items():
-            for signal, value in self._ask(name, probe).items():
-                found.setdefault(signal, value)
+        waiting = [name for name in self._probes if not self._is_blocked(name)]
+        while waiting:
+            self._worker = self._worker or _Worker()
+            outcomes = self._worker.ask([self._probes[name] for name in waiting], self._seconds_max)
+            for name, outcome in zip(waiting, outcomes, strict=False):
+                if isinstance(outcome, Exception):
+                    self._count(name, "failed", str(outcome))
+                    continue
+                for signal, value in outcome.items():
+                    found.setdefault(signal, value)
+            if len(outcomes) < len(waiting):
+                name = waiting[len(outcomes)]
+                self._blocked[name], self._worker = self._worker, None
+                self._count(name, "blocked", f"no answer within {self._seconds_max:g} s")
+            waiting = waiting[len(outcomes) + 1 :]
         return found
 
     def close(self) -> None:
@@ -93,22 +118,14 @@ class ProbeRunner:
             self._worker.close()
             self._worker = None
 
-    def _ask(self, name: str, probe: Probe) -> Readings:
-        if name in self._blocked:
-            if self._blocked[name].thread.is_alive():
-                self._count(name, "blocked", "it has not come back yet")
-                return {}
-            del self._blocked[name]
-        self._worker = self._worker or _Worker()
-        outcome = self._worker.ask(probe, self._seconds_max)
-        if outcome is None:
-            self._blocked[name], self._worker = self._worker, None
-            self._count(name, "blocked", f"no answer within {self._seconds_max:g} s")
-            return {}
-        if isinstance(outcome, Exception):
-            self._count(name, "failed", str(outcome))
-            return {}
-        return outcome
+    def _is_blocked(self, name: str) -> bool:
+        if name not in self._blocked:
+            return False
+        if self._blocked[name].thread.is_alive():
+            self._count(name, "blocked", "it has not come back yet")
+            return True
+        del self._blocked[name]
+        return False
 
     def _count(self, name: str, reason: str, cause: str) -> None:
         key = f"probe_{name}_{reason}"

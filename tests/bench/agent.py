@@ -302,7 +302,7 @@ def one_rate(
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, MEMORY_S))
-        memory_mb.append(round(anonymous_mb(str(process.pid))))
+        memory_mb.append(round(anonymous_mb(str(process.pid)), 1))
     stop.set()
     sending.join()
     time.sleep(0.5)

@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,8 +22,9 @@ import pytest
 from edge.clock import VanClock
 from edge.model import TextTable
 from edge.settings import SystemSource as Section
+from edge.sources import probing
 from edge.sources.board_files import BoardFiles
-from edge.sources.probing import ProbeRunner
+from edge.sources.probing import Probe, ProbeRunner
 from edge.sources.system import Rate, SystemSource, board_probes
 from edge.sources.tegrastats import parse_line
 from tests.edge.sources.test_gnss import by_name, wait_until
@@ -244,6 +245,34 @@ def test_a_blocked_probe_is_asked_again_when_it_is_back() -> None:
     release.set()
     wait_until(lambda: not runner.blocked, lambda: None)
     assert runner.read() == {"slow": 1.0, "fast": 1.0}
+    runner.close()
+
+
+def test_each_probe_has_its_own_time_and_all_are_one_hand_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran, counts = [], Counter[str]()
+    asked = []
+    ask = probing._Worker.ask
+
+    def counted(
+        worker: probing._Worker, probes: Sequence[Probe], seconds_max: float
+    ) -> list[probing.Outcome]:
+        asked.append(len(probes))
+        return ask(worker, probes, seconds_max)
+
+    monkeypatch.setattr(probing._Worker, "ask", counted)
+
+    def steady(name: str) -> Probe:
+        return lambda: ran.append(name) or time.sleep(0.2) or {name: 1.0}  # type: ignore[func-returns-value]
+
+    def broken() -> dict[str, float]:
+        raise OSError("gone")
+
+    probes = {"a": steady("a"), "b": steady("b"), "broken": broken, "c": steady("c"), "d": steady("d")}
+    runner = ProbeRunner(probes, 0.6, counts)  # of each; they take 0.8 s in all
+    assert runner.read() == dict.fromkeys("abcd", 1.0)
+    assert ran == [*"abcd"]
+    assert asked == [5]
+    assert counts == {"probe_broken_failed": 1}
     runner.close()
 
 

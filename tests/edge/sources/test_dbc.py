@@ -19,7 +19,7 @@ from cantools.database.errors import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.sources.dbc import BusDecoder
+from edge.sources.dbc import ROOM_FRAMES, ROOM_SAMPLES, BusDecoder
 from edge.sources.dbc_file import load_database, load_with_doubts
 from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.dbc_tables import is_plain
@@ -210,6 +210,26 @@ def test_frames_that_cannot_be_decoded_are_counted_not_raised() -> None:
     assert frames[5] == []
     assert len(frames[6]) == 3
     assert decoder.counts == {"frames_unknown": 2, "frames_undecodable": 2, "signals_truncated": 2}
+
+
+@pytest.mark.parametrize(
+    ("frames", "factor"), [(3, 1), (ROOM_FRAMES, 1), (ROOM_FRAMES + 1, 1), (ROOM_FRAMES, 9)]
+)
+def test_samples_stay_when_more_frames_are_decoded_however_many(frames: int, factor: int) -> None:
+    """Below, at and above what a decoder has memory for, in frames and in samples; counted once in each case."""
+    fields = "".join(f' SG_ S{at} : {at}|1@1+ (1,0) [0|0] "" A\n' for at in range(factor))
+    text = f'VERSION ""\nBU_: A\nBO_ 5 Many: 8 A\n{fields}'
+    assert (frames * factor > ROOM_SAMPLES) == (factor > 1)
+    path = Path("many")
+    decoder = BusDecoder([(path, cantools.database.load_string(text, "dbc"))])
+    ids, lengths = np.full(frames, 5, np.uint32), np.full(frames, 8, np.int64)
+    ones, zeros = np.full((frames, 8), 255, np.uint8), np.zeros((frames, 8), np.uint8)
+    first = decoder.decode(ids, lengths, ones)
+    second = decoder.decode(ids, lengths, zeros)
+    assert first.value.tolist() == [1.0] * (frames * factor)
+    assert first.frame.tolist() == np.repeat(np.arange(frames), factor).tolist()
+    assert second.value.tolist() == [0.0] * (frames * factor)
+    assert decoder.frames_by_database == {path: 2 * frames}
 
 
 def test_of_two_messages_with_one_id_the_last_wins() -> None:
