@@ -262,7 +262,9 @@ class Agent:
         wait_until = self._stop_sources if source.replayed else None
 
         def emit(block: SampleBlock) -> None:
-            block = SampleBlock(rows[block.slot], block.t_mono_ns, block.value, block.quality, block.position)
+            block = SampleBlock(
+                rows.take(block.slot), block.t_mono_ns, block.value, block.quality, block.position
+            )
             self._judging.put(block, wait_until)
 
         return emit

@@ -20,11 +20,11 @@ TEXTS_MAX = 65_536
 TEXT_CHARS_MAX = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class SampleBlock:
-    """Samples in stream order.
+    """Samples in stream order. Never changed once made; not frozen, for it is made some hundred times a second.
 
-    slot: int32[n], index into the signal list of the source (in the agent: row of the catalog in use).
+    Arrays are C-contiguous. slot: int32[n], index into the signal list of the source (in the agent: row of the catalog in use).
     t_mono_ns: int64[n], not descending. value: float64[n]; NaN is a legal value. quality: uint8[n] or None (all good),
     as vantel.columns. position: index in the replay stream of the sample after the last one (0: not a replay).
     """

@@ -74,8 +74,7 @@ class Ordering:
 
     def apply(self, block: SampleBlock) -> SampleBlock:
         """Return the block with strictly ascending stamps per signal; the same object when nothing had to move."""
-        slot = np.ascontiguousarray(block.slot, np.int32)
-        stamps = np.ascontiguousarray(block.t_mono_ns, np.int64)
-        out = np.empty(len(block), np.int64)
-        moved = _order(slot, stamps, self._last_in, self._last_out, out, self._counts)
+        stamps = block.t_mono_ns
+        out = np.empty(len(stamps), np.int64)
+        moved = _order(block.slot, stamps, self._last_in, self._last_out, out, self._counts)
         return replace(block, t_mono_ns=out) if moved else block

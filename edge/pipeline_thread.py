@@ -163,9 +163,12 @@ class PipelineThread:
         if self._around.replayed or not self._state.acquire(blocking=False):
             return False
         try:
-            for queued in self._queue.get_waiting(0.0) if len(self._queue) else ():
-                self._take(queued)
-            if len(self._queue) or len(self._waiting) >= BLOCKS_MAX:
+            if len(self._queue):
+                for queued in self._queue.get_waiting(0.0):
+                    self._take(queued)
+                if len(self._queue):
+                    return False
+            if len(self._waiting) >= BLOCKS_MAX:
                 return False
             if block is not None:
                 self._take(block)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edge.model import SampleBlock
 from edge.settings import RingSection
+from vantel.array_table import ArrayTable, vector
 from vantel.kernel import kernel
 
 SLOW_INTERVAL_NS = 400_000_000
@@ -59,29 +60,27 @@ def _unroll(rows, first, row, end):  # type: ignore[no-untyped-def]
         types.Array(types.int32, 1, "C", readonly=True),
         types.Array(types.int64, 1, "C", readonly=True),
         types.Array(types.float64, 1, "C", readonly=True),
-        numba.uint16[::1],
-        numba.int64[::1],
-        numba.float64[::1],
-        numba.int64[::1],
-        numba.int64[::1],
-        numba.int64[::1],
-        numba.int64[::1],
-        numba.float64[::1],
-        numba.float64[::1],
-        numba.int64[::1],
+        numba.int64[:, ::1],
         numba.int64,
     )
 )
-def _push(  # type: ignore[no-untyped-def]
-    slot, t, value, ring_slot, ring_t, ring_value, first, size, written, last_t, last_value, interval, edges, keep_ns
-):  # fmt: skip
+def _push(slot, t, value, table, keep_ns):  # type: ignore[no-untyped-def]
     """Append samples slot int32[n], t int64[n] ns, value float64[n] to the rings of their rate; returns how many
     samples younger than keep_ns were overwritten.
 
-    ring_*: the memory of all rings, one after the other; ring c has rows first[c] to first[c + 1] and goes round in the
-    first size[c] of them, written[c] counts the rows written since it grew to this size, and those it had then. last_t, last_value, interval (mean, ns): by signal. edges int64[2]: least and highest t of
-    all samples so far. Negative slots are skipped.
+    table: of ring_slot, ring_t, ring_value (the memory of all rings, one after the other; ring c has rows first[c] to
+    first[c + 1] and goes round in the first size[c] of them), first, size, written (written[c] counts the rows written since
+    the ring grew to this size, and those it had then), last_t, last_value, interval (mean, ns; all three by signal), edges
+    int64[2]: least and highest t of all samples so far. Negative slots are skipped.
     """
+    ring_slot, ring_t, ring_value = (
+        vector(table, 0, np.uint16),
+        vector(table, 1, np.int64),
+        vector(table, 2, np.float64),
+    )
+    first, size, written = vector(table, 3, np.int64), vector(table, 4, np.int64), vector(table, 5, np.int64)
+    last_t, last_value = vector(table, 6, np.int64), vector(table, 7, np.float64)
+    interval, edges = vector(table, 8, np.float64), vector(table, 9, np.int64)
     early = 0
     for i in range(slot.shape[0]):
         s = slot[i]
@@ -138,6 +137,11 @@ class Rings:
         self._interval = np.zeros(n_signals, np.float64)
         self._keep_ns = round(settings.seconds * 1e9)
         self._edges = np.array([np.iinfo(np.int64).max, _NEVER], np.int64)
+        self._table = ArrayTable(
+            self._slot, self._t, self._value, self._first, self._size, self._written, self._last_t, self._last_value,
+            self._interval, self._edges,
+        )  # fmt: skip
+        self._rows = self._table.rows
         self.overwritten_early = 0
 
     @property
@@ -147,14 +151,7 @@ class Rings:
 
     def push(self, block: SampleBlock) -> None:
         """Append a block."""
-        if not len(block):
-            return
-        self.overwritten_early += _push(
-            np.ascontiguousarray(block.slot, np.int32), np.ascontiguousarray(block.t_mono_ns, np.int64),
-            np.ascontiguousarray(block.value, np.float64),
-            self._slot, self._t, self._value, self._first, self._size, self._written, self._last_t,
-            self._last_value, self._interval, self._edges, self._keep_ns,
-        )  # fmt: skip
+        self.overwritten_early += _push(block.slot, block.t_mono_ns, block.value, self._rows, self._keep_ns)
 
     def whole_since(self) -> int:
         """Time of the stream from which on every sample is still held; int64's largest before the first sample."""

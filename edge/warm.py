@@ -27,6 +27,7 @@ KERNEL_MODULES = (
     "edge.capture.gather",
     "edge.sources.dbc_kernel",
     "edge.sources.can_socket",
+    "edge.sources.can_turn",
     "edge.sources.checksums",
     "edge.sources.receive_stamps",
     "edge.spool",

@@ -25,10 +25,11 @@ from edge.settings import CanSource as CanSection
 from edge.sources.answer_file import load_answers
 from edge.sources.answers import Answers
 from edge.sources.can_bus_state import BusState
-from edge.sources.can_channel import CanChannel, unused, wanted_by
+from edge.sources.can_channel import CanChannel, Samples, unused, wanted_by
 from edge.sources.can_interface import FrameReader, SocketReader, open_reader
 from edge.sources.can_reading import POLL_S, read_buses
-from edge.sources.can_socket import ERROR_FRAME, FRAMES_MAX, REMOTE_FRAME, Received
+from edge.sources.can_socket import ERROR_FRAME, FRAMES_MAX, REMOTE_FRAME, FrameSocket, Received
+from edge.sources.can_turn import DROPPED, FRAMES, MALFORMED, SPECIAL, WholeTurn
 from edge.sources.chunks import SlotTable, legal_name
 from edge.sources.dbc_file import load_with_doubts
 from edge.sources.polling import Frame, Poller, unread
@@ -89,10 +90,15 @@ class CanBus:
         self._poller = None if section.poll is None else Poller(section.poll, time.monotonic())
         self._state = BusState(prefix, len(self._slots.signals))
         self._stamps = ReceiveStamps()
-        self._frames = self._malformed = self._dropped = self._errors = self._remote = 0
+        whole = self._channel.whole if self._poller is None else None
+        self._whole = None if whole is None else WholeTurn(self._stamps, whole)
+        self._counts = np.zeros(SPECIAL + 1, np.int64) if self._whole is None else self._whole.counts
+        self._errors = self._remote = 0
         self._samples = self._lost = 0
         self.gather_s = section.gather_s
         self._reader: FrameReader | None = None
+        self._in_one: FrameSocket | None = None
+        """The socket of the reader, where one kernel can do a whole reading."""
         self._reopen_at_s = 0.0
         self._told = ""
 
@@ -100,9 +106,9 @@ class CanBus:
     def counters(self) -> dict[str, int]:
         """Frames and samples, and what was left out, by reason."""
         counts = Counter(
-            frames=self._frames,
-            frames_malformed=self._malformed,
-            frames_dropped=self._dropped,
+            frames=int(self._counts[FRAMES]),
+            frames_malformed=int(self._counts[MALFORMED]),
+            frames_dropped=int(self._counts[DROPPED]),
             frames_error=self._errors,
             frames_remote=self._remote,
             interface_lost=self._lost,
@@ -171,6 +177,10 @@ class CanBus:
             return False
         self._reopen_at_s = now_s + REOPEN_S
         self._reader = self._open_reader(self._section)
+        self._in_one = None
+        if self._whole is not None and isinstance(self._reader, SocketReader):
+            self._in_one = self._reader.frames
+            self._whole.attach(self._in_one)
         self._state.up(True)
         if self._told:
             _log.info("CAN interface found again", source=self.name, channel=self._section.channel)
@@ -193,14 +203,25 @@ class CanBus:
             self._ask(reader, self._poller.tick(time.monotonic()))
         found = False
         for _ in range(READS_MAX):
-            received = reader.read()
-            if received is None:
-                break
-            found = True
-            self._take(reader, received, emit)
-            if len(received.ids) < FRAMES_MAX:
+            taken = (
+                self._take_parts(reader, emit)
+                if self._in_one is None
+                else self._take_whole(self._in_one, emit)
+            )
+            found |= taken > 0
+            if taken < FRAMES_MAX:
                 break
         return found
+
+    def _take_whole(self, frames: FrameSocket, emit: Emit) -> int:
+        """Read once, decode and emit, with one kernel for all steps; how many datagrams there were."""
+        taken = frames.receive()
+        if taken and self._whole is not None:
+            found = self._whole.samples(taken, time.time_ns(), self._clock.mono_ns())
+            if found is None:
+                found = self._decode(*self._whole.left_over())
+            self._give(found, emit)
+        return taken
 
     def _ask(self, reader: FrameReader, frames: Sequence[Frame]) -> None:
         """Send what the settings ask for; a frame that the controller does not take is counted, and asked for again."""
@@ -214,24 +235,35 @@ class CanBus:
                     raise
                 self._poller.unsent()
 
-    def _take(self, reader: FrameReader, received: Received, emit: Emit) -> None:
-        """Decode what was read and emit it."""
-        ids, lengths, payload = received.ids, received.lengths, received.payload
+    def _take_parts(self, reader: FrameReader, emit: Emit) -> int:
+        """Read once, decode and emit; how many frames there were."""
+        received = reader.read()
+        if received is None:
+            return 0
         stamps = self._stamps.monotonic(
             received.software_ns, received.hardware_ns, time.time_ns(), self._clock.mono_ns()
         )
-        self._frames += len(ids)
-        self._malformed += received.malformed
-        self._dropped += received.dropped
+        self._counts[FRAMES] += len(received.ids)
+        self._counts[MALFORMED] += received.malformed
+        self._counts[DROPPED] += received.dropped
+        self._give(self._decode(received, stamps, reader), emit)
+        return len(received.ids)
+
+    def _decode(
+        self, received: Received, stamps: NDArray[np.int64], asked: FrameReader | None = None
+    ) -> Samples:
+        """Samples of frames step by step; asked: where answers are listened to and the next request is sent."""
+        ids, lengths, payload = received.ids, received.lengths, received.payload
         if received.special:
             ids, lengths, payload, stamps = self._data_frames(received, stamps)
-        if self._poller is not None:
-            self._ask(reader, self._poller.hear(time.monotonic(), ids, lengths, payload))
-        found = self._channel.decode(ids, lengths, payload, stamps)
-        if not len(found.slot):
-            return
-        self._samples += len(found.slot)
-        emit(SampleBlock(found.slot, found.label, self._slots.apply(found.slot, found.value)))
+        if self._poller is not None and asked is not None:
+            self._ask(asked, self._poller.hear(time.monotonic(), ids, lengths, payload))
+        return self._channel.decode(ids, lengths, payload, stamps)
+
+    def _give(self, found: Samples, emit: Emit) -> None:
+        if len(found.slot):
+            self._samples += len(found.slot)
+            emit(SampleBlock(found.slot, found.label, self._slots.apply(found.slot, found.value)))
 
     def _data_frames(
         self, received: Received, stamps: NDArray[np.int64]
@@ -250,7 +282,7 @@ class CanBus:
         if not self._state.due(now_ns):
             return
         now_ns = max(now_ns, self._stamps.last_ns)
-        self._state.frames(self._frames, self._dropped)
+        self._state.frames(int(self._counts[FRAMES]), int(self._counts[DROPPED]))
         slot, value = self._state.samples(now_ns)
         self._samples += len(slot)
         emit(SampleBlock(slot, np.full(len(slot), now_ns, np.int64), value))

@@ -13,7 +13,7 @@ import fnmatch
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from cantools.database.can import Database
@@ -90,6 +90,12 @@ class CanChannel:
         if self._transport is not None:
             counts += self._transport.counts
         return +counts
+
+    @property
+    def whole(self) -> tuple[NDArray[Any], ...] | None:
+        """BusDecoder.whole of a channel that is declared and has nothing but messages of the DBC files; else None."""
+        more = self._answers is not None or self._transport is not None or len(self._checksums.messages) > 0
+        return None if more or not self._all_declared else self.decoder.whole
 
     def declare(self) -> None:
         """Declare every wanted signal; of two definitions of one id only the last."""

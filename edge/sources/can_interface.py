@@ -56,7 +56,7 @@ class SocketReader:
     """A FrameSocket with a wait."""
 
     def __init__(self, opened: FrameSocket, send: Callable[[int, bytes], None] | None = None) -> None:
-        self._socket = opened
+        self.frames = opened
         self.send = send
         self._poll = select.poll()
         self._poll.register(opened.fileno(), select.POLLIN)

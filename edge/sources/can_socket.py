@@ -19,6 +19,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from vantel.array_table import ArrayTable
 from vantel.kernel import kernel
 
 FRAMES_MAX = 512
@@ -39,7 +40,7 @@ _HEAD_CONTROL_BYTES, _HEAD_BYTES = 5, 7
 """Words of mmsghdr: bytes of control messages, bytes of the datagram."""
 _STAMP_KIND = SO_TIMESTAMPING << 32 | socket.SOL_SOCKET
 _DROP_KIND = SO_RXQ_OVFL << 32 | socket.SOL_SOCKET
-_libc = ctypes.CDLL(None, use_errno=True)
+_receive = ctypes.CDLL(None, use_errno=True).recvmmsg
 
 
 class Received(NamedTuple):
@@ -67,7 +68,7 @@ class Received(NamedTuple):
         numba.uint32[::1], numba.int64[::1], numba.uint64[:, ::1], numba.int64[:, ::1],
     )
 )  # fmt: skip
-def _frames(data, control, heads, dropped, ids, lengths, payload, stamps):  # type: ignore[no-untyped-def]
+def take_apart(data, control, heads, dropped, ids, lengths, payload, stamps):  # type: ignore[no-untyped-def]
     """Take n datagrams apart, into ids uint32[n], lengths int64[n], payload uint64[n, 8], stamps int64[2, n] (software,
     hardware); returns how many are frames, the kernel's count of drops, and how many are remote or error frames.
 
@@ -125,7 +126,10 @@ class FrameSocket:
         self._control_words = self._control.view(np.int64)
         self._head_words = self._heads.view(np.uint64).reshape(FRAMES_MAX, -1)
         self._pointer = ctypes.c_void_p(self._heads.ctypes.data)
+        self._descriptor = opened.fileno()
         self._dropped = 0
+        self.datagrams = ArrayTable(self._words, self._control_words, self._head_words)
+        """Memory of receive(), as take_apart() wants it."""
 
     def fileno(self) -> int:
         """Descriptor, to wait on."""
@@ -134,19 +138,27 @@ class FrameSocket:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+        self._descriptor = -1
+
+    def receive(self) -> int:
+        """How many datagrams were taken, FRAMES_MAX at most; each must be taken apart. OSError when the socket is of no use."""
+        count: int = _receive(self._descriptor, self._pointer, FRAMES_MAX, socket.MSG_DONTWAIT, None)
+        if count >= 0:
+            return count
+        code = ctypes.get_errno()
+        if code in (errno.EAGAIN, errno.EINTR):
+            return 0
+        raise OSError(code, os.strerror(code))
 
     def read(self) -> Received | None:
         """What has arrived, at most FRAMES_MAX frames; None when nothing has. OSError when the socket is of no use."""
-        count = _libc.recvmmsg(self.fileno(), self._pointer, FRAMES_MAX, socket.MSG_DONTWAIT, None)
-        if count < 0:
-            code = ctypes.get_errno()
-            if code in (errno.EAGAIN, errno.EINTR):
-                return None
-            raise OSError(code, os.strerror(code))
+        count = self.receive()
+        if not count:
+            return None
         before = self._dropped
         ids, lengths = np.empty(count, np.uint32), np.empty(count, np.int64)
         payload, stamps = np.empty((count, 8), np.uint64), np.empty((2, count), np.int64)
-        kept, self._dropped, special = _frames(
+        kept, self._dropped, special = take_apart(
             self._words, self._control_words, self._head_words, before, ids, lengths, payload, stamps
         )
         if kept < count:

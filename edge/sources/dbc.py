@@ -89,8 +89,12 @@ class BusDecoder:
         self._frames = np.zeros(len(self._by_message) + 1, np.int64)
         self._left_out = np.zeros(kernel.COUNTS, np.int64)
         self._undecodable = 0
-        self._room = [np.empty(ROOM_FRAMES, np.int32), *_room(ROOM_SAMPLES)]
-        self._cell = np.zeros(1, np.uint64)
+        self._room = [np.empty(ROOM_FRAMES, np.int32), *room_for(ROOM_SAMPLES)]
+        table = self._tables
+        self._ways = (table.keys, table.values, table.groups, table.group_values)
+        self._fields = (table.messages, table.nodes, table.fields, table.linear, table.whole, table.muxes,
+                        table.branches, table.stack)  # fmt: skip
+        self._counted = (self._frames, self._left_out, np.zeros(1, np.uint64))
         taken = np.array([wanted(s.message, s.name) for s in self.signals], np.bool_)
         self.give_slots(np.where(taken, np.arange(len(self.signals)), -1).astype(np.int32))
         self._is_rare = np.append(self._tables.messages[:, kernel.ROOT] < 0, False)  # the last: no message
@@ -120,6 +124,12 @@ class BusDecoder:
         """Whether the databases define this id (with the 29-bit flag)."""
         return key in self._ids or (key >= EXTENDED and parameter_group(key) in self._groups)
 
+    @property
+    def whole(self) -> tuple[NDArray[Any], ...]:
+        """What the kernels locate() and write() share with decode(), for a caller that decodes without Python: ways, fields,
+        message, what is counted. Frames of a rare shape are still for decode() here."""
+        return (*self._ways, *self._fields, self._room[0], *self._counted)
+
     def reachable(self) -> list[int]:
         """Slots of the messages that frames can match: not those that a later twin of the id replaced."""
         numbers = sorted({*self._ids.values(), *self._groups.values()})
@@ -143,11 +153,7 @@ class BusDecoder:
         if label is None:
             label = np.arange(len(ids), dtype=np.int64)
         words = payload.view(np.uint64)
-        table, done = self._tables, -1
-        ways = (table.keys, table.values, table.groups, table.group_values)
-        fields = (table.messages, table.nodes, table.fields, table.linear, table.whole, table.muxes, table.branches,
-                  table.stack)  # fmt: skip
-        counted = (self._frames, self._left_out, self._cell)
+        ways, fields, counted, done = self._ways, self._fields, self._counted, -1
         if len(ids) <= ROOM_FRAMES:
             message, *out = self._room
             done, rare = kernel.decode(ids, lengths, words, label, *ways, *fields, message, *out, *counted)
@@ -155,8 +161,8 @@ class BusDecoder:
                 out = [part[:done].copy() for part in out]  # the room is for the next call
         if done < 0:
             message = np.empty(len(ids), np.int32)
-            most, rare = kernel.locate(ids, *ways, table.messages, message)
-            out = _room(most)
+            most, rare = kernel.locate(ids, *ways, fields[0], message)
+            out = room_for(most)
             done = kernel.write(words, lengths, message, label, *fields, *out, *counted)
             out = [part[:done] for part in out]
         decoded = Decoded(*out)
@@ -194,7 +200,7 @@ class BusDecoder:
         return Decoded(np.array(slots, np.int32), np.array(frames, np.int64), value.view(np.uint64), value)
 
 
-def _room(samples: int) -> list[NDArray[Any]]:
+def room_for(samples: int) -> list[NDArray[Any]]:
     """Memory for slot, label, raw and value of so many samples."""
     return [np.empty(samples, dtype) for dtype in (np.int32, np.int64, np.uint64, np.float64)]
 

@@ -28,7 +28,7 @@ _read = types.Array(types.int64, 1, "C", readonly=True)
 
 
 @kernel(numba.void(_read, _read, numba.int64, numba.int64, numba.int64[::1], numba.int64[::1]))
-def _monotonic(software, hardware, now_unix, now_mono, state, out):  # type: ignore[no-untyped-def]
+def put_on_clock(software, hardware, now_unix, now_mono, state, out):  # type: ignore[no-untyped-def]
     """software, hardware: int64[n] ns, 0 for none -> out int64[n] monotonic ns, not descending, from call to call too.
 
     state int64[5]: offset of the hardware clock, its last stamp, last stamp given, stamps replaced, offset known.
@@ -66,21 +66,21 @@ def _monotonic(software, hardware, now_unix, now_mono, state, out):  # type: ign
 
 
 class ReceiveStamps:
-    """Stamps of one interface."""
+    """Stamps of one interface; state is what put_on_clock() carries from call to call."""
 
     def __init__(self) -> None:
-        self._state = np.zeros(5, np.int64)
-        self._state[_LAST] = np.iinfo(np.int64).min
+        self.state = np.zeros(5, np.int64)
+        self.state[_LAST] = np.iinfo(np.int64).min
 
     @property
     def replaced(self) -> int:
         """Frames without a usable stamp, which got the time of reading."""
-        return int(self._state[_REPLACED])
+        return int(self.state[_REPLACED])
 
     @property
     def last_ns(self) -> int:
         """The latest stamp given."""
-        return int(self._state[_LAST])
+        return int(self.state[_LAST])
 
     def monotonic(
         self,
@@ -91,5 +91,5 @@ class ReceiveStamps:
     ) -> NDArray[np.int64]:
         """Monotonic ns of frames read now; not later than now, and not descending."""
         out = np.empty(len(software_ns), np.int64)
-        _monotonic(software_ns, hardware_ns, now_unix_ns, now_mono_ns, self._state, out)
+        put_on_clock(software_ns, hardware_ns, now_unix_ns, now_mono_ns, self.state, out)
         return out

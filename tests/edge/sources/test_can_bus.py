@@ -246,7 +246,7 @@ def test_a_lost_interface_is_told_and_found_again(dbc: Path, monkeypatch: pytest
                 raise OSError(100, "Network is down")
 
             reader.wait = lambda _: True  # type: ignore[method-assign]
-            reader.read = gone  # type: ignore[method-assign, assignment]
+            reader.frames.receive = gone  # type: ignore[attr-defined, method-assign, assignment]
         return reader
 
     with running(CanBus(section, VanClock(), TextTable(), flaky)) as run, sender(section) as send:

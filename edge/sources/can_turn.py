@@ -1,0 +1,126 @@
+"""A reading of a live bus in one call: datagrams of the kernel to samples, with nothing of Python between the steps.
+
+Take datagrams apart, put their stamps on the van's clock, decode: the kernels of can_socket, receive_stamps and dbc_kernel,
+which every other way uses one by one. A bus is read 250 times a second for some 30 frames each; there the arrays, tuples
+and calls between the steps cost ten times the steps. Frames of a reading with error or remote frames among them, with messages
+that only cantools decodes, or with more samples than there is room for, are left to the caller, taken apart and stamped.
+Never fails on data.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.sources.can_channel import Samples
+from edge.sources.can_socket import FRAMES_MAX, FrameSocket, Received, take_apart
+from edge.sources.dbc import room_for
+from edge.sources.dbc_kernel import PAYLOAD_BYTES, locate, write
+from edge.sources.receive_stamps import ReceiveStamps, put_on_clock
+from vantel.array_table import ArrayTable, matrix, vector
+from vantel.kernel import kernel
+
+FRAMES, MALFORMED, DROPPED, DROP_COUNT, KEPT, SPECIAL = range(6)
+"""What is counted: in all, then the kernel's own count of drops on this socket, then frames of the last call."""
+ROOM_SAMPLES, SAMPLES_SPARE = 4096, 1024
+"""A new room is begun when fewer than the second are left of the first (80 KB)."""
+
+
+@kernel(
+    numba.int64(
+        numba.int64, numba.int64, numba.int64, numba.int64[:, ::1], numba.int64[:, ::1], numba.int64[:, ::1],
+        numba.int64,
+    )
+)  # fmt: skip
+def _turn(n, now_unix, now_mono, socket, bus, room, used):  # type: ignore[no-untyped-def]
+    """Samples written of n datagrams; negative: none, the frames are left to the caller.
+
+    socket: table of data, control and heads of take_apart. bus: table of counts int64[6] as named above, of its other arrays, of
+    the state of put_on_clock, of the label int64[FRAMES_MAX] that the samples get, and of those of locate and write. room:
+    table of slot, label, raw and value that write() fills, of which the first `used` are taken.
+    """
+    counts, ids, lengths = vector(bus, 0, np.int64), vector(bus, 1, np.uint32), vector(bus, 2, np.int64)
+    payload, stamps = matrix(bus, 3, np.uint64), matrix(bus, 4, np.int64)
+    kept, dropped, special = take_apart(
+        matrix(socket, 0, np.uint64), matrix(socket, 1, np.int64), matrix(socket, 2, np.uint64), counts[DROP_COUNT],
+        ids[:n], lengths, payload, stamps,
+    )  # fmt: skip
+    counts[FRAMES] += kept
+    counts[MALFORMED] += n - kept
+    counts[DROPPED] += (dropped - counts[DROP_COUNT]) & 0xFFFFFFFF
+    counts[DROP_COUNT], counts[KEPT], counts[SPECIAL] = dropped, kept, special
+    if kept == 0:
+        return 0
+    label = vector(bus, 6, np.int64)
+    put_on_clock(stamps[0, :kept], stamps[1, :kept], now_unix, now_mono, vector(bus, 5, np.int64), label)
+    if special > 0:
+        return -1
+    messages, message, slot = matrix(bus, 11, np.int32), vector(bus, 19, np.int32), vector(room, 0, np.int32)
+    most, rare = locate(
+        ids[:kept], vector(bus, 7, np.uint32), vector(bus, 8, np.int32), vector(bus, 9, np.uint32),
+        vector(bus, 10, np.int32), messages, message,
+    )  # fmt: skip
+    if rare > 0 or most > slot.shape[0] - used:
+        return -1
+    return write(
+        payload, lengths[:kept], message, label, messages, matrix(bus, 12, np.int32), matrix(bus, 13, np.int32),
+        matrix(bus, 14, np.float64), matrix(bus, 15, np.int64), matrix(bus, 16, np.int32), vector(bus, 17, np.int32),
+        vector(bus, 18, np.int32), slot[used:], vector(room, 1, np.int64)[used:], vector(room, 2, np.uint64)[used:],
+        vector(room, 3, np.float64)[used:], vector(bus, 20, np.int64), vector(bus, 21, np.int64), vector(bus, 22, np.uint64),
+    )  # fmt: skip
+
+
+class WholeTurn:
+    """Readings of one bus; outlives its sockets."""
+
+    def __init__(self, stamps: ReceiveStamps, whole: tuple[NDArray[Any], ...]) -> None:
+        """whole: of the channel (CanChannel.whole)."""
+        self.counts = np.zeros(6, np.int64)
+        self._ids, self._lengths = np.zeros(FRAMES_MAX, np.uint32), np.zeros(FRAMES_MAX, np.int64)
+        self._payload = np.zeros((FRAMES_MAX, PAYLOAD_BYTES // 8), np.uint64)
+        self._label = np.zeros(FRAMES_MAX, np.int64)
+        self._bus = ArrayTable(
+            self.counts, self._ids, self._lengths, self._payload, np.zeros((2, FRAMES_MAX), np.int64), stamps.state,
+            self._label, *whole,
+        )  # fmt: skip
+        self._socket: ArrayTable | None = None
+        self._begin_room()
+
+    def attach(self, frames: FrameSocket) -> None:
+        """Datagrams come from this socket from now on."""
+        self._socket = frames.datagrams
+        self.counts[DROP_COUNT] = 0
+
+    def samples(self, datagrams: int, now_unix_ns: int, now_mono_ns: int) -> Samples | None:
+        """Samples of what the socket has just received; None: take left_over()."""
+        assert self._socket is not None
+        used = self._used
+        done = _turn(
+            datagrams, now_unix_ns, now_mono_ns, self._socket.rows, self._bus.rows, self._room.rows, used
+        )
+        if done < 0:
+            return None
+        self._used = end = used + done
+        found = Samples(self._slot[used:end], self._label_out[used:end], self._value[used:end])
+        if end > ROOM_SAMPLES - SAMPLES_SPARE:
+            self._begin_room()
+        return found
+
+    def _begin_room(self) -> None:
+        """Samples are given as parts of a room, for copies would cost as much as decoding; a full one is left to them."""
+        self._slot, self._label_out, raw, self._value = room_for(ROOM_SAMPLES)
+        self._room = ArrayTable(self._slot, self._label_out, raw, self._value)
+        self._used = 0
+
+    def left_over(self) -> tuple[Received, NDArray[np.int64]]:
+        """Frames that samples() has not decoded, already counted, and their monotonic stamps."""
+        kept, special = self.counts[KEPT : SPECIAL + 1].tolist()
+        none = np.zeros(kept, np.int64)
+        received = Received(
+            self._ids[:kept].copy(), self._lengths[:kept].copy(), self._payload[:kept].copy().view(np.uint8),
+            none, none, 0, 0, special,
+        )  # fmt: skip
+        return received, self._label[:kept].copy()
