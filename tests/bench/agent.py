@@ -40,8 +40,7 @@ WARM_S = 6.0
 VAN = "bench-1"
 TICK_S = 0.001
 MEMORY_S = 15.0
-JUDGED_SAMPLED, PUSHES_SAMPLED = 7, 31
-"""Of so many calls one is timed: looking at each push would cost a sixth of the sources."""
+JUDGED_SAMPLED, PUSHES_SAMPLED = 7, 31  # of so many calls one is timed: more would cost what they measure
 DELAY_PLACE_NS, DELAY_PLACES = 100_000, 2000
 
 
