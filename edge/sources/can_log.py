@@ -9,7 +9,6 @@ Raises RecordingError when the file cannot be read at all.
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import re
 import struct
 import zlib
@@ -26,6 +25,7 @@ import structlog
 from can.io.blf import BLFParseError
 from numpy.typing import NDArray
 
+from edge.sources import mf4_reader
 from edge.sources.blf_reader import BlfReader
 from edge.sources.dbc_kernel import EXTENDED, PAYLOAD_BYTES
 from edge.sources.decimal_time import NS_MAX
@@ -324,9 +324,9 @@ def _reader(path: Path, counts: Counter[str], start_given: bool) -> tuple[Any, _
         lines = _CountedLines(path)
         return (can.TRCReader if suffix == ".trc" else can.CSVReader)(lines), lines  # type: ignore[arg-type]
     if suffix == ".mf4":
-        if importlib.util.find_spec("asammdf") is None:
+        if not mf4_reader.is_there():
             raise RecordingError(path, "reading .mf4 needs the package asammdf",
                                  "pip install vantel[mf4], or convert the log to .blf, .asc or candump")  # fmt: skip
-        return can.MF4Reader(open_binary(path)), None  # type: ignore[arg-type]
+        return mf4_reader.read_messages(path), None
     raise RecordingError(path, f"no CAN log format has the ending {suffix!r}",
                          "use .log (candump), .asc, .blf, .trc or .mf4, or set format")  # fmt: skip
