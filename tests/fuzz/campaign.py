@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import random
 import resource
+import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 
 from tests.fuzz.mutation import mutated
 
@@ -45,6 +48,10 @@ class Failure(AssertionError):  # noqa: N818 - the word of the field
     """A decoder broke its promise; the text has the number of the execution and the input."""
 
 
+class _EndlessError(BaseException):
+    """An execution took too long; no decoder may take it for an error of its input."""
+
+
 def input_of(decoder: Decoder, seed: int, number: int) -> bytes:
     """The input of one execution."""
     rng = random.Random(seed << 40 | number)
@@ -73,7 +80,10 @@ def run(decoder: Decoder, until: int, seed: int = 0, tally: Tally | None = None)
         data = input_of(decoder, seed, tally.executions)
         start = time.thread_time()
         try:
-            end = execute(decoder, data)
+            with _interrupted():
+                end = execute(decoder, data)
+        except _EndlessError:
+            raise Failure(f"{_place(decoder, seed, tally, data)}: no end after {CPU_S_MAX:.0f} s") from None
         except Exception as error:
             raise Failure(f"{_place(decoder, seed, tally, data)}: {type(error).__name__}: {error}") from error
         took, before, highest = time.thread_time() - start, highest, _highest_bytes()
@@ -85,6 +95,22 @@ def run(decoder: Decoder, until: int, seed: int = 0, tally: Tally | None = None)
         tally.cpu_s_max = max(tally.cpu_s_max, took)
         tally.executions += 1
     return tally
+
+
+@contextmanager
+def _interrupted() -> Iterator[None]:
+    """An execution without end is ended after CPU_S_MAX of the process; one within a kernel, when the kernel returns."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise _EndlessError
+
+    before = signal.signal(signal.SIGPROF, end)
+    signal.setitimer(signal.ITIMER_PROF, CPU_S_MAX)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def _place(decoder: Decoder, seed: int, tally: Tally, data: bytes) -> str:

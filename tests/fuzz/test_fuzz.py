@@ -6,8 +6,11 @@ Method: valid samples mutated by seed, checksums made right again in half of the
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
+from tests.fuzz import campaign
 from tests.fuzz.campaign import Decoder, Failure, input_of, run
 from tests.fuzz.decoders import decoders
 
@@ -31,6 +34,17 @@ def test_an_undeclared_error_is_a_failure_that_its_number_repeats() -> None:
         run(decoder, 1000)
     number = int(str(caught.value).split("execution ")[1].split(",")[0])
     assert input_of(decoder, 0, number)[:1] != b"a"
+
+
+def test_an_execution_without_end_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def patient(data: bytes) -> None:
+        while data != b"abc":
+            with contextlib.suppress(Exception):
+                bytes(data)
+
+    monkeypatch.setattr(campaign, "CPU_S_MAX", 0.2)
+    with pytest.raises(Failure, match="no end after"):
+        run(Decoder("patient", [b"abc"], patient), 100)
 
 
 def test_memory_that_is_taken_is_seen() -> None:
