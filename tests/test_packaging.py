@@ -29,6 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("vantel-*.whl"))
 
 
+@pytest.mark.once
 def test_wheel_holds_generated_code_and_catalog(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for wanted in (

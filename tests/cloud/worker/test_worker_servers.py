@@ -67,6 +67,7 @@ def exit_code(run: Any, timeout_s: float = 120.0) -> int:
 
 def test_bundles_become_points_and_poison_dead_letters(worker_run: Callable[..., Any], bench: Any) -> None:
     run = worker_run()
+    others = set(run.sheet().vans)  # a new group also reads what earlier tests have left in Kafka
     poison = bench.speeds("good-1", 5)[:-1]
     run.publish(
         bench.record("good-1", [bench.birth("good-1", 0)], P0),
@@ -78,7 +79,8 @@ def test_bundles_become_points_and_poison_dead_letters(worker_run: Callable[...,
         bench.record("good-1", [bench.event("good-1", 1), bench.event("good-1", 2, "rate")], P0),
     )
     run.start().drained()
-    assert run.query.count_points_by_van() == {"good-1": 40 + 16, "good-2": 600}
+    points = {van: n for van, n in run.query.count_points_by_van().items() if van not in others}
+    assert points == {"good-1": 40 + 16, "good-2": 600}
     sheet = run.sheet()
     assert sheet.balanced
     assert (sheet.vans["good-1"].stored, sheet.vans["good-1"].points) == (5, 56)
