@@ -36,6 +36,8 @@ _ROWS_MIN = 16
 _ROWS_FIRST = 4096
 """A ring begins with so many, and doubles."""
 _NEVER = np.iinfo(np.int64).min
+# arrays of the table of _push
+_SLOTS, _STAMPS, _VALUES, _FIRST, _SIZE, _WRITTEN, _LAST_T, _LAST_VALUE, _INTERVAL, _EDGES = range(10)
 
 
 @numba.njit(inline="always")
@@ -74,13 +76,17 @@ def _push(slot, t, value, table, keep_ns):  # type: ignore[no-untyped-def]
     int64[2]: least and highest t of all samples so far. Negative slots are skipped.
     """
     ring_slot, ring_t, ring_value = (
-        vector(table, 0, np.uint16),
-        vector(table, 1, np.int64),
-        vector(table, 2, np.float64),
+        vector(table, _SLOTS, np.uint16),
+        vector(table, _STAMPS, np.int64),
+        vector(table, _VALUES, np.float64),
     )
-    first, size, written = vector(table, 3, np.int64), vector(table, 4, np.int64), vector(table, 5, np.int64)
-    last_t, last_value = vector(table, 6, np.int64), vector(table, 7, np.float64)
-    interval, edges = vector(table, 8, np.float64), vector(table, 9, np.int64)
+    first, size, written = (
+        vector(table, _FIRST, np.int64),
+        vector(table, _SIZE, np.int64),
+        vector(table, _WRITTEN, np.int64),
+    )
+    last_t, last_value = vector(table, _LAST_T, np.int64), vector(table, _LAST_VALUE, np.float64)
+    interval, edges = vector(table, _INTERVAL, np.float64), vector(table, _EDGES, np.int64)
     early = 0
     for i in range(slot.shape[0]):
         s = slot[i]

@@ -28,6 +28,14 @@ FRAMES, MALFORMED, DROPPED, DROP_COUNT, KEPT, SPECIAL = range(6)
 ROOM_SAMPLES, SAMPLES_SPARE = 4096, 1024
 """A new room is begun when fewer than the second are left of the first (80 KB)."""
 
+# arrays of the tables: of a socket, of a bus (the last sixteen as BusDecoder.whole gives them), of a room
+_DATA, _CONTROL, _HEADS = range(3)
+(
+    _COUNTS, _IDS, _LENGTHS, _PAYLOAD, _STAMPS, _STAMP_STATE, _LABEL, _KEYS, _VALUES, _GROUPS, _GROUP_VALUES, _MESSAGES,
+    _NODES, _FIELDS, _LINEAR, _WHOLE, _MUXES, _BRANCHES, _STACK, _MESSAGE, _MATCHED, _LEFT_OUT, _CELL,
+) = range(23)  # fmt: skip
+_SLOT, _LABEL_OUT, _RAW, _VALUE = range(4)
+
 
 @kernel(
     numba.int64(
@@ -38,15 +46,15 @@ ROOM_SAMPLES, SAMPLES_SPARE = 4096, 1024
 def _turn(n, now_unix, now_mono, socket, bus, room, used):  # type: ignore[no-untyped-def]
     """Samples written of n datagrams; negative: none, the frames are left to the caller.
 
-    socket: table of data, control and heads of take_apart. bus: table of counts int64[6] as named above, of its other arrays, of
-    the state of put_on_clock, of the label int64[FRAMES_MAX] that the samples get, and of those of locate and write. room:
-    table of slot, label, raw and value that write() fills, of which the first `used` are taken.
+    socket, bus, room: tables of what take_apart(), put_on_clock(), locate() and write() take, with their types; counts int64[6] as
+    named above, label int64[FRAMES_MAX], which the samples get. Of the room the first `used` are taken.
     """
-    counts, ids, lengths = vector(bus, 0, np.int64), vector(bus, 1, np.uint32), vector(bus, 2, np.int64)
-    payload, stamps = matrix(bus, 3, np.uint64), matrix(bus, 4, np.int64)
+    counts = vector(bus, _COUNTS, np.int64)
+    ids, lengths = vector(bus, _IDS, np.uint32), vector(bus, _LENGTHS, np.int64)
+    payload, stamps = matrix(bus, _PAYLOAD, np.uint64), matrix(bus, _STAMPS, np.int64)
     kept, dropped, special = take_apart(
-        matrix(socket, 0, np.uint64), matrix(socket, 1, np.int64), matrix(socket, 2, np.uint64), counts[DROP_COUNT],
-        ids[:n], lengths, payload, stamps,
+        matrix(socket, _DATA, np.uint64), matrix(socket, _CONTROL, np.int64), matrix(socket, _HEADS, np.uint64),
+        counts[DROP_COUNT], ids[:n], lengths, payload, stamps,
     )  # fmt: skip
     counts[FRAMES] += kept
     counts[MALFORMED] += n - kept
@@ -54,22 +62,27 @@ def _turn(n, now_unix, now_mono, socket, bus, room, used):  # type: ignore[no-un
     counts[DROP_COUNT], counts[KEPT], counts[SPECIAL] = dropped, kept, special
     if kept == 0:
         return 0
-    label = vector(bus, 6, np.int64)
-    put_on_clock(stamps[0, :kept], stamps[1, :kept], now_unix, now_mono, vector(bus, 5, np.int64), label)
+    label = vector(bus, _LABEL, np.int64)
+    put_on_clock(
+        stamps[0, :kept], stamps[1, :kept], now_unix, now_mono, vector(bus, _STAMP_STATE, np.int64), label
+    )
     if special > 0:
         return -1
-    messages, message, slot = matrix(bus, 11, np.int32), vector(bus, 19, np.int32), vector(room, 0, np.int32)
+    messages, message = matrix(bus, _MESSAGES, np.int32), vector(bus, _MESSAGE, np.int32)
+    slot = vector(room, _SLOT, np.int32)
     most, rare = locate(
-        ids[:kept], vector(bus, 7, np.uint32), vector(bus, 8, np.int32), vector(bus, 9, np.uint32),
-        vector(bus, 10, np.int32), messages, message,
+        ids[:kept], vector(bus, _KEYS, np.uint32), vector(bus, _VALUES, np.int32), vector(bus, _GROUPS, np.uint32),
+        vector(bus, _GROUP_VALUES, np.int32), messages, message,
     )  # fmt: skip
     if rare > 0 or most > slot.shape[0] - used:
         return -1
     return write(
-        payload, lengths[:kept], message, label, messages, matrix(bus, 12, np.int32), matrix(bus, 13, np.int32),
-        matrix(bus, 14, np.float64), matrix(bus, 15, np.int64), matrix(bus, 16, np.int32), vector(bus, 17, np.int32),
-        vector(bus, 18, np.int32), slot[used:], vector(room, 1, np.int64)[used:], vector(room, 2, np.uint64)[used:],
-        vector(room, 3, np.float64)[used:], vector(bus, 20, np.int64), vector(bus, 21, np.int64), vector(bus, 22, np.uint64),
+        payload, lengths[:kept], message, label, messages, matrix(bus, _NODES, np.int32), matrix(bus, _FIELDS, np.int32),
+        matrix(bus, _LINEAR, np.float64), matrix(bus, _WHOLE, np.int64), matrix(bus, _MUXES, np.int32),
+        vector(bus, _BRANCHES, np.int32), vector(bus, _STACK, np.int32), slot[used:],
+        vector(room, _LABEL_OUT, np.int64)[used:], vector(room, _RAW, np.uint64)[used:],
+        vector(room, _VALUE, np.float64)[used:], vector(bus, _MATCHED, np.int64), vector(bus, _LEFT_OUT, np.int64),
+        vector(bus, _CELL, np.uint64),
     )  # fmt: skip
 
 
