@@ -33,6 +33,8 @@ from vantel.catalog import Catalog, Signal, SignalType
 
 SOCKET_FILE = "tail.sock"
 PERIOD_S = 0.1
+IDLE_S = 0.5
+"""Without a client; a stop is seen this late."""
 OFFER_S = 0.05
 LOOKERS_MAX = 4
 SIGNALS_MAX = 200
@@ -119,7 +121,8 @@ class Tail:
 
     def _step(self, server: socket.socket) -> None:
         """One period: new clients, their requests, a line of values for each."""
-        readable, _, _ = select.select([server, *(one.link for one in self._lookers)], [], [], PERIOD_S)
+        wait_s = PERIOD_S if self._lookers else IDLE_S
+        readable, _, _ = select.select([server, *(one.link for one in self._lookers)], [], [], wait_s)
         if server in readable:
             link, _ = server.accept()
             link.setblocking(False)
