@@ -10,18 +10,20 @@ import math
 
 import numba
 
+from edge.detector.cycle import forget_cycle
 from edge.detector.layout import (
     BEYOND,
     CUSUM_DOWN,
     CUSUM_UP,
     DRIFT,
     ERROR_LAST,
-    ERROR_LINE,
     ERROR_MEAN,
     FUSED,
+    HABITS,
     HIGHEST,
     INTERVAL,
     JUMP,
+    LAG,
     LASTS,
     LEVEL,
     LOUDEST,
@@ -57,17 +59,14 @@ from edge.detector.layout import (
     VALUE,
     N,
 )  # fmt: skip
+from edge.detector.predictors import CLIP, LEAST_SPREAD, YOUNG, cut, innovation
 from edge.detector.shape import WINDOWS_MIN, discord, remember
 from edge.detector.tail import ORDINARY, TABLE, rarities, rarity
 from vantel.kernel import kernel
 
 VALUE_MAX = 1e100
 """Values are cut to this, so that no sum or square overflows."""
-_CLIP = 5.0  # what is learned from one sample, in its own mean size: a fault does not become the baseline
-_LEAST_SPREAD = (
-    0.02  # of the range: where a signal seldom moves, a cut by the mean size alone lets that size die out
-)
-_YOUNG = 16.0  # samples that are taken as they are, before there is a scale to cut by
+_TREND = 8.0  # a trend is what has gone on for an eighth of the memory
 _GAP = 10.0  # a pause of so many mean intervals starts the differences anew
 _CUSUM_SLACK = 0.5  # in spreads: shifts of less than twice this are no drift
 _CUSUM_MAX = 1e4
@@ -85,34 +84,6 @@ _RANDOM = 0.3  # of the range: a third is the mean distance of two uniform value
 _I, _F = numba.int64, numba.float64
 
 
-@kernel(_F(_F, _F))
-def _cut(x, most):  # type: ignore[no-untyped-def]
-    return min(max(x, -most), most)
-
-
-@kernel(_F(TABLE, _I, _I, _F, _F, _F))
-def _learn_error(levels, s, column, size, share, width):  # type: ignore[no-untyped-def]
-    """Take |error| of a predictor into its mean size; returns the mean as it was."""
-    mean = levels[s, column]
-    if share < 1.0 / _YOUNG and mean > 0.0:
-        size = min(size, _CLIP * max(mean, _LEAST_SPREAD * width))
-    levels[s, column] = mean + share * (size - mean)
-    return mean
-
-
-@kernel(_F(TABLE, _I, _I, _F, _F, _F))
-def _innovation(levels, s, slow, x, share, width):  # type: ignore[no-untyped-def]
-    """|x - prediction| of the predictor that has been best: the last value, the line through two, or the fast mean."""
-    last, line = levels[s, PREV], 2.0 * levels[s, PREV] - levels[s, PREV2]
-    errors = abs(x - last), abs(x - line), abs(x - levels[s, MEAN_8])
-    by_last = _learn_error(levels, s, slow + ERROR_LAST, errors[0], share, width)
-    by_line = _learn_error(levels, s, slow + ERROR_LINE, errors[1], share, width)
-    by_mean = _learn_error(levels, s, slow + ERROR_MEAN, errors[2], share, width)
-    if by_line < by_last and by_line < by_mean:
-        return errors[1]
-    return errors[2] if by_mean < by_last else errors[0]
-
-
 @kernel(_F(TABLE, _I, _I, _F, _F))
 def _beyond(levels, s, slow, x, n):  # type: ignore[no-untyped-def]
     """How far x lies outside all that was seen; widens the range, after the first samples by at most its own width."""
@@ -121,7 +92,7 @@ def _beyond(levels, s, slow, x, n):  # type: ignore[no-untyped-def]
         levels[s, slow + LOWEST] = x
         levels[s, slow + HIGHEST] = x
         return 0.0
-    room = high - low if n >= _YOUNG and high > low else 2.0 * VALUE_MAX
+    room = high - low if n >= YOUNG and high > low else 2.0 * VALUE_MAX
     if x > high:
         levels[s, slow + HIGHEST] = high + min(x - high, room)
         return x - high
@@ -137,11 +108,22 @@ def _slow_baseline(levels, s, slow, x, share, width):  # type: ignore[no-untyped
     residual = x - levels[s, slow + LEVEL]
     spread = levels[s, slow + SPREAD]
     part = residual
-    if share < 1.0 / _YOUNG:
-        part = _cut(residual, _CLIP * max(spread, _LEAST_SPREAD * width))
+    if share < 1.0 / YOUNG:
+        part = cut(residual, CLIP * max(spread, LEAST_SPREAD * width))
     levels[s, slow + LEVEL] += share * part
     levels[s, slow + SPREAD] = spread + share * (abs(part) - spread)
     return residual
+
+
+@kernel(_F(TABLE, _I, _F, _F, _F))
+def _beyond_trend(levels, s, residual, most, share):  # type: ignore[no-untyped-def]
+    """What of a residual exceeds that of the trend that has been going on: the level lags behind a trend, always by as much.
+
+    As LEVEL would be double exponential smoothing (Brown, 1956), but nothing is added on the other side: what has come back to the level is back.
+    """
+    lag = levels[s, LAG]
+    levels[s, LAG] = lag + min(_TREND * share, 1.0) * (cut(residual, most) - lag)
+    return residual - min(max(residual, min(lag, 0.0)), max(lag, 0.0))
 
 
 @kernel(_F(TABLE, _I, _F, _F, _F, _F))
@@ -150,7 +132,7 @@ def _cusum(levels, s, residual, spread, level, step_max):  # type: ignore[no-unt
     fast mean is on the other side of the level: what has come back drifts no more, however far it was."""
     back = CUSUM_UP if levels[s, MEAN_8] < level else CUSUM_DOWN
     levels[s, back] *= _CUSUM_BACK
-    z = _cut(residual / spread, step_max) if spread > 0.0 else 0.0
+    z = cut(residual / spread, step_max) if spread > 0.0 else 0.0
     levels[s, CUSUM_UP] = min(max(levels[s, CUSUM_UP] + z - _CUSUM_SLACK, 0.0), _CUSUM_MAX)
     levels[s, CUSUM_DOWN] = min(max(levels[s, CUSUM_DOWN] - z - _CUSUM_SLACK, 0.0), _CUSUM_MAX)
     return max(levels[s, CUSUM_UP], levels[s, CUSUM_DOWN])
@@ -192,10 +174,10 @@ def _resumes(levels, s, t_s):  # type: ignore[no-untyped-def]
         return True
     if not (step > 0.0):
         return False
-    paused = seen > _YOUNG and step > _GAP * interval
+    paused = seen > YOUNG and step > _GAP * interval
     share = max(1.0 / seen, 0.02)
     levels[s, INTERVAL] = interval + share * (
-        (min(step, 2.0 * interval) if seen > _YOUNG else step) - interval
+        (min(step, 2.0 * interval) if seen > YOUNG else step) - interval
     )
     return paused
 
@@ -231,19 +213,18 @@ def _together(out, s, levels, tails, n):  # type: ignore[no-untyped-def]
     return SHAPE if out[s, SHAPE] > out[s, fast] else fast
 
 
-@kernel(numba.void(TABLE, _I, _I, _F, _F, _F, TABLE))
-def _of_the_moment(levels, s, slow, x, n, width, out):  # type: ignore[no-untyped-def]
+@kernel(numba.void(TABLE, _I, _I, _F, _F, _F, _F, TABLE))
+def _of_the_moment(levels, s, slow, x, n, width, usual, out):  # type: ignore[no-untyped-def]
     """Statistics of shifts, noise up and down, stuck; the innovation in out[s, JUMP] becomes one in units of the noise of
-    now and always. width is that of the range seen before."""
+    now and always. width is that of the range seen before, usual the size of the usual one."""
     level = levels[s, slow + LEVEL]
-    usual = min(levels[s, slow + ERROR_LAST], levels[s, slow + ERROR_LINE], levels[s, slow + ERROR_MEAN])
     seen = levels[s, SEEN]
-    held = level + _cut(x - level, 2.0 * width) if n >= _YOUNG and width > 0.0 else x
+    held = level + cut(x - level, 2.0 * width) if n >= YOUNG and width > 0.0 else x
     _fast_means(levels, s, held, 1.0 / seen)
     tiny = 1e-3 * usual + 1e-9 * abs(x) + 1e-300
-    innovation = out[s, JUMP]
-    out[s, JUMP] = innovation / (usual + levels[s, ROUGH] + tiny)
-    size = min(innovation, 2.0 * _CLIP * usual)
+    error = out[s, JUMP]
+    out[s, JUMP] = error / (usual + levels[s, ROUGH] + tiny)
+    size = min(error, 2.0 * CLIP * usual)
     levels[s, ROUGH] += max(1.0 / seen, 1.0 / 16.0) * (size - levels[s, ROUGH])
     levels[s, RUN] = levels[s, RUN] + 1.0 if x == levels[s, PREV] else _HELD * levels[s, RUN]
     out[s, SHIFT] = abs(levels[s, MEAN_8] - levels[s, MEAN_64])
@@ -273,27 +254,33 @@ def judge(levels, s, mode, moving, t_s, value, scale, out):  # type: ignore[no-u
         out[s, c] = 0.0
     if math.isnan(value):
         return 0
-    x = _cut(value, VALUE_MAX)
+    x = cut(value, VALUE_MAX)
     slow = SLOW + mode * SLOW_COLUMNS
     tails = TAILS + mode * TAIL_COLUMNS
     n = levels[s, slow + N]
     levels[s, slow + N] = n + 1.0
     share = max(1.0 / (n + 1.0), 1.0 / scale[s, MEMORY])
+    habits = scale[s, HABITS] == 1.0
     if _resumes(levels, s, t_s):
         levels[s, PREV] = x
         levels[s, PREV2] = x
         levels[s, RUN] = 0.0
+        if habits:
+            forget_cycle(levels, s)
     width = levels[s, slow + HIGHEST] - levels[s, slow + LOWEST]
-    out[s, JUMP] = _innovation(levels, s, slow, x, share, width)
+    out[s, JUMP], usual = innovation(levels, s, slow, x, share, width, habits)
     out[s, BEYOND] = _beyond(levels, s, slow, x, n)
     smooth = scale[s, MAY_REST] == 1.0 and levels[s, slow + ERROR_MEAN] >= levels[s, slow + ERROR_LAST]
-    _of_the_moment(levels, s, slow, x, n, width, out)
+    _of_the_moment(levels, s, slow, x, n, width, usual, out)
     if smooth and not moving:  # a vehicle at rest looks like this
         levels[s, RUN] = 0.0
         out[s, STUCK] = 0.0
     spread = levels[s, slow + SPREAD]
     residual = _slow_baseline(levels, s, slow, x, share, width)
     out[s, VALUE] = abs(residual)
+    if habits:
+        most = CLIP * max(spread, LEAST_SPREAD * width)
+        residual = _beyond_trend(levels, s, residual, most, share)
     out[s, DRIFT] = _cusum(levels, s, residual, spread, x - residual, scale[s, STEP])
     rarities(levels, s, tails, n, spread, width, out)
     if smooth:

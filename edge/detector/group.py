@@ -13,14 +13,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.detector.channels import VALUE_MAX, judge
 from edge.detector.errors import DetectorStateError
-from edge.detector.layout import FUSED, LEVELS, MEMORY, NOISE_DOWN, OFF, OUTS, SCALES, STUCK, VALUE
+from edge.detector.layout import (
+    FUSED,
+    HABITS,
+    LEVELS_HABITS,
+    MEMORY,
+    NOISE_DOWN,
+    OFF,
+    OUTS,
+    SCALES,
+    STUCK,
+    VALUE,
+)
 from edge.detector.sets import BLAMED, MEMBERS_MAX, SET_COLUMNS, SET_TABLE, evaluate, take
 from edge.detector.stream import RECORD_SAMPLES, STEP_MAX, scales, worth
 from edge.detector.tail import TABLE
 from vantel.kernel import kernel
 
 _OFF_OF_SETS = float(sum(1 << channel for channel in (NOISE_DOWN, STUCK)))
-_MAGIC = b"VDG5"
+_MAGIC = b"VDG6"
 _HEAD = struct.Struct("<4sII")
 _I, _F = numba.int64, numba.float64
 _READ_1 = types.Array(types.float64, 1, "C", readonly=True)
@@ -104,7 +115,8 @@ class Group:
         self._scale = np.zeros((rows, SCALES))
         self._scale[:, MEMORY : MEMORY + 2] = scales(rate_hz)
         self._scale[:, OFF : OFF + 2] = self._sets.scale
-        self._levels = np.zeros((rows, LEVELS))
+        self._scale[:, HABITS] = 1.0
+        self._levels = np.zeros((rows, LEVELS_HABITS))
         self._out = np.zeros((rows, OUTS))
 
     def update(self, t_s: float, values: ArrayLike) -> NDArray[np.float64]:

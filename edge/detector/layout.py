@@ -1,7 +1,8 @@
 """Where each number of a signal's state lives: one float64 row a signal, saved as it is.
 
 A row of levels holds what is of the moment (fast means, the run, the open token), then, for each operating mode, the slow
-baseline and one tail a channel, then the last tokens. Everything a signal has learned is in this row: LEVELS * 8 bytes.
+baseline and one tail a channel, then the last tokens. Everything a signal has learned is in this row: LEVELS * 8 bytes
+in a van, STATE_BYTES in the library.
 """
 
 from __future__ import annotations
@@ -45,13 +46,20 @@ PAST_TOKENS = 128
 """The last tokens stand from PAST on, the oldest first."""
 LEVELS = PAST + PAST_TOKENS
 
-MEMORY, STRIDE, MAY_REST, OFF, STEP = range(5)
+LAG, ERROR_CYCLE, PERIOD, CHANGE, SWEEP, SWEEP_PERIOD, LEAST, RING = range(LEVELS, LEVELS + 8)
+"""Behind it, only in rows of signals with habits, what is known of their trend (how far LEVEL lags behind it) and of
+their cycle (edge.detector.cycle): the last samples stand from RING on, the oldest first."""
+RING_SAMPLES = 92
+LEVELS_HABITS = RING + RING_SAMPLES
+
+MEMORY, STRIDE, MAY_REST, OFF, STEP, HABITS = range(6)
 """Columns of the scale of a row: samples of the slow baseline, samples of a token, 1 where a smooth signal may stand
 still without being odd (a van parks; a series of unknown origin does not), bits of channels that do not count, spreads at
-which a step of the CUSUM is cut."""
-SCALES = 5
+which a step of the CUSUM is cut, 1 where a trend or a cycle that goes on is ordinary (a series of unknown origin; a van
+goes as its road goes, and what drifts there is a fault). Rows without habits need LEVELS columns only."""
+SCALES = 6
 
-STATE_BYTES = LEVELS * 8
+STATE_BYTES = LEVELS_HABITS * 8
 
 _SEEN_MIN = 32  # more than edge.detector.channels asks for to call a gap a pause
 _LONG_AGO_S = -1e9

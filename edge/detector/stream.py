@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.detector.channels import judge
 from edge.detector.errors import DetectorStateError
-from edge.detector.layout import AWAY, FUSED, LASTING, LEVELS, MEMORY, OUTS, RECORD, VALUE
+from edge.detector.layout import AWAY, FUSED, LASTING, LEVELS_HABITS, MEMORY, OUTS, RECORD, VALUE
 from edge.detector.tail import ORDINARY, TABLE
 from vantel.kernel import kernel
 
-_MAGIC = b"VDS5"
+_MAGIC = b"VDS7"
 _HEAD = struct.Struct("<4sdd")
 _BASELINE_S = 60.0
 _MEMORY_MIN, _MEMORY_MAX = 1000.0, 10_000.0
@@ -75,8 +75,8 @@ class Stream:
     """Detector of one signal. Not thread-safe; the same samples give the same scores to the bit, one by one or in blocks."""
 
     def __init__(self, rate_hz: float | None = None) -> None:
-        self._scale = np.array([[*scales(rate_hz), 0.0, 0.0, STEP_MAX]])
-        self._levels = np.zeros((1, LEVELS))
+        self._scale = np.array([[*scales(rate_hz), 0.0, 0.0, STEP_MAX, 1.0]])
+        self._levels = np.zeros((1, LEVELS_HABITS))
         self._out = np.zeros((1, OUTS))
         self._one = np.zeros((3, 1))
 
@@ -108,7 +108,7 @@ class Stream:
             raise DetectorStateError(
                 "restore detector state: it is of another rate or version; starting afresh"
             )
-        self._levels[0] = np.frombuffer(data, "<f8", LEVELS, len(head))
+        self._levels[0] = np.frombuffer(data, "<f8", LEVELS_HABITS, len(head))
 
     def _judge(
         self, t_s: NDArray[np.float64], values: NDArray[np.float64], scores: NDArray[np.float64]

@@ -1,6 +1,6 @@
 """The library on made-up families that resemble public collections, beside baselines of one line.
 
-    python -m tests.bench.families [--json FILE] [--seeds 4] [--echo 0] [--trees]
+    python -m tests.bench.families [--json FILE] [--seeds 4] [--echo 0] [--trees] [--more]
 
 Synthetic and seeded, no public data. In brackets what a family resembles:
 
@@ -18,7 +18,7 @@ Synthetic and seeded, no public data. In brackets what a family resembles:
 
 Figures as in tests/bench/series.py, AUC-ROC / AUC-PR by points, and F1 of events at the best threshold: an anomaly is hit by any sample
 within it. An alarm outside stands for the 30 samples from it on, and counts as false once for each such window: a detector that never
-stops alarming is false all the time. --echo passes over alarms so shortly after an anomaly, the return to what was before.
+stops alarming is false all the time. --more takes the ten families of tests/bench/more_families.py instead. --echo passes over alarms so shortly after an anomaly, the return to what was before.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.detector import make_group, make_stream
+from tests.bench.more_families import MORE
 from tests.bench.series import auc_roc, precision_recall, rolling_z, say, trees
 
 Array = NDArray[np.float64]
@@ -263,6 +264,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--echo", type=int, default=0, help="samples after an anomaly that are passed over")
     parser.add_argument("--trees", action="store_true", help="half-space trees of river as well (slow)")
+    parser.add_argument(
+        "--more", action="store_true", help="the ten families of tests/bench/more_families.py"
+    )
     options = parser.parse_args()
     detectors: dict[str, Callable[[Array, float], Array]] = {
         "vantel": ours, "rolling z": of_columns(rolling_z), "rolling MAD": of_columns(rolling_mad),
@@ -272,7 +276,7 @@ def main() -> None:
         detectors["half-space trees"] = of_columns(trees)
     say(f"AUC-ROC, AUC-PR, event F1 of synthetic families, by {', '.join(detectors)}")
     out: dict[str, dict[str, list[float]]] = {}
-    for at, family in enumerate(FAMILIES):
+    for at, family in enumerate(MORE if options.more else FAMILIES, 100 if options.more else 0):
         cases = [family(np.random.default_rng([seed, at])) for seed in range(options.seeds)]
         out[family.__name__] = {
             title: np.mean(
