@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 
 NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _PLAIN = re.compile(r"(-?)(\d+)(?:\.(\d+))?")
@@ -39,7 +39,7 @@ def parse_ns(text: str, unit: str) -> int:
         if not number.is_finite() or abs(number) > NS_MAX:
             raise ValueError(f"{text!r} is no time")
         return int(number)
-    except InvalidOperation:
+    except DecimalException:  # 1e999999999 is a number, but not in ns
         raise ValueError(f"{text!r} is no time") from None
 
 
