@@ -13,8 +13,8 @@ import socket
 import subprocess
 import threading
 
-SUBNET = "10.213.77"
-OUR_ADDRESS = f"{SUBNET}.1"
+SUBNETS = "10.213"
+"""Of these 256 an island takes one that nobody has: beside another run, or what a killed one left behind."""
 CHUNK_BYTES = 65_536
 
 
@@ -32,6 +32,17 @@ def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, capture_output=True)
 
 
+def _free_subnet() -> str:
+    """First three numbers of a network that no link of this machine is in; the search begins at a number of this process."""
+    links = subprocess.run(["ip", "-4", "-o", "addr"], check=True, capture_output=True, text=True).stdout
+    first = os.getpid()
+    for number in range(first, first + 256):
+        subnet = f"{SUBNETS}.{number % 256}"
+        if f" {subnet}." not in links:
+            return subnet
+    raise OSError(f"all networks of {SUBNETS} are taken; ip netns list shows what was left behind")
+
+
 class Island:
     """A context manager: within it, program() runs on the island, whose only way out is the relay to one port of ours."""
 
@@ -39,33 +50,35 @@ class Island:
         self._broker_port = broker_port
         self._name = f"vantel-{os.getpid()}"
         self._ours, self._theirs = f"vt{os.getpid() % 100_000}a", f"vt{os.getpid() % 100_000}b"
+        self._subnet = ""
         self._listener: socket.socket | None = None
 
     @property
     def port(self) -> int:
-        """The broker's port as the island sees it, at OUR_ADDRESS."""
+        """The broker's port as the island sees it, at our address."""
         assert self._listener is not None
         return int(self._listener.getsockname()[1])
 
     @property
     def mqtt(self) -> dict[str, object]:
         """Settings of a van on the island."""
-        return {"host": OUR_ADDRESS, "port": self.port, "plaintext": "anywhere", "keepalive_s": 5}
+        return {"host": f"{self._subnet}.1", "port": self.port, "plaintext": "anywhere", "keepalive_s": 5}
 
     def program(self, *argv: str) -> list[str]:
         """A command that runs on the island."""
         return ["ip", "netns", "exec", self._name, *argv]
 
     def __enter__(self) -> Island:
+        self._subnet = _free_subnet()
         _ip("netns", "add", self._name)
         try:
             _ip("link", "add", self._ours, "type", "veth", "peer", "name", self._theirs, "netns", self._name)
-            _ip("addr", "add", f"{OUR_ADDRESS}/24", "dev", self._ours)
+            _ip("addr", "add", f"{self._subnet}.1/24", "dev", self._ours)
             _ip("link", "set", self._ours, "up")
-            _ip("-n", self._name, "addr", "add", f"{SUBNET}.2/24", "dev", self._theirs)
+            _ip("-n", self._name, "addr", "add", f"{self._subnet}.2/24", "dev", self._theirs)
             _ip("-n", self._name, "link", "set", self._theirs, "up")
             _ip("-n", self._name, "link", "set", "lo", "up")
-            self._listener = socket.create_server((OUR_ADDRESS, 0))
+            self._listener = socket.create_server((f"{self._subnet}.1", 0))
         except BaseException:
             self._remove()
             raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from edge.clock import VanClock
 from edge.model import SampleBlock, TextTable
 from edge.settings import CanSource as CanSection
 from edge.sources.can_bus import CanBus
+from edge.sources.can_bus_state import BUS_OFF
 from edge.sources.can_interface import FrameReader, open_reader
 from edge.sources.can_socket import ERROR_FRAME, REMOTE_FRAME, Received
 from edge.sources.can_turn import ROOM_SAMPLES
@@ -31,6 +33,8 @@ RARE = 0x411
 """A message of this DBC that has a signal no kernel decodes."""
 MANY = 0x1C4
 BIG_READING = 512
+BUS_OFF_FRAME = struct.pack("<IB3x8s", ERROR_FRAME | 0x40, 8, b"")
+WAIT_S = 60.0
 
 
 class Hidden:
@@ -71,29 +75,40 @@ class Bus:
             section, VanClock(), TextTable(), (lambda s: Hidden(open_reader(s))) if hidden else open_reader
         )
         self.blocks: list[SampleBlock] = []
+        self._sent = 0
         self.bus.turn(self.blocks.append)
         self.out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.out.connect(("127.0.0.1", port))
 
     def hear(self, datagrams: list[bytes]) -> None:
-        """Send them, which on loopback puts them into the buffer at once, and let the bus have a turn."""
+        """Send them, which on loopback puts them into the buffer nearly at once, and let the bus have its turns."""
         for datagram in datagrams:
             self.out.send(datagram)
-        self.bus.turn(self.blocks.append)
+        self._sent += len(datagrams)
+        end = time.monotonic() + WAIT_S
+        while self._heard() < self._sent:
+            assert time.monotonic() < end, (self._sent, self.bus.counters)
+            self.bus.turn(self.blocks.append)
+
+    def _heard(self) -> int:
+        return sum(self.bus.counters.get(name, 0) for name in ("frames", "frames_malformed"))
 
     def close(self) -> None:
         self.bus.close()
         self.out.close()
 
     def samples(self) -> tuple[list[int], list[bytes]]:
-        """Slots and values, bit by bit, without those of the state of the bus that count or come with time."""
-        bus = {
-            n for n, s in enumerate(self.bus.signals()) if ".Bus." in s.name and not s.name.endswith("State")
-        }
+        """Slots and values, bit by bit, without the state of the bus, which is told by the clock."""
+        first = next(n for n, s in enumerate(self.bus.signals()) if ".Bus." in s.name)
         slots = np.concatenate([block.slot for block in self.blocks])
         values = np.concatenate([block.value for block in self.blocks])
-        kept = [n for n, slot in enumerate(slots.tolist()) if slot not in bus]
-        return slots[kept].tolist(), [values[n].tobytes() for n in kept]
+        kept = slots < first
+        return slots[kept].tolist(), [value.tobytes() for value in values[kept]]
+
+    def state(self) -> float:
+        """State of the controller that was told last."""
+        slot = next(n for n, s in enumerate(self.bus.signals()) if s.name.endswith(".Bus.State"))
+        return float(np.concatenate([block.value[block.slot == slot] for block in self.blocks])[-1])
 
 
 def datagrams(random: np.random.Generator, count: int) -> list[bytes]:
@@ -134,6 +149,8 @@ def test_a_turn_in_one_call_gives_what_the_steps_give(more: dict[str, object]) -
             some = datagrams(random, int(random.choice([1, 3, 30, 100])))
             whole.hear(some)
             steps.hear(some)
+        whole.hear([BUS_OFF_FRAME])
+        steps.hear([BUS_OFF_FRAME])
         # more than one reading, each with more samples than a room has
         flood = [struct.pack("<IB3x8s", MANY, 8, random.bytes(8)) for _ in range(2 * BIG_READING)]
         whole.hear(flood)
@@ -143,6 +160,7 @@ def test_a_turn_in_one_call_gives_what_the_steps_give(more: dict[str, object]) -
         steps.close()
     slots, values = whole.samples()
     assert (slots, values) == steps.samples()
+    assert whole.state() == steps.state() == BUS_OFF
     assert len(slots) > 4 * ROOM_SAMPLES
     counted = whole.bus.counters
     assert counted == steps.bus.counters
