@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -294,6 +295,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Rounds until the goals are reached."""
     args = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as ^C: the island and the servers go, too
     state = State.load(args.state)
     goals = {"agent": args.agent, "bridge": args.bridge, "worker": args.worker}
     folder = args.folder or Path(tempfile.mkdtemp(prefix="vantel-kills-"))
