@@ -20,7 +20,8 @@ from edge.sources.errors import RecordingError
 
 DBC_BYTES_MAX = 12 * 1024 * 1024
 """cantools takes about 64 bytes of memory for each byte of a DBC, and 1.5 s of a core for each MiB."""
-PLACE_BITS_MAX = 8 * 4096
+MESSAGE_BYTES_MAX = 4096
+"""A message of several frames has 4,095 at most (ISO 15765-2)."""
 # One line for each message that is defined twice; which one counts is written in docs/decisions/0003-dbc-and-stamps.md.
 logging.getLogger("cantools").setLevel(logging.ERROR)
 _MESSAGE = re.compile(r"^\s*BO_\s+(\d+)\s+(\w+)\s*:")
@@ -29,7 +30,8 @@ _WHOLE = re.compile(
     r"^\s*(?:BO_\s+\d+\s+\w+\s*:\s*\d+\s+\w+|"
     r"SG_\s+\w+\s*(?:M|m\d+M?)?\s*:\s*\d+\s*\|\s*\d+\s*@\s*[01]\s*[+-]\s*\([^)]*\)\s*\[[^]]*\]\s*\"[^\"]*\"\s*\w+)"
 )
-_PLACE = re.compile(r"^\s*SG_\s+(\w+)[^:]*:\s*0*(\d+)\s*\|\s*0*(\d+)")
+_LENGTH = re.compile(r"^\s*BO_\s+\d+\s+(\w+)\s*:\s*(\d+)")
+_PLACE = re.compile(r"^\s*SG_\s+(\w+)[^:]*:\s*(\d+)\s*\|\s*(\d+)")
 _BYTE_ORDER = re.compile(r"^\s*SG_\s+(\w+)[^:]*:\s*\d+\s*\|\s*\d+\s*@\s*([^01\s])")
 _SCALE = re.compile(r"^\s*SG_\s+(\w+)[^:]*:[^(]*\(\s*([^,]+),")
 _IN_MESSAGE = re.compile(r"in message (\w+)")
@@ -56,7 +58,7 @@ def _read(path: Path) -> tuple[Database, str, Sequence[Repair]]:
     repairs: Sequence[Repair] = ()
     if kind == "dbc":
         text, repairs = repaired(text)
-        _refuse_far_places(path, text)
+        _refuse_long_messages(path, text)
     try:
         database = cantools.database.load_string(text, kind, strict=False)
     except (CantoolsError, ValueError, KeyError, IndexError, TypeError, RecursionError) as cause:
@@ -85,19 +87,23 @@ def _line_of(text: str, cause: str) -> int | None:
     return None
 
 
-def _refuse_far_places(path: Path, text: str) -> None:
-    """cantools takes memory for every bit up to a signal's last, before it looks whether a message has so many."""
+def _refuse_long_messages(path: Path, text: str) -> None:
+    """cantools takes memory for every bit that a message or a place of a signal claims, before it looks whether they fit."""
     for number, line in enumerate(text.splitlines(), start=1):
-        if (found := _PLACE.match(line)) and any(
-            len(digits) > len(str(PLACE_BITS_MAX)) or int(digits) > PLACE_BITS_MAX
-            for digits in found.groups()[1:]
+        if (message := _LENGTH.match(line)) and _exceeds(message[2], MESSAGE_BYTES_MAX):
+            told = f"message {message[1]} is longer than {MESSAGE_BYTES_MAX} bytes"
+        elif (signal := _PLACE.match(line)) and any(
+            _exceeds(n, 8 * MESSAGE_BYTES_MAX) for n in signal.group(2, 3)
         ):
-            raise RecordingError(
-                path,
-                f"signal {found[1]} begins or ends beyond bit {PLACE_BITS_MAX}",
-                "a message has 64 bytes at most, of several frames 4095",
-                number,
-            )
+            told = f"signal {signal[1]} begins or ends beyond bit {8 * MESSAGE_BYTES_MAX}"
+        else:
+            continue
+        raise RecordingError(path, told, "a message has 64 bytes at most, of several frames 4095", number)
+
+
+def _exceeds(digits: str, most: int) -> bool:
+    """Whether a number, of however many digits, is greater."""
+    return len(digits) > len(str(most)) or int(digits) > most
 
 
 def _refuse_skipped_lines(path: Path, text: str, database: Database) -> None:
