@@ -23,7 +23,7 @@ import can
 
 MEMORY_BYTES, MEMORY_PER_BYTE = 4 << 30, 20
 CPU_S, BYTES_PER_CPU_S = 60, 50_000
-"""What a child may take: so much, and so much for the size of the file."""
+"""What a child may take: so much, and so much for each byte of the file as it lies on the disk."""
 ERROR_CHARS_MAX = 200
 
 
@@ -65,10 +65,10 @@ def _write_messages(path: Path) -> None:
     """Body of the child."""
     from edge.sources.can_log import open_binary
 
-    with open_binary(path) as file:
-        data = file.read()
-    bytes_max = MEMORY_BYTES + MEMORY_PER_BYTE * len(data)
-    seconds_max = CPU_S + len(data) // BYTES_PER_CPU_S
+    # before anything is unpacked: a small .gz may hold any number of bytes
+    size = path.stat().st_size
+    bytes_max = MEMORY_BYTES + MEMORY_PER_BYTE * size
+    seconds_max = CPU_S + size // BYTES_PER_CPU_S
     for kind, most in (
         (resource.RLIMIT_AS, bytes_max),
         (resource.RLIMIT_CPU, seconds_max),
@@ -76,6 +76,8 @@ def _write_messages(path: Path) -> None:
     ):
         _, hard = resource.getrlimit(kind)
         resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    with open_binary(path) as file:
+        data = file.read()
     writer = can.CanutilsLogWriter(sys.stdout, channel="can0")
     for message in can.MF4Reader(cast("str", BytesIO(data))):
         writer(message)
