@@ -16,8 +16,6 @@ from edge.clock import VanClock
 
 DUE_MAX = 4096
 WAKE_NS = 50_000_000
-LOOK_S = 1.0
-"""A stop ends the wait at once; the clock is looked at this often, for one that a test moves."""
 
 
 def due_times(clock: VanClock, period_ns: int, stop: threading.Event) -> Iterator[NDArray[np.int64]]:
@@ -33,5 +31,5 @@ def due_times(clock: VanClock, period_ns: int, stop: threading.Event) -> Iterato
             yield np.arange(first, following, period_ns, dtype=np.int64)
         wake_ns = following + max(0, WAKE_NS - period_ns)
         delay_s = clock.real_delay_s(wake_ns)
-        while delay_s > 0 and not stop.wait(min(delay_s, LOOK_S)):
+        while delay_s > 0 and not stop.wait(delay_s):
             delay_s = clock.real_delay_s(wake_ns)
