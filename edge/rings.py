@@ -147,7 +147,6 @@ class Rings:
             self._slot, self._t, self._value, self._first, self._size, self._written, self._last_t, self._last_value,
             self._interval, self._edges,
         )  # fmt: skip
-        self._rows = self._table.rows
         self.overwritten_early = 0
 
     @property
@@ -157,7 +156,9 @@ class Rings:
 
     def push(self, block: SampleBlock) -> None:
         """Append a block."""
-        self.overwritten_early += _push(block.slot, block.t_mono_ns, block.value, self._rows, self._keep_ns)
+        self.overwritten_early += _push(
+            block.slot, block.t_mono_ns, block.value, self._table.rows, self._keep_ns
+        )
 
     def whole_since(self) -> int:
         """Time of the stream from which on every sample is still held; int64's largest before the first sample."""

@@ -28,8 +28,8 @@ from edge.sources.can_bus_state import BusState
 from edge.sources.can_channel import CanChannel, Samples, unused, wanted_by
 from edge.sources.can_interface import FrameReader, SocketReader, open_reader
 from edge.sources.can_reading import POLL_S, read_buses
-from edge.sources.can_socket import ERROR_FRAME, FRAMES_MAX, REMOTE_FRAME, FrameSocket, Received
-from edge.sources.can_turn import DROPPED, FRAMES, MALFORMED, SPECIAL, WholeTurn
+from edge.sources.can_socket import ERROR_FRAME, FRAMES_MAX, REMOTE_FRAME, Received
+from edge.sources.can_turn import COUNTS, DROPPED, FRAMES, MALFORMED, WholeTurn
 from edge.sources.chunks import SlotTable, legal_name
 from edge.sources.dbc_file import load_with_doubts
 from edge.sources.polling import Frame, Poller, unread
@@ -90,15 +90,15 @@ class CanBus:
         self._poller = None if section.poll is None else Poller(section.poll, time.monotonic())
         self._state = BusState(prefix, len(self._slots.signals))
         self._stamps = ReceiveStamps()
+        self._counts = np.zeros(COUNTS, np.int64)
         whole = self._channel.whole if self._poller is None else None
-        self._whole = None if whole is None else WholeTurn(self._stamps, whole)
-        self._counts = np.zeros(SPECIAL + 1, np.int64) if self._whole is None else self._whole.counts
+        self._whole = None if whole is None else WholeTurn(self._stamps, self._counts, whole)
         self._errors = self._remote = 0
         self._samples = self._lost = 0
         self.gather_s = section.gather_s
         self._reader: FrameReader | None = None
-        self._in_one: FrameSocket | None = None
-        """The socket of the reader, where one kernel can do a whole reading."""
+        self._in_one: WholeTurn | None = None
+        """Where one kernel can do a whole reading of the reader."""
         self._reopen_at_s = 0.0
         self._told = ""
 
@@ -179,8 +179,8 @@ class CanBus:
         self._reader = self._open_reader(self._section)
         self._in_one = None
         if self._whole is not None and isinstance(self._reader, SocketReader):
-            self._in_one = self._reader.frames
-            self._whole.attach(self._in_one)
+            self._whole.attach(self._reader.frames)
+            self._in_one = self._whole
         self._state.up(True)
         if self._told:
             _log.info("CAN interface found again", source=self.name, channel=self._section.channel)
@@ -213,13 +213,13 @@ class CanBus:
                 break
         return found
 
-    def _take_whole(self, frames: FrameSocket, emit: Emit) -> int:
+    def _take_whole(self, whole: WholeTurn, emit: Emit) -> int:
         """Read once, decode and emit, with one kernel for all steps; how many datagrams there were."""
-        taken = frames.receive()
-        if taken and self._whole is not None:
-            found = self._whole.samples(taken, time.time_ns(), self._clock.mono_ns())
+        taken = whole.receive()
+        if taken:
+            found = whole.samples(taken, time.time_ns(), self._clock.mono_ns())
             if found is None:
-                found = self._decode(*self._whole.left_over())
+                found = self._decode(*whole.left_over())
             self._give(found, emit)
         return taken
 
@@ -246,18 +246,16 @@ class CanBus:
         self._counts[FRAMES] += len(received.ids)
         self._counts[MALFORMED] += received.malformed
         self._counts[DROPPED] += received.dropped
-        self._give(self._decode(received, stamps, reader), emit)
+        self._give(self._decode(received, stamps), emit)
         return len(received.ids)
 
-    def _decode(
-        self, received: Received, stamps: NDArray[np.int64], asked: FrameReader | None = None
-    ) -> Samples:
-        """Samples of frames step by step; asked: where answers are listened to and the next request is sent."""
+    def _decode(self, received: Received, stamps: NDArray[np.int64]) -> Samples:
+        """Samples of frames step by step; answers are listened to, and the next request is sent."""
         ids, lengths, payload = received.ids, received.lengths, received.payload
         if received.special:
             ids, lengths, payload, stamps = self._data_frames(received, stamps)
-        if self._poller is not None and asked is not None:
-            self._ask(asked, self._poller.hear(time.monotonic(), ids, lengths, payload))
+        if self._poller is not None and self._reader is not None:
+            self._ask(self._reader, self._poller.hear(time.monotonic(), ids, lengths, payload))
         return self._channel.decode(ids, lengths, payload, stamps)
 
     def _give(self, found: Samples, emit: Emit) -> None:

@@ -126,7 +126,6 @@ class FrameSocket:
         self._control_words = self._control.view(np.int64)
         self._head_words = self._heads.view(np.uint64).reshape(FRAMES_MAX, -1)
         self._pointer = ctypes.c_void_p(self._heads.ctypes.data)
-        self._descriptor = opened.fileno()
         self._dropped = 0
         self.datagrams = ArrayTable(self._words, self._control_words, self._head_words)
         """Memory of receive(), as take_apart() wants it."""
@@ -138,11 +137,10 @@ class FrameSocket:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
-        self._descriptor = -1
 
     def receive(self) -> int:
         """How many datagrams were taken, FRAMES_MAX at most; each must be taken apart. OSError when the socket is of no use."""
-        count: int = _receive(self._descriptor, self._pointer, FRAMES_MAX, socket.MSG_DONTWAIT, None)
+        count: int = _receive(self.fileno(), self._pointer, FRAMES_MAX, socket.MSG_DONTWAIT, None)
         if count >= 0:
             return count
         code = ctypes.get_errno()

@@ -17,16 +17,17 @@ from numpy.typing import NDArray
 
 from edge.sources.can_channel import Samples
 from edge.sources.can_socket import FRAMES_MAX, FrameSocket, Received, take_apart
-from edge.sources.dbc import room_for
+from edge.sources.dbc import ROOM_SAMPLES, room_for
 from edge.sources.dbc_kernel import PAYLOAD_BYTES, locate, write
 from edge.sources.receive_stamps import ReceiveStamps, put_on_clock
 from vantel.array_table import ArrayTable, matrix, vector
 from vantel.kernel import kernel
 
-FRAMES, MALFORMED, DROPPED, DROP_COUNT, KEPT, SPECIAL = range(6)
+COUNTS = 6
+FRAMES, MALFORMED, DROPPED, DROP_COUNT, KEPT, SPECIAL = range(COUNTS)
 """What is counted: in all, then the kernel's own count of drops on this socket, then frames of the last call."""
-ROOM_SAMPLES, SAMPLES_SPARE = 4096, 1024
-"""A new room is begun when fewer than the second are left of the first (80 KB)."""
+SAMPLES_SPARE = 1024
+"""A new room is begun when fewer are left of the ROOM_SAMPLES of one."""
 
 # arrays of the tables: of a socket, of a bus (the last sixteen as BusDecoder.whole gives them), of a room
 _DATA, _CONTROL, _HEADS = range(3)
@@ -87,33 +88,36 @@ def _turn(n, now_unix, now_mono, socket, bus, room, used):  # type: ignore[no-un
 
 
 class WholeTurn:
-    """Readings of one bus; outlives its sockets."""
+    """Readings of one bus; outlives its sockets. attach() comes first."""
 
-    def __init__(self, stamps: ReceiveStamps, whole: tuple[NDArray[Any], ...]) -> None:
-        """whole: of the channel (CanChannel.whole)."""
-        self.counts = np.zeros(6, np.int64)
+    def __init__(
+        self, stamps: ReceiveStamps, counts: NDArray[np.int64], whole: tuple[NDArray[Any], ...]
+    ) -> None:
+        """counts: int64[COUNTS], added to. whole: of the channel (CanChannel.whole)."""
+        self._counts = counts
         self._ids, self._lengths = np.zeros(FRAMES_MAX, np.uint32), np.zeros(FRAMES_MAX, np.int64)
         self._payload = np.zeros((FRAMES_MAX, PAYLOAD_BYTES // 8), np.uint64)
         self._label = np.zeros(FRAMES_MAX, np.int64)
         self._bus = ArrayTable(
-            self.counts, self._ids, self._lengths, self._payload, np.zeros((2, FRAMES_MAX), np.int64), stamps.state,
+            counts, self._ids, self._lengths, self._payload, np.zeros((2, FRAMES_MAX), np.int64), stamps.state,
             self._label, *whole,
         )  # fmt: skip
-        self._socket: ArrayTable | None = None
+        self._frames: FrameSocket
         self._begin_room()
 
     def attach(self, frames: FrameSocket) -> None:
         """Datagrams come from this socket from now on."""
-        self._socket = frames.datagrams
-        self.counts[DROP_COUNT] = 0
+        self._frames = frames
+        self._counts[DROP_COUNT] = 0
+
+    def receive(self) -> int:
+        """FrameSocket.receive() of the socket."""
+        return self._frames.receive()
 
     def samples(self, datagrams: int, now_unix_ns: int, now_mono_ns: int) -> Samples | None:
-        """Samples of what the socket has just received; None: take left_over()."""
-        assert self._socket is not None
-        used = self._used
-        done = _turn(
-            datagrams, now_unix_ns, now_mono_ns, self._socket.rows, self._bus.rows, self._room.rows, used
-        )
+        """Samples of what receive() has just taken; None: take left_over()."""
+        used, socket = self._used, self._frames.datagrams
+        done = _turn(datagrams, now_unix_ns, now_mono_ns, socket.rows, self._bus.rows, self._room.rows, used)
         if done < 0:
             return None
         self._used = end = used + done
@@ -130,7 +134,7 @@ class WholeTurn:
 
     def left_over(self) -> tuple[Received, NDArray[np.int64]]:
         """Frames that samples() has not decoded, already counted, and their monotonic stamps."""
-        kept, special = self.counts[KEPT : SPECIAL + 1].tolist()
+        kept, special = self._counts[KEPT : SPECIAL + 1].tolist()
         none = np.zeros(kept, np.int64)
         received = Received(
             self._ids[:kept].copy(), self._lengths[:kept].copy(), self._payload[:kept].copy().view(np.uint8),

@@ -34,6 +34,8 @@ from edge.sources.dbc_kernel import EXTENDED
 from edge.sources.errors import RecordingError
 from edge.sources.receive_stamps import ASIDE_NS, ReceiveStamps
 
+from .can_datagrams import classic, fd, free_port
+
 DBC = """VERSION ""
 NS_ :
 BS_:
@@ -45,20 +47,6 @@ BO_ 2147484209 Wide: 24 A
  SG_ Far : 180|12@1+ (0.5,0) [0|0] "" A
 """
 WAIT_S = 120.0
-
-
-def classic(can_id: int, data: bytes) -> bytes:
-    return struct.pack("<IB3x8s", can_id, len(data), data)
-
-
-def fd(can_id: int, data: bytes) -> bytes:
-    return struct.pack("<IB3x64s", can_id, len(data), data)
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Running:

@@ -9,7 +9,6 @@ that are no frame, and messages that only cantools decodes; in readings small an
 from __future__ import annotations
 
 import socket
-import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +23,10 @@ from edge.sources.can_bus import CanBus
 from edge.sources.can_bus_state import BUS_OFF
 from edge.sources.can_interface import FrameReader, open_reader
 from edge.sources.can_socket import ERROR_FRAME, REMOTE_FRAME, Received
-from edge.sources.can_turn import ROOM_SAMPLES
+from edge.sources.dbc import ROOM_SAMPLES
 from edge.sources.dbc_kernel import EXTENDED
+
+from .can_datagrams import classic, fd, free_port
 
 DATA = Path(__file__).parents[2] / "data" / "can"
 DBC = DATA / "rav4_2016" / "toyota_new_mc_pt_generated.dbc"
@@ -33,7 +34,7 @@ RARE = 0x411
 """A message of this DBC that has a signal no kernel decodes."""
 MANY = 0x1C4
 BIG_READING = 512
-BUS_OFF_FRAME = struct.pack("<IB3x8s", ERROR_FRAME | 0x40, 8, b"")
+BUS_OFF_FRAME = classic(ERROR_FRAME | 0x40, bytes(8))
 WAIT_S = 60.0
 
 
@@ -58,9 +59,7 @@ class Bus:
     """A bus whose turns the test makes, and the way to it."""
 
     def __init__(self, hidden: bool, **more: object) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
+        port = free_port()
         section = CanSection.model_validate(
             {
                 "kind": "can",
@@ -120,21 +119,21 @@ def datagrams(random: np.random.Generator, count: int) -> list[bytes]:
         can_id = int(random.choice(ids))
         length = 8 if random.random() < 0.9 else int(random.integers(0, 9))
         if kind < 0.9:
-            out.append(struct.pack("<IB3x8s", can_id, length, data))
+            out.append(classic(can_id, data[:length]))
         elif kind < 0.92:
-            out.append(struct.pack("<IB3x64s", can_id, int(random.integers(0, 65)), data * 8))
+            out.append(fd(can_id, (data * 8)[: int(random.integers(0, 65))]))
         elif kind < 0.94:
-            out.append(struct.pack("<IB3x8s", int(random.integers(0, 0x800)), 8, data))
+            out.append(classic(int(random.integers(0, 0x800)), data))
         elif kind < 0.96:
             out.append(bytes(int(random.integers(0, 90))))
         elif kind < 0.965:
-            out.append(struct.pack("<IB3x8s", can_id | REMOTE_FRAME, 0, data))
+            out.append(classic(can_id | REMOTE_FRAME, b""))
         elif kind < 0.97:
-            out.append(struct.pack("<IB3x8s", ERROR_FRAME | int(random.choice([0x40, 0x100, 0x4])), 8, data))
+            out.append(classic(ERROR_FRAME | int(random.choice([0x40, 0x100, 0x4])), data))
         elif kind < 0.98:
-            out.append(struct.pack("<IB3x8s", RARE, 8, data))
+            out.append(classic(RARE, data))
         else:
-            out.append(struct.pack("<IB3x8s", can_id | EXTENDED, 8, data))
+            out.append(classic(can_id | EXTENDED, data))
     return out
 
 
@@ -152,7 +151,7 @@ def test_a_turn_in_one_call_gives_what_the_steps_give(more: dict[str, object]) -
         whole.hear([BUS_OFF_FRAME])
         steps.hear([BUS_OFF_FRAME])
         # more than one reading, each with more samples than a room has
-        flood = [struct.pack("<IB3x8s", MANY, 8, random.bytes(8)) for _ in range(2 * BIG_READING)]
+        flood = [classic(MANY, random.bytes(8)) for _ in range(2 * BIG_READING)]
         whole.hear(flood)
         steps.hear(flood)
     finally:
@@ -183,7 +182,7 @@ def test_samples_that_were_given_are_not_written_over() -> None:
     held: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     try:
         for _ in range(400):
-            bus.hear([struct.pack("<IB3x8s", 0xAA, 8, random.bytes(8)) for _ in range(20)])
+            bus.hear([classic(0xAA, random.bytes(8)) for _ in range(20)])
             held += [(b.slot.copy(), b.t_mono_ns.copy(), b.value.copy()) for b in bus.blocks[len(held) :]]
     finally:
         bus.close()
