@@ -110,7 +110,7 @@ def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> Path:
     ("body", "words"),
     [
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
-        ("bytearray(1 << 40)", "MemoryError"),
+        ("bytearray(6 << 30)", "MemoryError"),
         ("raise KeyError('group')", "KeyError: 'group'"),
     ],
 )
