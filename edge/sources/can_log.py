@@ -319,7 +319,7 @@ def _reader(path: Path, counts: Counter[str], start_given: bool) -> tuple[Any, _
         reader.bad, reader.lines = BadLines(path, counts), lines
         return reader, lines
     if suffix == ".blf":
-        return BlfReader(open_binary(path)), None
+        return BlfReader(open_binary(path), counts), None
     if suffix in (".trc", ".csv"):
         lines = _CountedLines(path)
         return (can.TRCReader if suffix == ".trc" else can.CSVReader)(lines), lines  # type: ignore[arg-type]

@@ -70,3 +70,19 @@ def test_a_log_that_breaks_off_gives_what_it_has_or_is_refused(
             assert wanted[len(whole)][1].startswith(body) or key != wanted[len(whole)][0]
     if not packed and suffix != ".blf":
         assert given > CUTS / 2
+
+
+def test_a_blf_that_breaks_off_says_so(tmp_path: Path) -> None:
+    """python-can gives what stands before the break without a word."""
+    path = tmp_path / "whole.blf"
+    wanted = recorded(path)
+    data, counts = path.read_bytes(), Counter[str]()
+    assert sum(len(chunk.ids) for chunk in read_frames(path, counts, True)) == len(wanted)
+    assert counts["frames_cut"] == 0
+    cut = tmp_path / "cut.blf"
+    for size in (150, 170, 200, len(data) // 2, len(data) - 200):
+        cut.write_bytes(data[:size])
+        counts = Counter()
+        found = sum(len(chunk.ids) for chunk in read_frames(cut, counts, True))
+        assert found < len(wanted), size
+        assert counts["frames_cut"] == 1, size
