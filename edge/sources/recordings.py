@@ -1,7 +1,7 @@
 """Opens one recording of a replay, by its section of the settings.
 
 From RecordingSection to a Recording (edge.sources.chunks). The format comes from the settings, else from the file
-name without .gz, and for .log and .txt from the first line. RecordingError for a format that cannot be told.
+name without .gz, and where the name leaves it open from the first lines. RecordingError for a format that cannot be told.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _CAN_SUFFIXES = (".asc", ".blf", ".trc", ".mf4")
 _GNSS_SUFFIXES = (".nmea", ".ubx")
 _CSV_SUFFIXES = (".csv", ".tsv")
 _CANDUMP = re.compile(rb"\s*\(\d+(\.\d+)?\)\s+\S+\s+[0-9A-Fa-f]+")
+_PYTHON_CAN_CSV = b"timestamp,arbitration_id,extended,remote,error,dlc,data"
+_NMEA = re.compile(rb"\$[A-Z]{4,5},[\x20-\x7E]*\*[0-9A-Fa-f]{2}\s*")
 LINES_LOOKED_AT_MAX = 50
 
 
@@ -33,7 +35,7 @@ def open_recording(section: RecordingSection, texts: TextTable) -> Recording:
 
 
 def _reader(section: RecordingSection, texts: TextTable) -> Recording:
-    kind = section.format if section.format != "auto" else _format(section)
+    kind = format_of(section)
     if kind == "can":
         return CanRecording(section, texts)
     if kind == "tegrastats":
@@ -44,19 +46,25 @@ def _reader(section: RecordingSection, texts: TextTable) -> Recording:
     return CsvRecording(section, section.name or stem, texts)
 
 
-def _format(section: RecordingSection) -> str:
+def format_of(section: RecordingSection) -> str:
+    """can, csv, gnss or tegrastats."""
+    if section.format != "auto":
+        return section.format
     suffix = inner_suffix(section.path)
     if suffix in _CAN_SUFFIXES:
         return "can"
     if suffix in _GNSS_SUFFIXES:
         return "gnss"
     if suffix in _CSV_SUFFIXES:
-        return "csv"
+        _, first = next(read_lines(section.path), (0, b""))
+        return "can" if first.strip() == _PYTHON_CAN_CSV else "csv"
     for number, line in read_lines(section.path):
         if _CANDUMP.match(line):
             return "can"
         if parse_line(line.decode("utf-8", errors="replace")):
             return "tegrastats"
+        if _NMEA.fullmatch(line):
+            return "gnss"
         if number >= LINES_LOOKED_AT_MAX:
             break
     if suffix == ".log" and section.dbc:

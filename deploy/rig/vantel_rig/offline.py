@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from edge import sources
 from edge.births import catalog_of
@@ -33,7 +34,7 @@ Replaying = tuple[Source, Catalog, NDArray[np.int32], TextTable, EdgeSettings]
 def replaying(recordings: Sequence[RecordingSection], **sections: Any) -> Iterator[Replaying]:
     """The source of a replay with stamps as recorded, as fast as it goes; sections: other settings of the agent.
 
-    RecordingError, a ValueError, for files that are no recordings.
+    RecordingError, a ValueError, for files that are no recordings; ValueError for settings that cannot be.
     """
     with tempfile.TemporaryDirectory() as folder:
         replay = {
@@ -43,7 +44,11 @@ def replaying(recordings: Sequence[RecordingSection], **sections: Any) -> Iterat
             "recordings": [r.model_dump() for r in recordings],
         }
         van = {"id": VAN, "state_dir": Path(folder)}
-        settings = EdgeSettings(van=van, sources=[replay], **sections)  # type: ignore[arg-type]
+        try:
+            settings = EdgeSettings(van=van, sources=[replay], **sections)  # type: ignore[arg-type]
+        except ValidationError as cause:
+            wrong = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in cause.errors())
+            raise ValueError("; ".join(wrong)) from None
         texts = TextTable()
         source = sources.build(settings.sources[0], VanClock(), texts, 0)
         catalog, rows = catalog_of([source])
