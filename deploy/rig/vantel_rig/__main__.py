@@ -167,7 +167,9 @@ def decode(
             answers=answers,
             overlay=overlay,
         )
-        with Progress(console=Console(stderr=True), transient=True, disable=as_json) as progress:
+        with Progress(
+            console=Console(stderr=True), transient=True, disable=as_json or not sys.stderr.isatty()
+        ) as progress:
             task = progress.add_task(log.name, total=log.stat().st_size if log.exists() else None)
             done = decoding.decode(
                 section, out, signals or [], lambda at: progress.update(task, completed=at)
