@@ -41,6 +41,6 @@ async def _commit(
         await asyncio.wait_for(consumer.commit(offsets), COMMIT_S_MAX)
     except (KafkaError, asyncio.TimeoutError) as cause:
         raise RewindError(
-            f"Kafka does not let the offsets of group {settings.kafka.group} be moved ({cause}); stop every worker of it first, "
+            f"Kafka does not let the offsets of group {settings.kafka.group} be moved ({type(cause).__name__}); stop every worker of it first, "
             "and wait kafka.session_timeout_s for one that was killed"
         ) from cause

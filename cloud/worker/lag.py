@@ -31,6 +31,7 @@ from cloud.kafka.clients import (
 from cloud.kafka.topics import BY_CLASS
 from cloud.log import Seldom
 from cloud.settings import KafkaSection
+from vantel.identity import DeliveryClass
 
 POLL_S = 1.0
 WATCH_S = 0.25
@@ -178,6 +179,29 @@ async def group_standing(
         yield consumer, Standing(committed, starts, ends, reading_from(committed, starts, ends))
     finally:
         await consumer.stop()
+
+
+class Unread(NamedTuple):
+    """Records of P1, where the reports of vans are, that the workers have not committed, and since when: all that Kafka
+    had before since_unix_s is told."""
+
+    records: int
+    since_unix_s: float
+
+
+async def unread(kafka: KafkaSection, client: str) -> Unread:
+    """How far back in time the workers are. KafkaUnavailable when Kafka does not answer."""
+    async with group_standing(kafka, client) as (consumer, standing):
+        p1 = [tp for tp in standing.ends if tp.topic == BY_CLASS[DeliveryClass.P1]]
+        places = {tp: standing.places[tp] for tp in p1 if standing.places[tp] < standing.ends[tp]}
+        since_s = time.time()
+        if places:
+            consumer.assign(list(places))
+        for tp, place in places.items():
+            consumer.seek(tp, place)
+            record = await answered(consumer.getone(tp), "read the oldest record that is not committed")
+            since_s = min(since_s, record.timestamp / 1e3)
+        return Unread(sum(standing.ends[tp] - place for tp, place in places.items()), since_s)
 
 
 def start_watchdog(

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from cloud.ledger.accounts import CloudAccount, Settled, VanAccount
 from cloud.ledger.keys import van_key
+from cloud.worker.lag import Unread
 from vantel.identity import DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet
 from vantel.payloads import ClassAccount, Death, Eviction
@@ -60,6 +61,21 @@ def test_states_and_their_order() -> None:
         ("silent-2", "silent"), ("silent-1", "silent"), ("never-1", "unknown"), ("future-1", "unknown"),
         ("left-1", "left"), ("back-1", "alive"), ("lost-1", "alive"), ("alive-1", "alive"),
     ]  # fmt: skip
+
+
+def test_while_the_workers_are_behind_a_van_may_have_told_what_is_not_known() -> None:
+    fleet = Fleet()
+    report(fleet, "alive-1", 20)
+    report(fleet, "before-1", 100)
+    report(fleet, "since-1", 59)
+    states = lambda: {line.van: line.state for line in fleet.lines(NOW_S)}  # noqa: E731
+    assert states() == {"alive-1": "alive", "before-1": "silent", "since-1": "silent"}
+    fleet.unread = Unread(7, NOW_S - 50)
+    assert states() == {"alive-1": "alive", "before-1": "silent", "since-1": "unknown"}
+    lines, behind_s = fleet.lines(NOW_S), fleet.behind_s(NOW_S)
+    assert "the last 50 s" in str(table_of(lines, 5, behind_s).caption)
+    assert as_json(lines, NOW_S, behind_s)["workers_behind_s"] == 50.0
+    assert table_of(lines, 5, 5.0).caption is None
 
 
 def test_counts_add_up_and_the_rate_is_that_of_the_last_interval() -> None:
@@ -119,6 +135,16 @@ def test_the_command_beside_a_van(vantel_cloud: CloudSide, vantel_van: VanFactor
 def command(cloud: CloudSide, *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "vantel_rig", "top", "--config", str(cloud.config), *arguments]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=240)
+
+
+def test_a_narrow_terminal_shows_which_van_is_silent() -> None:
+    lines = [
+        VanLine(f"van-munich-00{n}", "silent", 7100.0, 123_456, 123_456, 0, 0, 0, 0, 1, 0) for n in (7, 8)
+    ]
+    console = Console(width=50, file=io.StringIO())
+    console.print(table_of(lines, 40))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(f"van-munich-00{n} silent" in text for n in (7, 8)), text
 
 
 def test_a_terminal_of_80_columns_shows_every_name_and_count() -> None:

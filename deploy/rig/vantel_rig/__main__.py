@@ -107,7 +107,6 @@ def top(
 ) -> None:
     """Watch the fleet: state of each van, age of its last report, where its envelopes are."""
     import asyncio
-    import time
 
     from cloud.connection import ConnectionRefused
     from cloud.kafka.clients import KafkaUnavailable
@@ -117,7 +116,7 @@ def top(
     try:
         settings = load(config)
         if as_json:
-            print(json.dumps(fleet.as_json(asyncio.run(fleet.read_once(settings)), time.time()), indent=2))
+            print(json.dumps(asyncio.run(fleet.read_once(settings)), indent=2))
         else:
             asyncio.run(fleet.watch(settings, Console(), rows, seconds))
     except (SettingsError, ConnectionRefused) as cause:

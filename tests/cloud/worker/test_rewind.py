@@ -18,6 +18,7 @@ from aiokafka.admin import RecordsToDelete
 from cloud.commands.rewind import RewindError, rewind
 from cloud.kafka.clients import end_offsets, open_admin, open_consumer, partitions_of
 from cloud.kafka.topics import BY_CLASS
+from cloud.worker.lag import unread
 from vantel.identity import DeliveryClass
 from vantel_rig.content import content_hash, points_of
 
@@ -34,15 +35,29 @@ def test_an_emptied_database_is_filled_again_from_kafka(worker_run: Callable[...
     run.publish(*[bench.record(van, [bench.speeds(van, seq)]) for seq in (1, 2)])
     run.start().drained()
     before = points_of(run.settings.influx, van)
-    with pytest.raises(RewindError, match="stop every worker"):
+    with pytest.raises(RewindError, match="stop every worker") as refused:
         asyncio.run(rewind(run.settings, since_ns))
+    assert "\n" not in str(refused.value), "one line that says what to do, not the library's advice"
     assert run.process.stop(60) == 0
+    asked_s = time.time()
     run.query.query(f'DROP DATABASE "{run.settings.influx.bucket}"')
     run.query.ensure_database()
     assert asyncio.run(rewind(run.settings, since_ns)) == 2
+    left = asyncio.run(unread(run.settings.kafka, "test"))
+    assert left.records == 2
+    assert since_ns / 1e9 - 0.01 <= left.since_unix_s < asked_s, (
+        "told is what Kafka had before the oldest of them"
+    )
     assert asyncio.run(rewind(run.settings, time.time_ns())) == 0, "never forward"
     assert asyncio.run(rewind(run.settings, old_ns)) >= 2
     run.start().drained()
+    asked_s = time.time()
+    run.wait(
+        lambda: (
+            (left := asyncio.run(unread(run.settings.kafka, "test"))).records == 0
+            and left.since_unix_s >= asked_s
+        )
+    )
     assert content_hash(points_of(run.settings.influx, van)) == content_hash(before)
     row = run.sheet().vans[van]
     assert (row.stored, row.duplicates, row.residual) == (4, 4, 0)
