@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cloud.campaigns.desired import chosen
-from cloud.campaigns.ramp import Outcome, roll_out, shown, stages
+from cloud.campaigns.desired import Desired, chosen
+from cloud.campaigns.ramp import Outcome, percents_of, roll_out, shown, stages
 from cloud.campaigns.rollout import Fleet, RolloutError
 from cloud.connection import ConnectionRefused
 from cloud.kafka.clients import KafkaUnavailable
@@ -92,11 +92,14 @@ def push(
         campaign = campaign_of(_read(file).decode(errors="replace"))
         if campaign.condition.strip():
             parse(campaign.condition)  # signals and types depend on the van: it judges them
-        percents = [float(part) * percent / 100.0 for part in ramp.split(",")]
+        percents = percents_of(ramp, percent)
     except CampaignError as cause:
         raise _fail(f"{file}: {cause}") from None
     except ValueError:
-        raise _fail(f"--ramp {ramp}: give shares in percent, as 1,10,100", 2) from None
+        raise _fail(
+            f"--ramp {ramp} --percent {percent:g}: give rising shares in percent, as 1,10,100; nothing was sent",
+            2,
+        ) from None
     private = _read(key)
     outcome: Outcome = _run(
         _push(_settings(config), campaign, private, van or [], group or [], percents, soak_s, wait_s)
@@ -154,7 +157,13 @@ def revoke(
     async def work() -> list[str]:
         async with Fleet(_settings(config)) as fleet:
             having = fleet.desired.having(name)
+            if not having:
+                raise _unknown(name, fleet.desired)
             wanted = [item for item in chosen(having, van or ["*"], {}, []) if item in having]
+            if not wanted:
+                raise ValueError(
+                    f"no van that fits has {name}; those that have it: {', '.join(sorted(having))}"
+                )
             now_ms = int(time.time() * 1000)
             await fleet.send([fleet.desired.without(item, name, now_ms) for item in wanted], private)
             return wanted
@@ -175,6 +184,8 @@ def list_all(config: Config = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(counts, indent=2))
         return
+    if not counts:
+        print("none; `vantel-cloud campaign push` gives vans one")
     for count in counts:
         print(f"{count['campaign']}: {count['active']} active of {count['vans']} vans")
 
@@ -195,12 +206,19 @@ def status(
     raise typer.Exit(1 if any(row["alarm"] for row in rows) else 0)
 
 
+def _unknown(name: str, desired: Desired) -> ValueError:
+    names = sorted({campaign.name for item in desired.sets.values() for campaign in item.campaigns})
+    return ValueError(f"no van shall have a campaign {name!r}; there are: {', '.join(names) or 'none'}")
+
+
 def _waiting(bodies: int) -> str:
     return f", {bodies} wait for an unmetered link" if bodies else ""
 
 
 async def _rows(settings: CloudSettings, name: str | None) -> list[dict[str, Any]]:
     async with Fleet(settings) as fleet:
+        if name is not None and not fleet.desired.having(name):
+            raise _unknown(name, fleet.desired)
         rows = []
         for van, item in sorted(fleet.desired.sets.items()):
             for campaign in item.campaigns:
@@ -227,7 +245,10 @@ def key(name: Annotated[Path, typer.Argument(help="writes NAME.key and NAME.pub"
     paths = name.with_suffix(".key"), name.with_suffix(".pub")
     if any(path.exists() for path in paths):
         raise _fail(f"{paths[0]} or {paths[1]} exists; a key is never overwritten")
-    paths[0].touch(mode=0o600)
-    paths[0].write_bytes(private)
-    paths[1].write_bytes(public)
+    try:
+        paths[0].touch(mode=0o600)
+        paths[0].write_bytes(private)
+        paths[1].write_bytes(public)
+    except OSError as cause:
+        raise _fail(f"{cause.filename}: {cause.strerror}") from None
     print(f"{paths[0]}: keep it secret\n{paths[1]}: campaign.keys_file of the vans")

@@ -6,6 +6,7 @@ roll_out() moves through the stages with functions that send and look, so that i
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +34,15 @@ class Outcome:
     def silent(self) -> list[str]:
         """Vans that have not answered."""
         return [van for van, state in self.states.items() if state == "no answer"]
+
+
+def percents_of(ramp: str, percent: float) -> list[float]:
+    """Shares of all chosen vans out of an operator's `1,10,100`; ValueError when they are none or do not rise."""
+    shares = [float(part) for part in ramp.split(",")]
+    rising = all(low < high for low, high in zip([0.0, *shares], [*shares, math.inf], strict=True))
+    if not rising or shares[-1] > 100.0 or not percent > 0.0:
+        raise ValueError("shares rise, and lie above 0 and up to 100 percent")
+    return [share * percent / 100.0 for share in shares]
 
 
 def stages(vans: Sequence[str], name: str, percents: Sequence[float]) -> list[list[str]]:

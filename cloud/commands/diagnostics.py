@@ -128,8 +128,9 @@ def show(
     """Print a bundle as JSON, or save it."""
     fitting = [bundle for bundle in _found(config, since, van) if command in (None, bundle.command_id)]
     if not fitting:
+        which = "" if command is None else f" for command {command}"
         print(
-            f"vantel-cloud diagnostics: no bundle of {van} since {since}; look further back with --since, "
+            f"vantel-cloud diagnostics: no bundle of {van}{which} since {since}; look further back with --since, "
             f"or ask for one: vantel-cloud order diagnostics {van}",
             file=sys.stderr,
         )

@@ -12,11 +12,13 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from edge.capture import clip_file
 from edge.capture.clips import read_holds
+from vantel.campaign.signature import new_key
 from vantel.captures import CaptureState
 from vantel_rig.cloud_side import CloudSide
 from vantel_rig.pytest_plugin import VanFactory
@@ -102,6 +104,9 @@ def test_a_range_is_fetched_held_released_and_sent_again(
     code, words = order(vantel_cloud, "show", van.id, rows[0]["command"], command="diagnostics")
     assert code == 0, words
     assert json.loads(words)["status"]["van"] == van.id
+    code, words = order(vantel_cloud, "show", van.id, "f" * 16, command="diagnostics")
+    assert code == 65
+    assert f"no bundle of {van.id} for command ffffffffffffffff" in words
     asked = [
         json.loads(line)["asked"]
         for line in (van.folder / "state" / "commands.jsonl").read_text().splitlines()
@@ -117,3 +122,15 @@ def test_a_range_is_fetched_held_released_and_sent_again(
     sheet = join_ledger(vantel_cloud.settings, [van.folder / "state"], van.id)["ledger"]
     assert sheet["residual"] == 0
     assert sheet["produced"] == sheet["stored"]
+
+
+def test_a_campaign_that_nobody_has_is_told_and_not_passed_over(
+    vantel_cloud: CloudSide, tmp_path: Path
+) -> None:
+    private, _ = new_key()
+    key = tmp_path / "operator.key"
+    key.write_bytes(private)
+    code, words = order(vantel_cloud, "status", "no-such-campaign", command="campaign")
+    assert (code, "no van shall have a campaign 'no-such-campaign'" in words) == (65, True), words
+    code, words = order(vantel_cloud, "revoke", "no-such-campaign", "--key", str(key), command="campaign")
+    assert (code, "no van shall have a campaign 'no-such-campaign'" in words) == (65, True), words

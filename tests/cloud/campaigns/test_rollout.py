@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from cloud.campaigns.command import app
 from cloud.campaigns.desired import Desired, chosen, share_of
-from cloud.campaigns.ramp import problem_of, roll_out, shown, stages
+from cloud.campaigns.ramp import percents_of, problem_of, roll_out, shown, stages
 from edge.campaign.judge import InForce, Limits, judge
 from edge.campaign.run import Ledger
 from edge.model import SampleBlock, TextTable
@@ -168,3 +170,29 @@ def test_generations_rise_and_a_version_is_never_reused() -> None:
     desired.take("report|van-1", b"\xff")
     assert desired.sets["van-1"] == first
     assert InForce().generation == 0
+
+
+@pytest.mark.parametrize("ramp", ["0", "0,100", "-5", "50,10", "10,10", "1,101", "nan", "inf", "", "1,x"])
+def test_a_ramp_that_means_nothing_reaches_no_van(ramp: str) -> None:
+    with pytest.raises(ValueError, match=r"percent|convert|could not"):
+        percents_of(ramp, 100.0)
+
+
+def test_shares_are_of_the_chosen_percentage_and_none_of_them_is_nobody() -> None:
+    assert percents_of("1,10,100", 50.0) == [0.5, 5.0, 50.0]
+    with pytest.raises(ValueError, match="above 0"):
+        percents_of("100", 0.0)
+
+
+def test_the_command_refuses_a_ramp_before_it_looks_for_servers(tmp_path: Path) -> None:
+    campaign = Path(__file__).parents[3] / "deploy" / "campaigns" / "collision.toml"
+    words = ["push", str(campaign), "--key", str(tmp_path / "no.key"), "--ramp", "0,50"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert "nothing was sent" in done.output
+
+
+def test_a_key_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["key", str(tmp_path / "none" / "operator")])
+    assert done.exit_code == 65
+    assert "No such file" in done.output
