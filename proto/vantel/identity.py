@@ -66,7 +66,10 @@ class Epoch(NamedTuple):
     def from_text(cls, text: str) -> Epoch:
         """Inverse of text; ValueError when it is not one."""
         counter, _, random = text.partition("-")
-        return cls(int(counter), int(random, 16))
+        try:
+            return cls(int(counter), int(random, 16))
+        except ValueError:
+            raise ValueError(f"{text!r} is no epoch, such as 12-9f3c1b2a") from None
 
     @classmethod
     def fresh(cls, counter: int) -> Epoch:

@@ -91,6 +91,15 @@ def test_a_person_finds_a_van_watches_it_and_acknowledges_an_event(
     assert PROBE in shown.text
     assert "robust_z" in shown.text
 
+    search = browser.find_element(By.ID, "search")
+    search.send_keys("no such severity")
+    until(lambda: not browser.find_elements(By.CSS_SELECTOR, "[data-event]"), "a filter that no event passes")
+    search.clear()
+    search.send_keys(event["severity"])
+    one(browser, f'[data-event="{event["id"]}"]', "the event found by its severity")
+    search.clear()
+    search.send_keys(Keys.ESCAPE)
+
     every = browser.find_element(By.ID, "ack-all")
     every.click()
     until(lambda: "Press again" in every.text, "the question before all are acknowledged")

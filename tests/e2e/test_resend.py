@@ -70,4 +70,5 @@ def test_a_van_that_is_not_there_and_words_that_mean_nothing(vantel_cloud: Cloud
     assert "nobody gave no result in 3 s" in words
     code, words = resend(vantel_cloud, "nobody", "first", 0, 1)
     assert code == 65
+    assert "'first' is no epoch" in words
     assert "vantel ledger" in words

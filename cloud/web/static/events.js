@@ -42,7 +42,7 @@ export function eventTable(withVan) {
 }
 export function eventsPage(main) {
   const table = eventTable(true), note = el("span", { class: "dim", role: "status" });
-  const open = el("input", { type: "checkbox", id: "only-open" }), search = el("input", { type: "search", placeholder: "Van, signal or channel  ( / )", "aria-label": "Find an event", id: "search" });
+  const open = el("input", { type: "checkbox", id: "only-open" }), search = el("input", { type: "search", placeholder: "Van, signal, channel, severity  ( / )", "aria-label": "Find an event", id: "search" });
   open.checked = memory.open; search.value = memory.text;
   // It cannot be undone, and holds for everybody: the first press asks, the second does it.
   const all = el("button", { type: "button", id: "ack-all", onclick: askOrDo, onblur: () => { asked = null; refresh(); } });
@@ -60,7 +60,7 @@ export function eventsPage(main) {
     const text = memory.text.toLowerCase(), out = [];
     for (const event of [...fleet.events.values()].sort((a, b) => b.received - a.received)) {
       if (memory.open && event.acked !== null) continue;
-      if (text && !`${event.van} ${event.signal} ${event.channel}`.toLowerCase().includes(text)) continue;
+      if (text && !`${event.van} ${event.signal} ${event.channel} ${event.severity}`.toLowerCase().includes(text)) continue;
       out.push(event);
       if (out.length >= SHOWN_MAX) break;
     }
@@ -68,7 +68,7 @@ export function eventsPage(main) {
   }
   function nothing() {
     if (!fleet.events.size) return emptyState("No event", "An event appears here within a second or two of a detector on a van firing.");
-    if (memory.text) return emptyState("No event matches", `No ${memory.open ? "open " : ""}event has “${memory.text}” in its van, signal or channel.`);
+    if (memory.text) return emptyState("No event matches", `No ${memory.open ? "open " : ""}event has “${memory.text}” in its van, signal, channel or severity.`);
     return emptyState("Nothing open", "Every event has been acknowledged. Untick the box to see them.");
   }
   function refresh() { const list = chosen(); table.set(list, nothing()); all.disabled = doing || !list.some((event) => event.acked === null); all.classList.toggle("on", asked !== null); say(all, asked === null ? "Acknowledge all shown" : `Press again to acknowledge ${plural(asked.length, "event")}`); note.textContent = `${list.length} shown of the newest ${fleet.events.size}`; }
