@@ -169,12 +169,14 @@ def rewind(
 ) -> None:
     """Have the workers take from Kafka again what came since a time, for a database restored from an older copy."""
     settings = _load(config)
+    from cloud import log
     from cloud.commands.rewind import RewindError
     from cloud.commands.rewind import rewind as move
     from cloud.connection import ConnectionRefused
     from cloud.kafka.clients import KafkaUnavailable
     from vantel.instant import unix_ns
 
+    log.configure_for_command(settings.log)
     try:
         since_unix_ns = unix_ns(since, time.time())
         print(json.dumps({"records": asyncio.run(move(settings, since_unix_ns))}))

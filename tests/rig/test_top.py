@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -21,6 +22,7 @@ from vantel.identity import DeliveryClass, Epoch, StreamKey
 from vantel.intervals import IntervalSet
 from vantel.payloads import ClassAccount, Death, Eviction
 from vantel_rig.cloud_side import CloudSide
+from vantel_rig.ports import HeldPort
 from vantel_rig.pytest_plugin import VanFactory
 from vantel_rig.top import Fleet, VanLine, age_text, as_json, table_of
 
@@ -154,3 +156,17 @@ def test_a_terminal_of_80_columns_shows_every_name_and_count() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "…" not in text
     assert all(word in text for word in ("van-munich-007", "123456", "3456", "7890", "118 min", "evicted"))
+
+
+@pytest.mark.parametrize(
+    "words", [["vantel_rig", "top"], ["vantel_rig", "ledger"], ["cloud", "rewind", "--since", "1h"]]
+)
+def test_without_kafka_one_line_says_so(tmp_path: Path, words: list[str]) -> None:
+    nobody = HeldPort()
+    config = tmp_path / "cloud.toml"
+    config.write_text(f'[kafka]\nbootstrap = "127.0.0.1:{nobody.port}"\n')
+    argv = [sys.executable, "-m", *words, "--config", str(config)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 65, done.stderr
+    assert len(done.stderr.splitlines()) == 1, "nothing of what a library says beside it"
+    assert "kafka.bootstrap" in done.stderr

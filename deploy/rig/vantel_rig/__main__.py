@@ -69,6 +69,7 @@ def ledger(
     """Join both ends of the account: where every envelope is now, and for every gap in time if it is silence or loss."""
     import time
 
+    from cloud import log as logs
     from cloud.connection import ConnectionRefused
     from cloud.kafka.clients import KafkaUnavailable
     from cloud.settings import SettingsError, load
@@ -85,6 +86,7 @@ def ledger(
     except SettingsError as cause:
         print(cause, file=sys.stderr)
         raise typer.Exit(78) from None
+    logs.configure_for_command(settings.log)
     try:
         joined = join_ledger(settings, van_dir or [], van, period)
     except (KafkaUnavailable, ConnectionRefused, ValueError) as cause:
@@ -108,6 +110,7 @@ def top(
     """Watch the fleet: state of each van, age of its last report, where its envelopes are."""
     import asyncio
 
+    from cloud import log as logs
     from cloud.connection import ConnectionRefused
     from cloud.kafka.clients import KafkaUnavailable
     from cloud.settings import SettingsError, load
@@ -115,6 +118,7 @@ def top(
 
     try:
         settings = load(config)
+        logs.configure_for_command(settings.log)
         if as_json:
             print(json.dumps(asyncio.run(fleet.read_once(settings)), indent=2))
         else:
