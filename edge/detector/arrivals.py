@@ -61,6 +61,7 @@ from edge.detector.guards import (
     report,
     transition,
 )  # fmt: skip
+from edge.detector.missing import SETTLED, learn_missing
 from vantel.kernel import kernel
 
 SPENT, S_ONSET, ONSET_SPAN, LEAPER, LEAP, S_LEAP, S_TOLD, T_DROPOUT, S_SLOWER, CLOCKS = range(
@@ -86,8 +87,6 @@ _GAP_CUT = 4.0  # in periods: single frames that were lost make no period
 _EVEN = 0.25  # mean distance of a gap from the period, in periods: beyond it there is none
 _SETTLED = 256
 _NAN_BAR = 16.0  # a random share would reach it once in e**16 samples
-_NAN_SHARE_MIN = 0.001
-_NAN_MEMORY = 5000.0
 _COUNTED = 64
 _COUNTED_MAX = 65_536
 _WRAPS = 3
@@ -195,18 +194,14 @@ def _slower(is_slower, t, clock, levels, stamps, params, out_f, out_i, count, s)
 
 @kernel(_I(_F, _I, _I[::1], TABLE_F, TABLE_I, _F[::1], TABLE_F, TABLE_I, _I, _I))
 def _dropout(x, t, clock, levels, stamps, params, out_f, out_i, count, s):  # type: ignore[no-untyped-def]
-    """A share of NaN that is new: a CUSUM of the likelihood that it is now half way to always (Page, 1954)."""
-    n, share = _F(stamps[s, ARRIVALS]), levels[s, NAN_SHARE]
-    missing = math.isnan(x)
-    levels[s, NAN_SHARE] += ((1.0 if missing else 0.0) - share) / min(n, _NAN_MEMORY)
-    if n < YOUNG:
-        return count
-    usual = min(max(share, 3.0 / n, _NAN_SHARE_MIN), 1.0)
-    gain = math.log(0.5 * (1.0 + usual) / usual) if missing else -math.log(2.0)
-    bar = _NAN_BAR * (1.0 + levels[s, NAN_EXTRA])
-    levels[s, NAN_EXTRA] *= _EASE
-    total = min(max(levels[s, NAN_SUM] + gain, 0.0), bar)
+    """A share of NaN that is new; one event for all fields of a message."""
+    n, bar = _F(stamps[s, ARRIVALS]), _NAN_BAR * (1.0 + levels[s, NAN_EXTRA])
+    share, total = learn_missing(math.isnan(x), n, levels[s, NAN_SHARE], levels[s, NAN_SUM], bar)
+    levels[s, NAN_SHARE] = share
     levels[s, NAN_SUM] = total
+    if n < SETTLED:
+        return count
+    levels[s, NAN_EXTRA] *= _EASE
     goes_on = total > 0.0 and stamps[s, ACTIVE] & (_I(1) << DROPOUT) != 0
     if transition(stamps, s, DROPOUT, t, total >= bar or goes_on, _I(params[PARAM_REFRACTORY_NS])):
         levels[s, NAN_EXTRA] = min(2.0 * levels[s, NAN_EXTRA] + 1.0, 1e3)

@@ -32,6 +32,7 @@ from edge.detector.layout import (
     MEAN_8,
     MEAN_64,
     MEMORY,
+    MODE_COLUMNS,
     NOISE_DOWN,
     NOISE_UP,
     ODDNESS,
@@ -51,8 +52,6 @@ from edge.detector.layout import (
     STRIDE,
     STUCK,
     T_PREV,
-    TAIL_COLUMNS,
-    TAILS,
     TOKEN_N,
     TOKEN_SUM,
     TOKENS,
@@ -70,7 +69,7 @@ _TREND = 8.0  # a trend is what has gone on for an eighth of the memory
 _GAP = 10.0  # a pause of so many mean intervals starts the differences anew
 _CUSUM_SLACK = 0.5  # in spreads: shifts of less than twice this are no drift
 _CUSUM_MAX = 1e4
-_CUSUM_BACK = 31.0 / 32.0  # a side fades by a thirty-second a sample once the fast mean is on the other side
+_CUSUM_BACK = 7.0 / 8.0  # a side fades by an eighth a sample once the fast mean is on the other side
 _AGREEMENT = 0.25  # of the evidence of further channels, for they are not independent
 _AGREEMENT_BAR = 2.0
 _TRUST = 10.0
@@ -128,14 +127,14 @@ def _beyond_trend(levels, s, residual, most, share):  # type: ignore[no-untyped-
 
 @kernel(_F(TABLE, _I, _F, _F, _F, _F))
 def _cusum(levels, s, residual, spread, level, step_max):  # type: ignore[no-untyped-def]
-    """Two-sided CUSUM of the residual in spreads (Page, 1954), with cut steps. A side forgets within some samples when the
-    fast mean is on the other side of the level: what has come back drifts no more, however far it was."""
-    back = CUSUM_UP if levels[s, MEAN_8] < level else CUSUM_DOWN
+    """Two-sided CUSUM of the residual in spreads (Page, 1954), with cut steps; returns the side on which the fast mean is.
+    What has come back drifts no more, however far it was: the other side is silent, and forgets within some samples."""
+    back, side = (CUSUM_UP, CUSUM_DOWN) if levels[s, MEAN_8] < level else (CUSUM_DOWN, CUSUM_UP)
     levels[s, back] *= _CUSUM_BACK
     z = cut(residual / spread, step_max) if spread > 0.0 else 0.0
     levels[s, CUSUM_UP] = min(max(levels[s, CUSUM_UP] + z - _CUSUM_SLACK, 0.0), _CUSUM_MAX)
     levels[s, CUSUM_DOWN] = min(max(levels[s, CUSUM_DOWN] - z - _CUSUM_SLACK, 0.0), _CUSUM_MAX)
-    return max(levels[s, CUSUM_UP], levels[s, CUSUM_DOWN])
+    return levels[s, side]
 
 
 @kernel(numba.void(TABLE, _I, _F, _F))
@@ -237,7 +236,7 @@ def _of_the_moment(levels, s, slow, x, n, width, usual, out):  # type: ignore[no
 def is_random(levels, s, mode):  # type: ignore[no-untyped-def]
     """True for a signal whose samples are as far apart as uniform random ones, a third of its range: a checksum, a signature.
     What it shows says nothing."""
-    slow = SLOW + mode * SLOW_COLUMNS
+    slow = SLOW + mode * MODE_COLUMNS
     width = levels[s, slow + HIGHEST] - levels[s, slow + LOWEST]
     return levels[s, slow + N] > _NEW and levels[s, slow + ERROR_LAST] > _RANDOM * width
 
@@ -255,8 +254,8 @@ def judge(levels, s, mode, moving, t_s, value, scale, out):  # type: ignore[no-u
     if math.isnan(value):
         return 0
     x = cut(value, VALUE_MAX)
-    slow = SLOW + mode * SLOW_COLUMNS
-    tails = TAILS + mode * TAIL_COLUMNS
+    slow = SLOW + mode * MODE_COLUMNS
+    tails = slow + SLOW_COLUMNS
     n = levels[s, slow + N]
     levels[s, slow + N] = n + 1.0
     share = max(1.0 / (n + 1.0), 1.0 / scale[s, MEMORY])

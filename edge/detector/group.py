@@ -11,12 +11,12 @@ import numpy as np
 from numba import types
 from numpy.typing import ArrayLike, NDArray
 
-from edge.detector.channels import VALUE_MAX, judge
+from edge.detector.channels import VALUE_MAX
 from edge.detector.errors import DetectorStateError
 from edge.detector.layout import (
     FUSED,
     HABITS,
-    LEVELS_HABITS,
+    LEVELS_OWN,
     MEMORY,
     NOISE_DOWN,
     OFF,
@@ -26,12 +26,12 @@ from edge.detector.layout import (
     VALUE,
 )
 from edge.detector.sets import BLAMED, MEMBERS_MAX, SET_COLUMNS, SET_TABLE, evaluate, take
-from edge.detector.stream import RECORD_SAMPLES, STEP_MAX, scales, worth
+from edge.detector.stream import RECORD_SAMPLES, STEP_MAX, evidence, scales, worth
 from edge.detector.tail import TABLE
 from vantel.kernel import kernel
 
 _OFF_OF_SETS = float(sum(1 << channel for channel in (NOISE_DOWN, STUCK)))
-_MAGIC = b"VDG6"
+_MAGIC = b"VDG7"
 _HEAD = struct.Struct("<4sII")
 _I, _F = numba.int64, numba.float64
 _READ_1 = types.Array(types.float64, 1, "C", readonly=True)
@@ -77,8 +77,7 @@ def _ticks(levels, scale, state, members, sizes, rows, t_s, values, out, scores)
     fade = math.exp(-1.0 / (RECORD_SAMPLES * scale[0, MEMORY])) if scale.shape[0] > 0 else 0.0
     for i in range(values.shape[0]):
         for s in range(n):
-            judge(levels, s, 0, True, t_s[i], values[i, s], scale, out)
-            scores[i, s] = out[s, FUSED]
+            scores[i, s] = evidence(levels, s, t_s[i], values[i, s], scale, out)
         for k in range(sizes.shape[0]):
             complete = False
             for j in range(sizes[k]):
@@ -116,11 +115,11 @@ class Group:
         self._scale[:, MEMORY : MEMORY + 2] = scales(rate_hz)
         self._scale[:, OFF : OFF + 2] = self._sets.scale
         self._scale[:, HABITS] = 1.0
-        self._levels = np.zeros((rows, LEVELS_HABITS))
+        self._levels = np.zeros((rows, LEVELS_OWN))
         self._out = np.zeros((rows, OUTS))
 
     def update(self, t_s: float, values: ArrayLike) -> NDArray[np.float64]:
-        """Scores float64[n] of one tick, 0 <= score < 1; NaN where a signal has no sample scores 0."""
+        """Scores float64[n] of one tick, 0 <= score < 1; NaN where a signal has no sample, which is odd only where it is new."""
         return self.update_many([t_s], np.asarray(values, np.float64).reshape(1, -1)).ravel()
 
     def update_many(self, t_s: ArrayLike, values: ArrayLike) -> NDArray[np.float64]:

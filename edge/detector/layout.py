@@ -1,8 +1,8 @@
 """Where each number of a signal's state lives: one float64 row a signal, saved as it is.
 
-A row of levels holds what is of the moment (fast means, the run, the open token), then, for each operating mode, the slow
-baseline and one tail a channel, then the last tokens. Everything a signal has learned is in this row: LEVELS * 8 bytes
-in a van, STATE_BYTES in the library.
+A row of levels holds what is of the moment (fast means, the run, the open token), then the last tokens, then, for each
+operating mode, the slow baseline and one tail a channel. A row of the library has one mode, and behind it what only the
+library knows of a signal. Everything a signal has learned is in its row: LEVELS * 8 bytes in a van, STATE_BYTES in the library.
 """
 
 from __future__ import annotations
@@ -25,41 +25,44 @@ MODES = 3
 
 (
     PREV, PREV2, T_PREV, INTERVAL, MEAN_8, MEAN_64, ROUGH, RUN, CUSUM_UP, CUSUM_DOWN,
-    TOKEN_SUM, TOKEN_N, TOKENS, ODDNESS, RECORD, AWAY, LASTING, SEEN, SLOW,
+    TOKEN_SUM, TOKEN_N, TOKENS, ODDNESS, RECORD, AWAY, LASTING, SEEN, PAST,
 ) = range(19)  # fmt: skip
 """Columns of the moment. T_PREV and INTERVAL in seconds; SEEN counts finite samples, TOKENS complete tokens;
 ODDNESS is -log10 p of the shape as of the last token. RECORD, AWAY and LASTING are what a score remembers of the evidence
 before (edge.detector.stream)."""
 
 N, LEVEL, SPREAD, ERROR_LAST, ERROR_LINE, ERROR_MEAN, LOWEST, HIGHEST = range(8)
-"""Columns of the slow baseline of a mode, from SLOW + mode * SLOW_COLUMNS."""
+"""Columns of the slow baseline of a mode, from SLOW + mode * MODE_COLUMNS."""
 SLOW_COLUMNS = 8
 
 TAIL_CHANNELS = 10
 BAR, RATE, PEAK, CLUSTERS, EXCESS, EXCESS_2, AGE, LASTS = range(0, 8 * TAIL_CHANNELS, TAIL_CHANNELS)
-"""Offsets of one tail, from TAILS + mode * TAIL_COLUMNS + channel: what is read at every sample lies close together.
+"""Offsets of one tail, from TAILS + mode * MODE_COLUMNS + channel: what is read at every sample lies close together.
 AGE is samples above the bar in the open cluster, LASTS its mean over the closed ones."""
-TAIL_COLUMNS = 8 * TAIL_CHANNELS
-TAILS = SLOW + MODES * SLOW_COLUMNS
-PAST = TAILS + MODES * TAIL_COLUMNS
 PAST_TOKENS = 128
 """The last tokens stand from PAST on, the oldest first."""
-LEVELS = PAST + PAST_TOKENS
+SLOW = PAST + PAST_TOKENS
+TAILS = SLOW + SLOW_COLUMNS
+MODE_COLUMNS = SLOW_COLUMNS + 8 * TAIL_CHANNELS
+LEVELS = SLOW + MODES * MODE_COLUMNS
 
-LAG, ERROR_CYCLE, PERIOD, CHANGE, SWEEP, SWEEP_PERIOD, LEAST, RING = range(LEVELS, LEVELS + 8)
-"""Behind it, only in rows of signals with habits, what is known of their trend (how far LEVEL lags behind it) and of
-their cycle (edge.detector.cycle): the last samples stand from RING on, the oldest first."""
+(
+    ARRIVED, NAN_SHARE, NAN_SUM, LAG, ERROR_CYCLE, PERIOD, CHANGE, SWEEP, SWEEP_PERIOD, LEAST, RING,
+) = range(SLOW + MODE_COLUMNS, SLOW + MODE_COLUMNS + 11)  # fmt: skip
+"""Only in rows of the library, in the place of the second mode: samples with NaN among them and what is known of these
+(edge.detector.missing), of the trend (how far LEVEL lags behind it) and of the cycle (edge.detector.cycle): the last samples
+stand from RING on, the oldest first."""
 RING_SAMPLES = 92
-LEVELS_HABITS = RING + RING_SAMPLES
+LEVELS_OWN = RING + RING_SAMPLES
 
 MEMORY, STRIDE, MAY_REST, OFF, STEP, HABITS = range(6)
 """Columns of the scale of a row: samples of the slow baseline, samples of a token, 1 where a smooth signal may stand
 still without being odd (a van parks; a series of unknown origin does not), bits of channels that do not count, spreads at
 which a step of the CUSUM is cut, 1 where a trend or a cycle that goes on is ordinary (a series of unknown origin; a van
-goes as its road goes, and what drifts there is a fault). Rows without habits need LEVELS columns only."""
+goes as its road goes, and what drifts there is a fault). Rows with habits have LEVELS_OWN columns and one mode."""
 SCALES = 6
 
-STATE_BYTES = LEVELS_HABITS * 8
+STATE_BYTES = LEVELS_OWN * 8
 
 _SEEN_MIN = 32  # more than edge.detector.channels asks for to call a gap a pause
 _LONG_AGO_S = -1e9

@@ -12,11 +12,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.detector.channels import judge
 from edge.detector.errors import DetectorStateError
-from edge.detector.layout import AWAY, FUSED, LASTING, LEVELS_HABITS, MEMORY, OUTS, RECORD, VALUE
-from edge.detector.tail import ORDINARY, TABLE
+from edge.detector.layout import (
+    ARRIVED,
+    AWAY,
+    FUSED,
+    LASTING,
+    LEVELS_OWN,
+    MEMORY,
+    NAN_SHARE,
+    NAN_SUM,
+    OUTS,
+    RECORD,
+    VALUE,
+)
+from edge.detector.missing import learn_missing
+from edge.detector.tail import ORDINARY, SCORE_MAX, TABLE
 from vantel.kernel import kernel
 
-_MAGIC = b"VDS7"
+_MAGIC = b"VDS8"
 _HEAD = struct.Struct("<4sdd")
 _BASELINE_S = 60.0
 _MEMORY_MIN, _MEMORY_MAX = 1000.0, 10_000.0
@@ -28,6 +41,7 @@ _MORE_OF_THE_SAME = 0.3
 _LASTING = 0.3
 _LASTING_SAMPLES = 16.0
 _STILL_ODD = 1.0  # one sample in ten: what was reported does not fade while so much is left of it
+_LN10 = math.log(10.0)
 _AWAY = 3.0  # evidence of a level that makes its return no news
 STEP_MAX = 1.5
 """Spreads at which a step of the CUSUM is cut: it is there for what lasts, others see what is large."""
@@ -42,6 +56,19 @@ def scales(rate_hz: float | None) -> tuple[float, float]:
         return _MEMORY_MIN, _TOKEN_SAMPLES
     memory = min(max(_BASELINE_S * rate_hz, _MEMORY_MIN), _MEMORY_MAX)
     return memory, max(_TOKEN_SAMPLES, float(round(_TOKEN_S * rate_hz)))
+
+
+@kernel(_F(TABLE, _I, _F, _F, TABLE, TABLE))
+def evidence(levels, s, t_s, value, scale, out):  # type: ignore[no-untyped-def]
+    """-log10 p of one sample in the mode of the library: of a number what its channels show, of a NaN that it is missing."""
+    missing = math.isnan(value)
+    levels[s, ARRIVED] += 1.0
+    if missing or levels[s, NAN_SHARE] > 0.0:
+        levels[s, NAN_SHARE], levels[s, NAN_SUM] = learn_missing(
+            missing, levels[s, ARRIVED], levels[s, NAN_SHARE], levels[s, NAN_SUM], SCORE_MAX * _LN10
+        )
+    judge(levels, s, 0, True, t_s, value, scale, out)
+    return levels[s, NAN_SUM] / _LN10 if missing else out[s, FUSED]
 
 
 @kernel(_F(TABLE, _I, _F, _F, _F))
@@ -66,8 +93,8 @@ def _run(levels, scale, t_s, values, out, scores):  # type: ignore[no-untyped-de
     """Judge a block of one signal; scores float64[n] in 0..1."""
     fade = math.exp(-1.0 / (RECORD_SAMPLES * scale[0, MEMORY]))
     for i in range(values.shape[0]):
-        judge(levels, 0, 0, True, t_s[i], values[i], scale, out)
-        x = worth(levels, 0, out[0, FUSED], out[0, VALUE], fade)
+        x = evidence(levels, 0, t_s[i], values[i], scale, out)
+        x = worth(levels, 0, x, out[0, VALUE], fade)
         scores[i] = x / (1.0 + x)
 
 
@@ -76,12 +103,12 @@ class Stream:
 
     def __init__(self, rate_hz: float | None = None) -> None:
         self._scale = np.array([[*scales(rate_hz), 0.0, 0.0, STEP_MAX, 1.0]])
-        self._levels = np.zeros((1, LEVELS_HABITS))
+        self._levels = np.zeros((1, LEVELS_OWN))
         self._out = np.zeros((1, OUTS))
         self._one = np.zeros((3, 1))
 
     def update(self, t_s: float, value: float) -> float:
-        """Score of one sample: x/(1+x) with x = -log10 p, 0 <= score < 1. Seconds on any clock; NaN scores 0."""
+        """Score of one sample: x/(1+x) with x = -log10 p, 0 <= score < 1. Seconds on any clock; a NaN scores that it is missing."""
         self._one[0, 0] = t_s
         self._one[1, 0] = value
         self._judge(self._one[0], self._one[1], self._one[2])
@@ -108,7 +135,7 @@ class Stream:
             raise DetectorStateError(
                 "restore detector state: it is of another rate or version; starting afresh"
             )
-        self._levels[0] = np.frombuffer(data, "<f8", LEVELS_HABITS, len(head))
+        self._levels[0] = np.frombuffer(data, "<f8", LEVELS_OWN, len(head))
 
     def _judge(
         self, t_s: NDArray[np.float64], values: NDArray[np.float64], scores: NDArray[np.float64]

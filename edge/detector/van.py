@@ -30,7 +30,7 @@ DETECTOR_NAME = "vantel-5"
 """Name and version in every event; changes with anything that changes events or the saved state."""
 _FINDING_ROWS = 256
 _NUMBERS = {SignalType.FLOAT64, SignalType.FLOAT32, SignalType.INT64, SignalType.UINT64}
-_MAGIC = b"VDS6"
+_MAGIC = b"VDS7"
 _HEAD = struct.Struct("<4sQIII")  # magic, catalog hash, signals, rows, CRC-32 of who is whose peer
 
 

@@ -35,7 +35,7 @@ from edge.detector.guards import (
     watch,
 )  # fmt: skip
 from edge.detector.layout import CHANNELS as STATISTICAL
-from edge.detector.layout import FUSED, INTERVAL, LEVEL, LOUDEST, PREV, SLOW, SLOW_COLUMNS
+from edge.detector.layout import FUSED, INTERVAL, LEVEL, LOUDEST, MODE_COLUMNS, PREV, SLOW
 from edge.detector.motion import MODE, MOVING, follow_mode, motion
 from edge.detector.robust_z import robust_z
 from edge.detector.sets import BLAMED, SET_TABLE, evaluate, take
@@ -206,7 +206,7 @@ def step(  # type: ignore[no-untyped-def]
         follow_mode(s, now, x, clock, modes)
         if not judged:
             continue
-        expected = levels[s, SLOW + clock[MODE] * SLOW_COLUMNS + LEVEL]
+        expected = levels[s, SLOW + clock[MODE] * MODE_COLUMNS + LEVEL]
         channel = judge(levels, s, clock[MODE], motion(now, clock) == MOVING, now * 1e-9, x, scale, out)
         score = 0.0 if says_nothing else out[s, LOUDEST]
         threshold = _alarm(score, s, now, levels, alarms, params)

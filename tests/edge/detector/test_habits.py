@@ -13,11 +13,11 @@ from edge.detector import make_stream
 from edge.detector.channels import judge
 from edge.detector.cycle import LAG_MAX, LAG_MIN, PAIRS, follow_cycle, variation
 from edge.detector.layout import (
+    ARRIVED,
     DRIFT,
     HABITS,
     JUMP,
-    LEVELS,
-    LEVELS_HABITS,
+    LEVELS_OWN,
     OUTS,
     PERIOD,
     RING_SAMPLES,
@@ -36,7 +36,7 @@ def hourly(seed: int, n: int = 1600) -> NDArray[np.float64]:
 
 def evidence(channel: int, x: NDArray[np.float64], habits: float = 1.0) -> NDArray[np.float64]:
     """-log10 p of one channel, with the scale of a stream."""
-    scale, levels, out = make_stream()._scale.copy(), np.zeros((1, LEVELS_HABITS)), np.zeros((1, OUTS))
+    scale, levels, out = make_stream()._scale.copy(), np.zeros((1, LEVELS_OWN)), np.zeros((1, OUTS))
     scale[0, HABITS] = habits
     found = np.empty(len(x))
     for i, value in enumerate(x.tolist()):
@@ -68,7 +68,7 @@ def test_a_drift_on_a_trend_is_found() -> None:
 
 
 def test_variation_is_that_of_the_differences() -> None:
-    levels, x = np.zeros((1, LEVELS_HABITS)), np.random.default_rng(3).normal(50, 4, 300)
+    levels, x = np.zeros((1, LEVELS_OWN)), np.random.default_rng(3).normal(50, 4, 300)
     for value in x.tolist():
         follow_cycle(levels, 0, value)
     for lag in range(LAG_MIN, LAG_MAX + 1):
@@ -78,7 +78,7 @@ def test_variation_is_that_of_the_differences() -> None:
 
 @pytest.mark.parametrize("period", [3, 7, 24, 48])
 def test_period_is_found_within_two_sweeps(period: int) -> None:
-    levels = np.zeros((1, LEVELS_HABITS))
+    levels = np.zeros((1, LEVELS_OWN))
     shape = np.random.default_rng(period).normal(0, 5, period)
     noise = np.random.default_rng(4).normal(0, 0.5, 400)
     for i in range(RING_SAMPLES + 2 * (LAG_MAX - LAG_MIN + 1)):
@@ -94,9 +94,9 @@ def test_after_a_pause_the_cycle_is_looked_for_anew() -> None:
     assert stream._levels[0, PERIOD] == 0 and stream._levels[0, SWEEP] == 1
 
 
-def test_without_habits_nothing_is_written_behind_the_columns_of_a_van() -> None:
-    scale, levels, out = make_stream()._scale.copy(), np.zeros((1, LEVELS_HABITS)), np.zeros((1, OUTS))
+def test_without_habits_nothing_is_written_behind_the_first_mode() -> None:
+    scale, levels, out = make_stream()._scale.copy(), np.zeros((1, LEVELS_OWN)), np.zeros((1, OUTS))
     scale[0, HABITS] = 0.0
     for i, value in enumerate(hourly(6, 400).tolist()):
         judge(levels, 0, 0, True, float(i), value, scale, out)
-    assert not levels[0, LEVELS:].any()
+    assert not levels[0, ARRIVED:].any()
