@@ -60,7 +60,7 @@ from edge.detector.layout import (
 )  # fmt: skip
 from edge.detector.predictors import CLIP, LEAST_SPREAD, YOUNG, cut, innovation
 from edge.detector.shape import WINDOWS_MIN, discord, remember
-from edge.detector.tail import ORDINARY, TABLE, rarities, rarity
+from edge.detector.tail import ORDINARY, TABLE, as_often_as_told, rarities, rarity
 from vantel.kernel import kernel
 
 VALUE_MAX = 1e100
@@ -282,6 +282,8 @@ def judge(levels, s, mode, moving, t_s, value, scale, out):  # type: ignore[no-u
         residual = _beyond_trend(levels, s, residual, most, share)
     out[s, DRIFT] = _cusum(levels, s, residual, spread, x - residual, scale[s, STEP])
     rarities(levels, s, tails, n, spread, width, out)
+    if habits:
+        as_often_as_told(levels, s, n, out)
     if smooth:
         out[s, NOISE_DOWN] = 0.0
     out[s, SHAPE] = _shape(levels, s, tails, x, scale[s, STRIDE])

@@ -31,7 +31,7 @@ from edge.detector.tail import TABLE
 from vantel.kernel import kernel
 
 _OFF_OF_SETS = float(sum(1 << channel for channel in (NOISE_DOWN, STUCK)))
-_MAGIC = b"VDG7"
+_MAGIC = b"VDG8"
 _HEAD = struct.Struct("<4sII")
 _I, _F = numba.int64, numba.float64
 _READ_1 = types.Array(types.float64, 1, "C", readonly=True)

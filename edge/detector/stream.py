@@ -29,7 +29,7 @@ from edge.detector.missing import learn_missing
 from edge.detector.tail import ORDINARY, SCORE_MAX, TABLE
 from vantel.kernel import kernel
 
-_MAGIC = b"VDS8"
+_MAGIC = b"VDS9"
 _HEAD = struct.Struct("<4sdd")
 _BASELINE_S = 60.0
 _MEMORY_MIN, _MEMORY_MAX = 1000.0, 10_000.0

@@ -23,6 +23,7 @@ from edge.detector.layout import (
     EXCESS,
     EXCESS_2,
     LASTS,
+    OFTEN,
     PEAK,
     RATE,
     SHAPE,
@@ -46,6 +47,9 @@ _RATE_MEMORY = 100_000.0  # samples over which the share is counted
 _CLUSTERS_MAX = 100.0  # memory of the peaks
 _HYSTERESIS = 0.8  # a cluster ends below this share of the bar, so that dithering at the bar is one cluster
 _CLIP = 8.0  # a peak teaches as at most so many mean excesses: a fault does not become the tail
+_HUNDREDTH = 0.01  # what is told to be as rare is counted, to see whether it is
+_RARE = -math.log10(_HUNDREDTH)
+_DOUBT = 256.0  # samples after which half of that count is believed
 _SHAPE_MAX = 0.4  # moments beyond the second do not exist above 0.5
 _DECADE = 0.4343  # mean of -log10 p of a uniform p
 ORDINARY = 1.7  # -log10 p at the bar; below it the tail is taken as exponential
@@ -173,3 +177,20 @@ def rarities(levels, s, tails, n, spread, width, out):  # type: ignore[no-untype
             if levels[s, at + PEAK] > 0.0 and statistic <= _HYSTERESIS * bar:
                 _close(levels, s, at)
         at += 1
+
+
+@kernel(numba.void(TABLE, _I, _F, TABLE))
+def as_often_as_told(levels, s, n, out):  # type: ignore[no-untyped-def]
+    """Make out[s, channel] less where the channel has told of one in a hundred more often than that, and count on.
+
+    A tail is learned from peaks, one an excursion: where excursions are few and last for hundreds of samples, as nights
+    do, it says that each sample of them is rare.
+    """
+    known = min(n, _RATE_MEMORY)
+    for c in range(SHAPE):
+        x, often = out[s, c], levels[s, OFTEN + c]
+        levels[s, OFTEN + c] += ((1.0 if x > _RARE else 0.0) - often) / (known + 1.0)
+        if x > 0.0:
+            share = (often * known + _HUNDREDTH * _DOUBT) / (known + _DOUBT)
+            if share > _HUNDREDTH:
+                out[s, c] = x * math.log10(share) / -_RARE

@@ -18,6 +18,7 @@ from edge.detector.layout import (
     HABITS,
     JUMP,
     LEVELS_OWN,
+    NOISE_DOWN,
     OUTS,
     PERIOD,
     RING_SAMPLES,
@@ -100,3 +101,15 @@ def test_without_habits_nothing_is_written_behind_the_first_mode() -> None:
     for i, value in enumerate(hourly(6, 400).tolist()):
         judge(levels, 0, 0, True, float(i), value, scale, out)
     assert not levels[0, ARRIVED:].any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_channel_tells_every_night_is_rare_no_more(seed: int) -> None:
+    """Noise that is six times as large by day: half of all samples are no one in a thousand, however few nights there were."""
+    t = np.arange(12_000)
+    x = np.random.default_rng(seed).normal(0, 1, len(t)) * np.where(t % 1500 < 700, 1.0, 6.0)
+    rare = [np.mean(evidence(NOISE_DOWN, x, habits)[7500:] > 3.0) for habits in (0.0, 1.0)]
+    assert rare[0] > 0.1, "else this is no test"
+    assert rare[1] == 0.0
+    x[11_000:11_060] = 40.0 + np.random.default_rng(9).normal(0, 1, 60)
+    assert evidence(JUMP, x)[11_000] > 5.0, "the other channels are heard as before"
