@@ -51,8 +51,8 @@ LEVELS = SLOW + MODES * MODE_COLUMNS
 ) = range(SLOW + MODE_COLUMNS, SLOW + MODE_COLUMNS + 11)  # fmt: skip
 RING = OFTEN + SHAPE
 """Only in rows of the library, in the place of the second mode: samples with NaN among them and what is known of these
-(edge.detector.missing), of the trend (how far LEVEL lags behind it), of the cycle (edge.detector.cycle), of each channel the
-share of samples of which it told that they are one in a hundred or rarer, and the last samples, the oldest first."""
+(edge.detector.missing), of the trend (how far LEVEL lags behind it), of the cycle (edge.detector.cycle), of each channel of
+how many samples it told that they are one in a hundred or rarer, and the last samples, the oldest first."""
 RING_SAMPLES = 92
 LEVELS_OWN = RING + RING_SAMPLES
 

@@ -187,10 +187,15 @@ def as_often_as_told(levels, s, n, out):  # type: ignore[no-untyped-def]
     do, it says that each sample of them is rare.
     """
     known = min(n, _RATE_MEMORY)
+    if n > _RATE_MEMORY:
+        for c in range(SHAPE):
+            levels[s, OFTEN + c] *= 1.0 - 1.0 / _RATE_MEMORY
     for c in range(SHAPE):
-        x, often = out[s, c], levels[s, OFTEN + c]
-        levels[s, OFTEN + c] += ((1.0 if x > _RARE else 0.0) - often) / (known + 1.0)
-        if x > 0.0:
-            share = (often * known + _HUNDREDTH * _DOUBT) / (known + _DOUBT)
-            if share > _HUNDREDTH:
-                out[s, c] = x * math.log10(share) / -_RARE
+        x = out[s, c]
+        if x <= 0.0:
+            continue
+        share = (levels[s, OFTEN + c] + _HUNDREDTH * _DOUBT) / (known + _DOUBT)
+        if x > _RARE:
+            levels[s, OFTEN + c] += 1.0
+        if share > _HUNDREDTH:
+            out[s, c] = x * math.log10(share) / -_RARE
