@@ -69,7 +69,7 @@ _TREND = 8.0  # a trend is what has gone on for an eighth of the memory
 _GAP = 10.0  # a pause of so many mean intervals starts the differences anew
 _CUSUM_SLACK = 0.5  # in spreads: shifts of less than twice this are no drift
 _CUSUM_MAX = 1e4
-_CUSUM_BACK = 7.0 / 8.0  # a side fades by an eighth a sample once the fast mean is on the other side
+_CUSUM_BACK = 31.0 / 32.0  # a side fades by a thirty-second a sample once the fast mean is on the other side
 _AGREEMENT = 0.25  # of the evidence of further channels, for they are not independent
 _AGREEMENT_BAR = 2.0
 _TRUST = 10.0
@@ -125,16 +125,17 @@ def _beyond_trend(levels, s, residual, most, share):  # type: ignore[no-untyped-
     return residual - min(max(residual, min(lag, 0.0)), max(lag, 0.0))
 
 
-@kernel(_F(TABLE, _I, _F, _F, _F, _F))
-def _cusum(levels, s, residual, spread, level, step_max):  # type: ignore[no-untyped-def]
-    """Two-sided CUSUM of the residual in spreads (Page, 1954), with cut steps; returns the side on which the fast mean is.
-    What has come back drifts no more, however far it was: the other side is silent, and forgets within some samples."""
+@kernel(_F(TABLE, _I, _F, _F, _F, _F, numba.boolean))
+def _cusum(levels, s, residual, spread, level, step_max, one_side):  # type: ignore[no-untyped-def]
+    """Two-sided CUSUM of the residual in spreads (Page, 1954), with cut steps. A side forgets within some samples when the
+    fast mean is on the other side of the level: what has come back drifts no more, however far it was. With one_side it
+    is silent at once, which ends an alarm with the drift, but makes the weakest drifts, that cross the level, weaker."""
     back, side = (CUSUM_UP, CUSUM_DOWN) if levels[s, MEAN_8] < level else (CUSUM_DOWN, CUSUM_UP)
     levels[s, back] *= _CUSUM_BACK
     z = cut(residual / spread, step_max) if spread > 0.0 else 0.0
     levels[s, CUSUM_UP] = min(max(levels[s, CUSUM_UP] + z - _CUSUM_SLACK, 0.0), _CUSUM_MAX)
     levels[s, CUSUM_DOWN] = min(max(levels[s, CUSUM_DOWN] - z - _CUSUM_SLACK, 0.0), _CUSUM_MAX)
-    return levels[s, side]
+    return levels[s, side] if one_side else max(levels[s, CUSUM_UP], levels[s, CUSUM_DOWN])
 
 
 @kernel(numba.void(TABLE, _I, _F, _F))
@@ -280,7 +281,7 @@ def judge(levels, s, mode, moving, t_s, value, scale, out):  # type: ignore[no-u
     if habits:
         most = CLIP * max(spread, LEAST_SPREAD * width)
         residual = _beyond_trend(levels, s, residual, most, share)
-    out[s, DRIFT] = _cusum(levels, s, residual, spread, x - residual, scale[s, STEP])
+    out[s, DRIFT] = _cusum(levels, s, residual, spread, x - residual, scale[s, STEP], habits)
     rarities(levels, s, tails, n, spread, width, out)
     if habits:
         as_often_as_told(levels, s, n, out)
