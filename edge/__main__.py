@@ -113,6 +113,7 @@ def _check_sources(settings: EdgeSettings) -> list[str]:
     from edge.clock import VanClock
     from edge.faults import FaultInjector
     from edge.model import TextTable
+    from edge.unmatched import unmatched
 
     problems: list[str] = []
     built = []
@@ -129,6 +130,8 @@ def _check_sources(settings: EdgeSettings) -> list[str]:
         catalog, _ = catalog_of(built)
         if not problems:
             FaultInjector(list(settings.faults), catalog)
+            for line in unmatched(settings, catalog):
+                print(f"note: {line}")
     except ValueError as cause:
         problems.append(str(cause))
     return problems

@@ -34,6 +34,7 @@ from edge.spool import Spool
 from edge.spool.thread import SpoolThread, log_spool
 from edge.status.file import write_status
 from edge.tail.service import Tail
+from edge.unmatched import unmatched
 from edge.uplink.meter import Meter
 from edge.uplink.thread import Uplink
 from vantel.identity import DeliveryClass, PayloadKind
@@ -140,6 +141,8 @@ class Agent:
         notifier.ready(f"{len(self._catalog)} signals, epoch {self._spool.epoch.text}")
         _log.info("running", van=settings.van.id, epoch=self._spool.epoch.text, signals=len(self._catalog),
                   resume_position=self._resume, recovered=self._spool.recovery.records)  # fmt: skip
+        for line in unmatched(settings, self._catalog):
+            _log.warning("settings", problem=line)
         self._supervise(stop, drain, notifier)
         if not self.starts_anew:
             notifier.stopping("sealing what is in memory")

@@ -19,6 +19,7 @@ from cloud.kafka.clients import KafkaUnavailable
 from cloud.kafka.compacted import CompactedTopic, pause
 from cloud.kafka.publish import Publisher
 from cloud.kafka.topics import ACKEVENTS, BY_CLASS, CATALOG, LAST, LEDGER
+from cloud.log import Seldom
 from cloud.mqtt import MqttLink
 from cloud.query import InfluxQuery
 from cloud.settings import CloudSettings
@@ -53,7 +54,7 @@ class WebProcess:
         self._link = MqttLink(mqtt, [], [], self._happened)
         self._connection = -1
         self._mqtt_problem = "not connected yet"
-        self._kafka_problem = "not reached yet"
+        self._kafka_problem, self._seldom = "not reached yet", Seldom()
         self._views = LiveViews(self._send, self.fleet.results, web.live_view_s)
         history = History(InfluxQuery(settings.influx, QUERY_S_MAX).query)
         self.site = Site(web, self.fleet, self._views, history, self._acknowledge, self._problems)
@@ -106,7 +107,9 @@ class WebProcess:
                     await topic.catch_up()
             except (KafkaUnavailable, kafka.KafkaError, OSError) as cause:
                 self._kafka_problem = str(cause)
-                _log.warning("waiting for Kafka", cause=str(cause))
+                held = self._seldom.allow("kafka")
+                if held is not None:
+                    _log.warning("waiting for Kafka", cause=str(cause), held=held)
                 await pause(stop, random.uniform(0.1, RETRY_S))
             else:
                 self._kafka_problem = ""

@@ -115,7 +115,9 @@ class ConsumerAdapter:
                     self._settings.kafka, "worker", topics, _Rebalance(self)
                 )
             except KafkaUnavailable as cause:
-                _log.warning("waiting for Kafka", cause=str(cause))
+                held = self._seldom.allow("kafka")
+                if held is not None:
+                    _log.warning("waiting for Kafka", cause=str(cause), held=held)
                 await asyncio.sleep(RETRY_S)
         loops = [self._work(topic) for topic in BY_CLASS.values()] + [self._commit_now_and_then()]
         self._tasks = [asyncio.create_task(self._runtime.or_leave(loop)) for loop in loops]

@@ -19,6 +19,7 @@ import structlog
 from cloud.connection import password_of
 from cloud.kafka.clients import HEARTBEATS_A_SESSION, KafkaError, TopicPartition, ssl_of
 from cloud.kafka.topics import BY_CLASS
+from cloud.log import Seldom
 from cloud.settings import CloudSettings, KafkaSection
 from cloud.worker.worker import Runtime
 
@@ -34,7 +35,7 @@ class FaustAdapter:
     def __init__(self, settings: CloudSettings, runtime: Runtime) -> None:
         # Faust insists on a folder, without tables it stays empty; one name for ever leaves nothing behind after a kill
         self._folder = Path(tempfile.gettempdir()) / f"vantel-worker-{os.getuid()}"
-        self._settings, self._runtime = settings, runtime
+        self._settings, self._runtime, self._seldom = settings, runtime, Seldom()
         self._app = build_app(settings, runtime, self._folder)
 
     @property
@@ -49,9 +50,13 @@ class FaustAdapter:
             try:
                 await self._app.start()
             except (KafkaError, OSError) as cause:
-                _log.warning(
-                    "waiting for Kafka", cause=f"kafka.bootstrap {self._settings.kafka.bootstrap}: {cause}"
-                )
+                held = self._seldom.allow("kafka")
+                if held is not None:
+                    _log.warning(
+                        "waiting for Kafka",
+                        cause=f"kafka.bootstrap {self._settings.kafka.bootstrap}: {cause}",
+                        held=held,
+                    )
                 await self._app.stop()
                 await asyncio.sleep(RETRY_S)
                 self._app = build_app(self._settings, self._runtime, self._folder)  # Faust starts an app once

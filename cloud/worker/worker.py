@@ -28,6 +28,7 @@ from cloud.kafka.topics import BY_CLASS, CATALOG, LAST
 from cloud.last_values import LastBoard
 from cloud.ledger.accounts import Books
 from cloud.ledger.reader import LedgerReader
+from cloud.log import Seldom
 from cloud.settings import CloudSettings
 from cloud.sink.influx import InfluxWriter
 from cloud.sink.sink import Sink, SinkStopped
@@ -93,6 +94,7 @@ class Runtime:
         self._ledger = LedgerReader(settings.kafka, self.books, self.delivery.ledger_keys)
         self._catalog = CompactedTopic(settings.kafka, CATALOG, self._take_catalog)
         self._last = CompactedTopic(settings.kafka, LAST, self.board.absorb)
+        self._seldom = Seldom()
         self._assigned = 0
         self._caught_up = 0
         self._catching_up = asyncio.Lock()
@@ -109,7 +111,9 @@ class Runtime:
                 await self._last.close()
                 return
             except KafkaUnavailable as cause:
-                _log.warning("waiting for Kafka", cause=str(cause))
+                held = self._seldom.allow("kafka")
+                if held is not None:
+                    _log.warning("waiting for Kafka", cause=str(cause), held=held)
                 await self.publisher.close()
                 await asyncio.sleep(RETRY_S)
 

@@ -45,8 +45,6 @@ class Detector:
         self._ids = [signal.id for signal in catalog.signals]
         names = {signal.name.lower(): slot for slot, signal in enumerate(catalog.signals)}
         muted = {name.lower(): mute.end_unix_ns for name, mute in settings.muted.items()}
-        self.muted_unknown = tuple(sorted(set(muted) - set(names)))
-        """Muted names that this van does not have: worth a warning, no reason to stop."""
         self._muted = {names[name]: end for name, end in muted.items() if name in names}
         self._policy = np.array([_policy_row(signal) for signal in catalog.signals], np.float64)
         self._policy = self._policy.reshape(n, guards.POLICY_COLUMNS)
